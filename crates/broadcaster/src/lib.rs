@@ -1,0 +1,1 @@
+//! Sources and uplink of the person who goes live.

@@ -1,0 +1,1 @@
+//! One folder per protocol between sockets and the hub.

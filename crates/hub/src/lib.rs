@@ -1,0 +1,1 @@
+//! The stream log: one publisher, any number of readers.

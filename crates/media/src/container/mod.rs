@@ -1,0 +1,3 @@
+//! Containers: packets to bytes and back.
+
+pub mod flv;

@@ -1,0 +1,1 @@
+//! RTMP and Enhanced RTMP as a pure state machine, server and client.

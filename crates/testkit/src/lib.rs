@@ -1,0 +1,1 @@
+//! Link emulation and clips for tests and benches.

@@ -1,0 +1,2 @@
+//! The `rushlight` program.
+fn main() {}

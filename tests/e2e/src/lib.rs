@@ -1,0 +1,1 @@
+//! Real programs against the real server.
