@@ -1,1 +1,14 @@
-//! Sockets, listeners, limits and shutdown.
+//! The edge between the kernel and everything pure: listeners, sockets tuned for live media, one runtime per
+//! core, and shutdown.
+
+mod catch;
+pub mod limits;
+pub mod outbox;
+mod shard;
+mod shutdown;
+pub mod tcp;
+
+pub use catch::catch_panic;
+pub use outbox::Outbox;
+pub use shard::{Shards, run_shards};
+pub use shutdown::{Shutdown, ShutdownTrigger};

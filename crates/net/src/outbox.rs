@@ -1,0 +1,167 @@
+//! Bytes on their way to a socket.
+
+use crate::limits::WRITE_BUFFERS_MAX;
+use bytes::{Buf, Bytes};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+use tokio::net::TcpStream;
+
+/// What could not be written yet, in order.
+///
+/// Empty most of the time and then without any allocation, so that an idle viewer costs nothing here. It is filled
+/// only by one batch at a time: the caller picks the next batch when the last one has left.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Reversed: the next buffer to write is the last element, so that taking it is a pop.
+    rest: Vec<Bytes>,
+}
+
+thread_local! {
+    /// The buffers of the batch being written: one allocation per thread instead of one per viewer.
+    static BATCH: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Outbox {
+    /// Whether everything was written.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.rest.iter().map(Bytes::len).sum()
+    }
+
+    /// Appends a buffer behind everything that waits.
+    pub fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.rest.insert(0, bytes);
+        }
+    }
+
+    /// Writes until nothing waits (`Ready(Ok(bytes written in this call))`) or the socket is full (`Pending`, the waker is
+    /// registered).
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &TcpStream,
+        written: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        while !self.rest.is_empty() {
+            ready!(stream.poll_write_ready(cx))?;
+            let mut slices = [IoSlice::new(&[]); WRITE_BUFFERS_MAX];
+            let count = fill(&mut slices, self.rest.iter().rev());
+            match stream.try_write_vectored(&slices[..count]) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(sent) => {
+                    *written += sent as u64;
+                    self.advance(sent);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        // A stalled viewer may have needed a long list once; an idle one keeps none.
+        self.rest = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes a batch straight from this thread's shared list; only what the socket does not take is kept. Must be called
+    /// with nothing waiting. `fill_batch` appends the buffers in order. Returns the number of bytes written.
+    pub fn try_write_batch(
+        &mut self,
+        stream: &TcpStream,
+        fill_batch: impl FnOnce(&mut Vec<Bytes>),
+    ) -> io::Result<u64> {
+        debug_assert!(self.rest.is_empty());
+        BATCH.with_borrow_mut(|batch| {
+            batch.clear();
+            fill_batch(batch);
+            let mut first = 0;
+            let mut total = 0;
+            while first < batch.len() {
+                let mut slices = [IoSlice::new(&[]); WRITE_BUFFERS_MAX];
+                let count = fill(&mut slices, batch[first..].iter());
+                let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+                let mut sent = match stream.try_write_vectored(&slices[..count]) {
+                    Ok(0) if offered > 0 => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(sent) => sent,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    Err(error) => return Err(error),
+                };
+                total += sent as u64;
+                let full = sent < offered;
+                while first < batch.len() && sent >= batch[first].len() {
+                    sent -= batch[first].len();
+                    first += 1;
+                }
+                if sent > 0 {
+                    batch[first].advance(sent);
+                }
+                if full {
+                    break;
+                }
+            }
+            self.rest.extend(batch.drain(first..).rev());
+            batch.clear();
+            Ok(total)
+        })
+    }
+
+    fn advance(&mut self, mut sent: usize) {
+        while let Some(last) = self.rest.last_mut() {
+            if sent < last.len() {
+                last.advance(sent);
+                return;
+            }
+            sent -= last.len();
+            self.rest.pop();
+        }
+    }
+}
+
+fn fill<'a>(
+    slices: &mut [IoSlice<'a>; WRITE_BUFFERS_MAX],
+    buffers: impl Iterator<Item = &'a Bytes>,
+) -> usize {
+    let mut count = 0;
+    for (slot, bytes) in slices.iter_mut().zip(buffers) {
+        *slot = IoSlice::new(bytes);
+        count += 1;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_batch_larger_than_the_socket_arrives_whole_and_in_order() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let buffers: Vec<Bytes> =
+            (0..600u32).map(|i| Bytes::from(vec![i as u8; 20_000 + i as usize])).collect();
+        let expected: Vec<u8> = buffers.iter().flatten().copied().collect();
+        let mut outbox = Outbox::default();
+        let mut written = outbox.try_write_batch(&server, |batch| batch.extend(buffers)).unwrap();
+        assert!(!outbox.is_empty(), "12 MB do not fit a socket at once");
+        outbox.push(Bytes::from_static(b"last"));
+        let length = expected.len() + 4;
+        let reader = tokio::spawn(async move {
+            let mut got = vec![0; length];
+            client.read_exact(&mut got).await.unwrap();
+            got
+        });
+        poll_fn(|cx| outbox.poll_flush(cx, &server, &mut written)).await.unwrap();
+        let got = reader.await.unwrap();
+        assert_eq!(written as usize, length);
+        assert!(got[..expected.len()] == expected[..] && &got[expected.len()..] == b"last");
+        assert!(outbox.is_empty());
+    }
+}
