@@ -1,0 +1,538 @@
+//! The configuration of a node: one typed tree, its defaults, its documentation and its checks.
+//!
+//! Every section is declared once by `section!`: the doc comment of a field is also the comment that
+//! `rushlight config` prints, so the two cannot drift apart. Durations are whole milliseconds (`*_ms`), sizes are
+//! bytes (`*_bytes*`). Where values come from (file, environment, flags) is the business of the program; this module
+//! knows no file format.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use media::StreamName;
+use serde::{Deserialize, Serialize};
+
+/// One documented key of a section: its name and the lines of its description.
+pub type KeyDoc = (&'static str, &'static [&'static str]);
+
+/// Declares a section: the struct, its defaults, and the description of each key as data.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident {
+            $( $(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $( $(#[doc = $doc])+ pub $field: $type, )+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )+ }
+            }
+        }
+
+        impl $name {
+            /// What the section is about.
+            pub const ABOUT: &'static [&'static str] = &[$($about),+];
+            /// Its keys in order, with their descriptions.
+            pub const KEYS: &'static [KeyDoc] = &[$( (stringify!($field), &[$($doc),+]) ),+];
+        }
+    };
+}
+
+section! {
+    /// Everything a node can be told. An empty file is a working configuration.
+    Config {
+        /// Where keys and state are kept. Created on first start, readable by this user only.
+        data_dir: PathBuf = PathBuf::from("data"),
+        /// RTMP: publishing from OBS, ffmpeg and phones, and playing.
+        rtmp: RtmpConfig = RtmpConfig::default(),
+        /// HTTP: pages, playing over HTTP-FLV and WebSocket, API, metrics.
+        http: HttpConfig = HttpConfig::default(),
+        /// How streams are kept and handed to players.
+        hub: HubConfig = HubConfig::default(),
+        /// Who may publish and play.
+        access: AccessConfig = AccessConfig::default(),
+        /// Ceilings that protect the machine.
+        limits: LimitsConfig = LimitsConfig::default(),
+        /// Threads.
+        runtime: RuntimeConfig = RuntimeConfig::default(),
+        /// What is logged, and how.
+        log: LogConfig = LogConfig::default(),
+        /// A bundled clip that runs as a channel, to see a player at work at once.
+        demo: DemoConfig = DemoConfig::default(),
+    }
+}
+
+section! {
+    /// RTMP: publishing from OBS, ffmpeg and phones, and playing.
+    RtmpConfig {
+        /// Addresses to listen on. `[::]` takes IPv6 and IPv4. An empty list switches RTMP off.
+        listen: Vec<SocketAddr> = vec![any(1935)],
+        /// Size of the chunks that are sent, in bytes. Large chunks cost less; every player reads them.
+        chunk_size: u32 = 65_536,
+        /// A connection that has not finished handshake and connect by then is closed.
+        handshake_timeout_ms: u64 = 10_000,
+        /// A publisher that sends nothing for so long is gone.
+        idle_timeout_ms: u64 = 30_000,
+        /// A player that takes no byte for so long is gone.
+        write_timeout_ms: u64 = 30_000,
+    }
+}
+
+section! {
+    /// HTTP: pages, playing over HTTP-FLV and WebSocket, API, metrics.
+    HttpConfig {
+        /// Addresses to listen on. `[::]` takes IPv6 and IPv4. An empty list switches HTTP off.
+        listen: Vec<SocketAddr> = vec![any(8080)],
+        /// Origins of web pages that may play and read the API from another site: `"*"` for all, or
+        /// `"https://example.org"` entries. An empty list allows this server's own pages only.
+        allow_origins: Vec<String> = vec!["*".to_owned()],
+        /// A request whose head has not arrived by then is closed, and so is one that takes longer to answer
+        /// (media excepted).
+        request_timeout_ms: u64 = 10_000,
+        /// A player that takes no byte for so long is gone.
+        write_timeout_ms: u64 = 30_000,
+    }
+}
+
+section! {
+    /// How streams are kept and handed to players.
+    HubConfig {
+        /// How long players are held when a publisher is lost; one that returns in time continues the stream.
+        grace_ms: u64 = 15_000,
+        /// How long a player waits for a stream that does not exist yet.
+        wait_ms: u64 = 15_000,
+        /// What happens to a second publisher of a stream: `"reject"` refuses it, `"take-over"` ends the first,
+        /// `"stand-by"` keeps it ready to take over when the first is lost.
+        second_publisher: SecondPublisher = SecondPublisher::Reject,
+        /// Packets are handed on in batches of so much time. 0 hands on each packet at once (lowest latency).
+        batch_ms: u64 = 0,
+        /// How much of a stream stays in memory for joining at an older position, whole GOPs at least one.
+        retain_ms: u64 = 10_000,
+        /// Most memory of one stream, in bytes. Older GOPs leave first.
+        log_bytes_max: usize = 64 << 20,
+        /// A joining player gets what is behind live at this multiple of the media rate, so that a burst does not
+        /// stall its start. 0 sends it at once.
+        pace: f64 = 1.5,
+    }
+}
+
+section! {
+    /// Who may publish and play. Keys travel as `?key=...` behind the stream name.
+    AccessConfig {
+        /// Programs on this machine publish without a key.
+        publish_loopback_without_key: bool = true,
+        /// Keys that publish to every channel. The key in `<data_dir>/publish.key`, written on first start, is
+        /// always among them.
+        publish_keys: Vec<String> = Vec::new(),
+        /// Who plays channels that have no `play_key` of their own: `"public"` is everybody, `"key"` needs one of
+        /// `play_keys`.
+        play: PlayAccess = PlayAccess::Public,
+        /// Keys that play every channel.
+        play_keys: Vec<String> = Vec::new(),
+        /// Channels with keys of their own.
+        channel: Vec<ChannelAccess> = Vec::new(),
+    }
+}
+
+section! {
+    /// A channel with keys of its own.
+    ChannelAccess {
+        /// The channel: `"live/name"`.
+        name: String = String::new(),
+        /// Publishing to this channel needs this key (or one of `access.publish_keys`).
+        publish_key: Option<String> = None,
+        /// Playing this channel needs this key (or one of `access.play_keys`).
+        play_key: Option<String> = None,
+    }
+}
+
+section! {
+    /// Ceilings that protect the machine.
+    LimitsConfig {
+        /// Most connections at once, all protocols together. Further ones are closed at accept.
+        connections_max: usize = 100_000,
+        /// Most connections at once from one address. 0 is no ceiling.
+        connections_per_address_max: usize = 0,
+        /// Most streams at once, live or awaited.
+        streams_max: usize = 10_000,
+        /// Most players of one stream.
+        readers_per_stream_max: usize = 100_000,
+    }
+}
+
+section! {
+    /// Threads.
+    RuntimeConfig {
+        /// Threads that carry media. 0 is one per processor core.
+        threads: usize = 0,
+    }
+}
+
+section! {
+    /// What is logged, and how. Logs go to standard error.
+    LogConfig {
+        /// `"error"`, `"warn"`, `"info"`, `"debug"`, `"trace"`, or per part: `"info,gateway=debug"`.
+        level: String = "info".to_owned(),
+        /// `"text"` for people, `"json"` for collectors.
+        format: LogFormat = LogFormat::Text,
+    }
+}
+
+section! {
+    /// A bundled clip that runs as a channel, to see a player at work at once.
+    DemoConfig {
+        /// Whether it runs.
+        enabled: bool = false,
+        /// The channel it is published to.
+        channel: String = "live/demo".to_owned(),
+    }
+}
+
+/// What happens to a second publisher of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecondPublisher {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// It replaces the first.
+    TakeOver,
+    /// It waits until the first is lost.
+    StandBy,
+}
+
+/// Who may play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlayAccess {
+    /// Everybody.
+    #[default]
+    Public,
+    /// Who has a key.
+    Key,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// One readable line per event, in colour on a terminal.
+    #[default]
+    Text,
+    /// One JSON object per event.
+    Json,
+}
+
+/// A value that has the right type but makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The key, dotted: `hub.pace`; entries of lists are numbered from 0: `access.channel.0.name`.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// A section as documentation: its name, what it is about, its keys.
+#[derive(Debug, Clone, Copy)]
+pub struct SectionDoc {
+    /// The name in the file; empty for the top level.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static [&'static str],
+    /// Its keys in order.
+    pub keys: &'static [KeyDoc],
+}
+
+/// Shorter keys can be guessed over the network.
+const KEY_BYTES_MIN: usize = 8;
+/// Keys travel in URLs and RTMP stream names, which have ceilings of their own.
+const KEY_BYTES_MAX: usize = 256;
+/// The least chunk size of RTMP is 1; below this the headers cost more than the media.
+const CHUNK_SIZE_MIN: u32 = 128;
+/// RTMP section 5.4.1 allows 0xFFFFFF at most (no message is larger).
+const CHUNK_SIZE_MAX: u32 = 0xFF_FFFF;
+/// No deadline of a day or more has ever helped anybody; it is a unit mistaken.
+const DURATION_MS_MAX: u64 = 24 * 3600 * 1000;
+
+impl Config {
+    /// All sections, in the order in which a file shows them. `access.channel` is a list of tables.
+    pub fn sections() -> [SectionDoc; 10] {
+        macro_rules! doc {
+            ($name:literal, $section:ty) => {
+                SectionDoc { name: $name, about: <$section>::ABOUT, keys: <$section>::KEYS }
+            };
+        }
+        [
+            doc!("", Config),
+            doc!("rtmp", RtmpConfig),
+            doc!("http", HttpConfig),
+            doc!("hub", HubConfig),
+            doc!("access", AccessConfig),
+            doc!("access.channel", ChannelAccess),
+            doc!("limits", LimitsConfig),
+            doc!("runtime", RuntimeConfig),
+            doc!("log", LogConfig),
+            doc!("demo", DemoConfig),
+        ]
+    }
+
+    /// Checks what types cannot say. All problems are reported, not only the first.
+    pub fn validate(&self) -> Result<(), Vec<Invalid>> {
+        let mut problems = Vec::new();
+        let mut wrong = |key: &str, message: String| {
+            problems.push(Invalid { key: key.to_owned(), message });
+        };
+
+        if self.data_dir.as_os_str().is_empty() {
+            wrong("data_dir", "is empty: name a folder".to_owned());
+        }
+        if self.rtmp.listen.is_empty() && self.http.listen.is_empty() {
+            wrong("rtmp.listen", "is empty, and so is http.listen: nothing would listen".to_owned());
+        }
+        let taken: Vec<_> = self.rtmp.listen.iter().filter(|a| self.http.listen.contains(a)).collect();
+        if let Some(address) = taken.first().filter(|a| a.port() != 0) {
+            wrong(
+                "http.listen",
+                format!("{address} is also in rtmp.listen: each protocol needs a port of its own"),
+            );
+        }
+        if !(CHUNK_SIZE_MIN..=CHUNK_SIZE_MAX).contains(&self.rtmp.chunk_size) {
+            wrong("rtmp.chunk_size", format!("must lie between {CHUNK_SIZE_MIN} and {CHUNK_SIZE_MAX} bytes"));
+        }
+        for (key, value, least) in [
+            ("rtmp.handshake_timeout_ms", self.rtmp.handshake_timeout_ms, 1),
+            ("rtmp.idle_timeout_ms", self.rtmp.idle_timeout_ms, 1),
+            ("rtmp.write_timeout_ms", self.rtmp.write_timeout_ms, 1),
+            ("http.request_timeout_ms", self.http.request_timeout_ms, 1),
+            ("http.write_timeout_ms", self.http.write_timeout_ms, 1),
+            ("hub.grace_ms", self.hub.grace_ms, 0),
+            ("hub.wait_ms", self.hub.wait_ms, 0),
+            ("hub.retain_ms", self.hub.retain_ms, 0),
+        ] {
+            if !(least..=DURATION_MS_MAX).contains(&value) {
+                wrong(key, format!("must lie between {least} and {DURATION_MS_MAX} (milliseconds)"));
+            }
+        }
+        if self.hub.batch_ms > 1000 {
+            wrong(
+                "hub.batch_ms",
+                "must lie between 0 and 1000: it is added to the latency of everybody".to_owned(),
+            );
+        }
+        if self.hub.log_bytes_max < 1 << 20 {
+            wrong("hub.log_bytes_max", "must be 1048576 (1 MiB) or more to hold one GOP".to_owned());
+        }
+        if !(self.hub.pace == 0.0 || (1.0..=100.0).contains(&self.hub.pace)) {
+            wrong(
+                "hub.pace",
+                "must be 0, or lie between 1 and 100 (a multiple of the media rate)".to_owned(),
+            );
+        }
+        for (i, origin) in self.http.allow_origins.iter().enumerate() {
+            if !is_origin(origin) {
+                wrong(
+                    &format!("http.allow_origins.{i}"),
+                    format!(
+                        "{origin:?} is neither \"*\" nor like \"https://example.org\" (no path, no final slash)"
+                    ),
+                );
+            }
+        }
+        for (list, keys) in
+            [("access.publish_keys", &self.access.publish_keys), ("access.play_keys", &self.access.play_keys)]
+        {
+            for (i, key) in keys.iter().enumerate() {
+                if let Some(message) = key_problem(key) {
+                    wrong(&format!("{list}.{i}"), message);
+                }
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        for (i, channel) in self.access.channel.iter().enumerate() {
+            match parse_channel(&channel.name) {
+                Err(message) => wrong(&format!("access.channel.{i}.name"), message),
+                Ok(name) if !seen.insert(name.clone()) => {
+                    wrong(&format!("access.channel.{i}.name"), format!("{name} is listed twice"));
+                }
+                Ok(_) => {}
+            }
+            for (field, key) in [("publish_key", &channel.publish_key), ("play_key", &channel.play_key)] {
+                if let Some(message) = key.as_deref().and_then(key_problem) {
+                    wrong(&format!("access.channel.{i}.{field}"), message);
+                }
+            }
+        }
+        for (key, value) in [
+            ("limits.connections_max", self.limits.connections_max),
+            ("limits.streams_max", self.limits.streams_max),
+            ("limits.readers_per_stream_max", self.limits.readers_per_stream_max),
+        ] {
+            if value == 0 {
+                wrong(key, "must be 1 or more".to_owned());
+            }
+        }
+        if self.runtime.threads > 1024 {
+            wrong("runtime.threads", "must lie between 0 (one per core) and 1024".to_owned());
+        }
+        if let Err(message) = parse_channel(&self.demo.channel) {
+            wrong("demo.channel", message);
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+impl RtmpConfig {
+    /// The time a connection has for handshake and connect.
+    pub fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    /// The silence after which a publisher is gone.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// The time a player may take to accept a byte.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
+    }
+}
+
+impl HttpConfig {
+    /// The time a request has to arrive, and to be answered.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// The time a player may take to accept a byte.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
+    }
+}
+
+/// `app/channel` as written in a configuration.
+pub fn parse_channel(text: &str) -> Result<StreamName, String> {
+    let (app, channel) =
+        text.split_once('/').ok_or_else(|| format!("{text:?} is no channel: write \"live/name\""))?;
+    StreamName::parse(app, channel).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)
+}
+
+fn is_origin(text: &str) -> bool {
+    if text == "*" {
+        return true;
+    }
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    matches!(scheme, "http" | "https")
+        && !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]_".contains(&b))
+}
+
+fn key_problem(key: &str) -> Option<String> {
+    if key.len() < KEY_BYTES_MIN || key.len() > KEY_BYTES_MAX {
+        return Some(format!("a key has {KEY_BYTES_MIN} to {KEY_BYTES_MAX} characters"));
+    }
+    let unsafe_in_urls = |b: u8| !(b.is_ascii_alphanumeric() || b"-_.~".contains(&b));
+    key.bytes()
+        .any(unsafe_in_urls)
+        .then(|| "a key has letters, digits, '-', '_', '.' and '~' only".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: impl FnOnce(&mut Config)) -> Vec<String> {
+        let mut config = Config::default();
+        change(&mut config);
+        config.validate().err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_problem_names_its_key() {
+        let found = problems(|c| {
+            c.rtmp.chunk_size = 1;
+            c.hub.pace = 0.5;
+            c.http.allow_origins.push("https://example.org/".to_owned());
+            c.access.publish_keys.push("short".to_owned());
+            c.access.channel.push(ChannelAccess { name: "live".to_owned(), ..ChannelAccess::default() });
+            c.demo.channel = "live/../x".to_owned();
+        });
+        let keys: Vec<_> = found.iter().map(|p| p.split(": ").next().unwrap()).collect();
+        assert_eq!(
+            keys,
+            [
+                "rtmp.chunk_size",
+                "hub.pace",
+                "http.allow_origins.1",
+                "access.publish_keys.0",
+                "access.channel.0.name",
+                "demo.channel"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_address_for_two_protocols_is_refused_unless_the_port_is_chosen_by_the_system() {
+        let same = |port: u16| {
+            problems(|c| {
+                c.rtmp.listen = vec![any(port)];
+                c.http.listen = vec![any(port)];
+            })
+        };
+        assert_eq!(same(9000).len(), 1);
+        assert_eq!(same(0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_channel_listed_twice_is_refused() {
+        let cam = ChannelAccess { name: "live/cam".to_owned(), ..ChannelAccess::default() };
+        assert_eq!(
+            problems(|c| c.access.channel = vec![cam.clone(), cam]),
+            ["access.channel.1.name: live/cam is listed twice"]
+        );
+    }
+
+    #[test]
+    fn keys_that_a_url_would_change_are_refused() {
+        for key in ["key with space", "key&more=x", "schlüssel", "a?b=cdefg", "#12345678"] {
+            assert!(key_problem(key).is_some(), "{key}");
+        }
+        assert_eq!(key_problem("0123456789abcdef"), None);
+    }
+
+    #[test]
+    fn origins_have_a_scheme_and_no_path() {
+        for good in ["*", "https://example.org", "http://localhost:8080", "http://[::1]:8080"] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in
+            ["example.org", "https://", "https://example.org/", "https://a b", "null", "https://x\r\ny"]
+        {
+            assert!(!is_origin(bad), "{bad}");
+        }
+    }
+}

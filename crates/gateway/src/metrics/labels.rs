@@ -1,0 +1,136 @@
+//! The closed sets that labels come from.
+
+use std::fmt;
+
+/// Declares a closed set of label values.
+macro_rules! labels {
+    ($(#[doc = $about:literal])+ $name:ident { $( $(#[doc = $doc:literal])+ $variant:ident = $text:literal, )+ }) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[doc = $doc])+ $variant, )+ }
+
+        impl $name {
+            /// All values, in order of declaration.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// The value as metrics and logs show it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+labels! {
+    /// What a session does.
+    Role {
+        /// It brings a stream.
+        Publish = "publish",
+        /// It takes a stream.
+        Play = "play",
+    }
+}
+
+labels! {
+    /// How a session ended.
+    Outcome {
+        /// The stream ended, or the publisher said it is done.
+        Finished = "finished",
+        /// The player or publisher closed in the ordinary way.
+        Left = "left",
+        /// The connection broke.
+        Lost = "lost",
+        /// Nothing arrived, or nothing was taken, for too long.
+        Timeout = "timeout",
+        /// The peer broke the protocol or sent malformed bytes.
+        Violation = "violation",
+        /// Another publisher took the stream over.
+        TakenOver = "taken_over",
+        /// The node shut down.
+        Shutdown = "shutdown",
+        /// A bug: the session panicked and was closed alone.
+        Panic = "panic",
+    }
+}
+
+labels! {
+    /// Stages of a join, each measured from the moment the connection was accepted, except the last.
+    JoinStage {
+        /// The play request is parsed.
+        Request = "request",
+        /// Policy has let it in.
+        Admit = "admit",
+        /// The reader is attached to the stream.
+        Attach = "attach",
+        /// The keyframe to begin with is picked from the log.
+        KeyframePicked = "keyframe_picked",
+        /// From the parsed play request to the keyframe handed to the kernel: what the node adds to a start.
+        KeyframeWritten = "keyframe_written",
+    }
+}
+
+labels! {
+    /// Why a session was not let in.
+    RejectReason {
+        /// No key, or a wrong one.
+        Key = "key",
+        /// The name is no stream name.
+        Name = "name",
+        /// The stream has a publisher.
+        Busy = "busy",
+        /// There is no such stream (any more).
+        NotFound = "not_found",
+        /// A ceiling is reached.
+        Limit = "limit",
+        /// What was asked for is not offered.
+        Unsupported = "unsupported",
+        /// The node shuts down.
+        Shutdown = "shutdown",
+    }
+}
+
+labels! {
+    /// What readers told a publisher.
+    FeedbackKind {
+        /// A keyframe would help a joining player.
+        KeyframeWanted = "keyframe_wanted",
+        /// The bit rate that readers can take.
+        Bitrate = "bitrate",
+        /// Readers run dry.
+        Starved = "starved",
+        /// Another publisher took over.
+        TakenOver = "taken_over",
+    }
+}
+
+labels! {
+    /// The points of a start that a player reports, each measured from the action of the viewer (t0).
+    PlayerStage {
+        /// t1: the connection is usable.
+        Connected = "connected",
+        /// t2: the request is sent.
+        Requested = "requested",
+        /// t3: the first byte of media is there.
+        FirstByte = "first_byte",
+        /// t4: the first keyframe is complete.
+        Keyframe = "keyframe",
+        /// t5: the first picture is on the screen.
+        FirstFrame = "first_frame",
+    }
+}
+
+labels! {
+    /// How a web player draws.
+    Renderer {
+        /// Media Source Extensions.
+        Mse = "mse",
+        /// WebCodecs.
+        Webcodecs = "webcodecs",
+    }
+}
