@@ -9,6 +9,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::policy::{ChannelRule, Policy};
 use media::StreamName;
 use serde::{Deserialize, Serialize};
 
@@ -128,14 +129,11 @@ section! {
     AccessConfig {
         /// Programs on this machine publish without a key.
         publish_loopback_without_key: bool = true,
-        /// Keys that publish to every channel. The key in `<data_dir>/publish.key`, written on first start, is
-        /// always among them.
-        publish_keys: Vec<String> = Vec::new(),
-        /// Who plays channels that have no `play_key` of their own: `"public"` is everybody, `"key"` needs one of
-        /// `play_keys`.
-        play: PlayAccess = PlayAccess::Public,
-        /// Keys that play every channel.
-        play_keys: Vec<String> = Vec::new(),
+        /// The key that publishes to every channel without a key of its own. Unset, it is the one in
+        /// `<data_dir>/publish.key`, which the first start writes.
+        publish_key: Option<String> = None,
+        /// The key that plays every channel without a key of its own. Unset, those channels are public.
+        play_key: Option<String> = None,
         /// Channels with keys of their own.
         channel: Vec<ChannelAccess> = Vec::new(),
     }
@@ -146,9 +144,9 @@ section! {
     ChannelAccess {
         /// The channel: `"live/name"`.
         name: String = String::new(),
-        /// Publishing to this channel needs this key (or one of `access.publish_keys`).
+        /// Publishing to this channel needs this key instead of the general one.
         publish_key: Option<String> = None,
-        /// Playing this channel needs this key (or one of `access.play_keys`).
+        /// Playing this channel needs this key instead of the general one, also where others are public.
         play_key: Option<String> = None,
     }
 }
@@ -206,17 +204,6 @@ pub enum SecondPublisher {
     TakeOver,
     /// It waits until the first is lost.
     StandBy,
-}
-
-/// Who may play.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlayAccess {
-    /// Everybody.
-    #[default]
-    Public,
-    /// Who has a key.
-    Key,
 }
 
 /// The form of log lines.
@@ -353,13 +340,11 @@ impl Config {
                 );
             }
         }
-        for (list, keys) in
-            [("access.publish_keys", &self.access.publish_keys), ("access.play_keys", &self.access.play_keys)]
-        {
-            for (i, key) in keys.iter().enumerate() {
-                if let Some(message) = key_problem(key) {
-                    wrong(&format!("{list}.{i}"), message);
-                }
+        let keys =
+            [("access.publish_key", &self.access.publish_key), ("access.play_key", &self.access.play_key)];
+        for (field, key) in keys {
+            if let Some(message) = key.as_deref().and_then(key_problem) {
+                wrong(field, message);
             }
         }
         let mut seen = std::collections::HashSet::new();
@@ -432,6 +417,22 @@ pub fn parse_channel(text: &str) -> Result<StreamName, String> {
     StreamName::parse(app, channel).map_err(|error| format!("{text:?}: {error}"))
 }
 
+impl AccessConfig {
+    /// The rules of admission. `publish_key` is the key of the data folder, which counts where none is configured.
+    pub fn to_policy(&self, publish_key: Option<String>) -> Policy {
+        let rule = |channel: &ChannelAccess| ChannelRule {
+            publish_key: channel.publish_key.clone(),
+            play_key: channel.play_key.clone(),
+        };
+        Policy {
+            publish_key: self.publish_key.clone().or(publish_key),
+            play_key: self.play_key.clone(),
+            publish_loopback_without_key: self.publish_loopback_without_key,
+            channels: self.channel.iter().map(|channel| (channel.name.clone(), rule(channel))).collect(),
+        }
+    }
+}
+
 fn any(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)
 }
@@ -477,7 +478,7 @@ mod tests {
             c.rtmp.chunk_size = 1;
             c.hub.pace = 0.5;
             c.http.allow_origins.push("https://example.org/".to_owned());
-            c.access.publish_keys.push("short".to_owned());
+            c.access.publish_key = Some("short".to_owned());
             c.access.channel.push(ChannelAccess { name: "live".to_owned(), ..ChannelAccess::default() });
             c.demo.channel = "live/../x".to_owned();
         });
@@ -488,7 +489,7 @@ mod tests {
                 "rtmp.chunk_size",
                 "hub.pace",
                 "http.allow_origins.1",
-                "access.publish_keys.0",
+                "access.publish_key",
                 "access.channel.0.name",
                 "demo.channel"
             ]
