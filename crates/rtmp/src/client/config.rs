@@ -1,0 +1,77 @@
+//! Settings of a client session.
+
+use crate::limits;
+use crate::url::Url;
+
+pub use crate::handshake::Form;
+
+/// What a client does with its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Plays it.
+    Play,
+    /// Publishes it.
+    Publish,
+}
+
+/// Settings of a client session; [`Config::play`] and [`Config::publish`] give a good start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What to do.
+    pub role: Role,
+    /// The `tcUrl` of `connect`.
+    pub tc_url: String,
+    /// The application.
+    pub app: String,
+    /// The stream name, with its query.
+    pub name: String,
+    /// The program's name for the server.
+    pub flash_ver: String,
+    /// Sends `connect`, `createStream` and `play` or `publish` in one flight with the end of the handshake, which
+    /// saves two round trips. Turn it off for a server that cannot take it.
+    pub pipelined: bool,
+    /// The form of the handshake.
+    pub handshake: Form,
+    /// Whether to announce Enhanced RTMP.
+    pub enhanced: bool,
+    /// Bytes of payload per chunk that we send.
+    pub out_chunk_size: u32,
+    /// The window for acknowledgements that we announce.
+    pub window_ack_size: u32,
+    /// The buffer length a player announces, in milliseconds.
+    pub buffer_ms: u32,
+    /// Where a player starts, in seconds; -2 is live or else recorded.
+    pub start: f64,
+    /// The largest message accepted, in bytes.
+    pub message_bytes_max: u32,
+}
+
+impl Config {
+    /// Plays `url`.
+    pub fn play(url: &Url) -> Self {
+        Self::new(Role::Play, url)
+    }
+
+    /// Publishes to `url`.
+    pub fn publish(url: &Url) -> Self {
+        Self::new(Role::Publish, url)
+    }
+
+    fn new(role: Role, url: &Url) -> Self {
+        Self {
+            role,
+            tc_url: url.tc_url(),
+            app: url.app.clone(),
+            name: url.stream_name(),
+            flash_ver: concat!("LNX 10,0,32,18 (Rushlight ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
+            pipelined: true,
+            handshake: Form::Plain,
+            enhanced: true,
+            out_chunk_size: limits::OUT_CHUNK_SIZE_DEFAULT,
+            window_ack_size: limits::WINDOW_ACK_SIZE_DEFAULT,
+            buffer_ms: 1000,
+            start: -2.0,
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Every maximum of this crate, with its reason.
+
+use std::time::Duration;
+
+/// Bytes of one message. The length field has 24 bits, so this is the largest the protocol can express.
+pub const MESSAGE_BYTES_MAX: u32 = 0xff_ffff;
+
+/// Bytes of one message while the peer has no accepted publication: commands and metadata only, so that an
+/// unauthenticated peer cannot make us hold more.
+pub const MESSAGE_BYTES_MAX_BEFORE_PUBLISH: u32 = 1 << 20;
+
+/// Bytes of all unfinished messages of one connection together. One message of the maximum size per media type.
+pub const PARTIAL_BYTES_MAX: usize = 2 * (MESSAGE_BYTES_MAX as usize);
+
+/// Chunk streams one peer may use. Programs use fewer than ten; each costs us a header of state.
+pub const CHUNK_STREAMS_MAX: usize = 64;
+
+/// A payload up to this size is copied out of the input buffer instead of referring to it, so that a small
+/// message that lives long does not keep a large buffer alive.
+pub const COPY_BYTES_MAX: usize = 512;
+
+/// The first allocation for a message that spans chunks. Larger ones grow as their bytes arrive, so that a length
+/// field alone never allocates more than this.
+pub const ASSEMBLY_BYTES_FIRST: usize = 64 << 10;
+
+/// Bytes of a command message. The largest seen in practice, a connect with a token, stays under 8 KiB.
+pub const COMMAND_BYTES_MAX: usize = 64 << 10;
+
+/// Nesting of AMF values. Metadata nests three deep; the decoder recurses once per level.
+pub const AMF_DEPTH_MAX: usize = 16;
+
+/// AMF values in one message, referenced ones counted again at each use.
+pub const AMF_VALUES_MAX: usize = 4096;
+
+/// Bytes of AMF strings in one message, referenced ones counted again at each use.
+pub const AMF_BYTES_MAX: usize = 1 << 20;
+
+/// Streams of one connection: a publisher or player needs one.
+pub const STREAMS_MAX: usize = 8;
+
+/// Events a driver may leave undrained. One read of 64 KiB holds at most some thousands of tiny messages.
+pub const EVENTS_MAX: usize = 65_536;
+
+/// Messages that wait for the answer to `connect`. A client that pipelines sends about five.
+pub const DEFERRED_MESSAGES_MAX: usize = 64;
+
+/// Bytes of answers a peer may provoke without reading them, before its session ends.
+pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// Chunk size that we send with: one chunk for almost every frame.
+pub const OUT_CHUNK_SIZE_DEFAULT: u32 = 65_536;
+
+/// Window that we announce; the value most servers use.
+pub const WINDOW_ACK_SIZE_DEFAULT: u32 = 2_500_000;
+
+/// Time for handshake and `connect`: slow mobile links need a few seconds, slow-loris attacks want forever.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Silence after which a peer is asked whether it lives; below the usual 60 s of address translators.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);

@@ -1,0 +1,138 @@
+//! What a server session tells its driver.
+
+use crate::command::{Capabilities, Command};
+use crate::message::Message;
+
+/// Something that happened on a connection. Events come in the order of the bytes that caused them, so the media
+/// of a stream always follows the [`Event::Publish`] that opened it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer names an application. Answer with [`super::Session::accept_connect`] or
+    /// [`super::Session::reject_connect`]; what the peer sends after it waits inside the session until then.
+    Connect(Box<Connect>),
+    /// The peer wants to publish. Answer with [`super::Session::accept_publish`] or
+    /// [`super::Session::reject_publish`]. Media that a hasty peer sends before the answer already follows as
+    /// [`Event::Message`].
+    Publish(Publish),
+    /// The peer wants to play. Answer with [`super::Session::accept_play`] or [`super::Session::reject_play`].
+    Play(Play),
+    /// Audio, video or data of a stream that the peer publishes.
+    Message(Message),
+    /// The peer ended a publication (FCUnpublish is not one; closeStream, deleteStream and a new publish are).
+    Unpublish {
+        /// The message stream that carried it.
+        stream_id: u32,
+    },
+    /// The peer ended a playback.
+    StopPlay {
+        /// The message stream that carried it.
+        stream_id: u32,
+    },
+    /// The player pauses or resumes. The session has already answered it.
+    Pause {
+        /// The message stream that is played.
+        stream_id: u32,
+        /// Whether it now is paused.
+        paused: bool,
+        /// The position of the player in milliseconds.
+        ms: u32,
+    },
+    /// The player seeks. The session has already answered it.
+    Seek {
+        /// The message stream that is played.
+        stream_id: u32,
+        /// The wanted position in milliseconds.
+        ms: u32,
+    },
+    /// The player turns audio on or off.
+    ReceiveAudio {
+        /// The message stream that is played.
+        stream_id: u32,
+        /// Whether audio is wanted from now on.
+        on: bool,
+    },
+    /// The player turns video on or off.
+    ReceiveVideo {
+        /// The message stream that is played.
+        stream_id: u32,
+        /// Whether video is wanted from now on.
+        on: bool,
+    },
+    /// The player says how much media it buffers (`RTMP` section 7.1.7, SetBufferLength).
+    BufferLength {
+        /// The message stream that is played.
+        stream_id: u32,
+        /// The length of its buffer in milliseconds.
+        ms: u32,
+    },
+    /// A command that the session does not know. The session has already answered `_error` where an answer was
+    /// asked for.
+    Command {
+        /// The message stream it arrived on; 0 is the connection.
+        stream_id: u32,
+        /// The command.
+        command: Box<Command>,
+    },
+}
+
+/// The `connect` command (`RTMP` section 7.2.1.1).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Connect {
+    /// The application, as the peer wrote it: it may hold slashes and a query.
+    pub app: String,
+    /// The URL the peer connected to; may be empty.
+    pub tc_url: String,
+    /// The peer's program, for example `FMLE/3.0 (compatible; Lavf61.7.100)`; may be empty.
+    pub flash_ver: String,
+    /// The page that embeds the player; may be empty.
+    pub page_url: String,
+    /// The player's own URL; may be empty.
+    pub swf_url: String,
+    /// 0 or 3: whether commands after this one are AMF0 or AMF3.
+    pub object_encoding: u8,
+    /// What the peer announced of Enhanced RTMP.
+    pub capabilities: Capabilities,
+}
+
+/// The `publish` command (`RTMP` section 7.2.2.6).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publish {
+    /// The message stream that will carry the media; the answer names it.
+    pub stream_id: u32,
+    /// The application of the connection.
+    pub app: String,
+    /// The name as the peer wrote it, query included.
+    pub name: String,
+    /// What the server is to do with the media.
+    pub kind: PublishKind,
+}
+
+/// What a publisher wants done with its media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PublishKind {
+    /// Live only.
+    #[default]
+    Live,
+    /// Live, and recorded to a new file.
+    Record,
+    /// Live, and recorded to the end of an existing file.
+    Append,
+}
+
+/// The `play` command (`RTMP` section 7.2.2.1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Play {
+    /// The message stream that is to carry the media; the answer names it.
+    pub stream_id: u32,
+    /// The application of the connection.
+    pub app: String,
+    /// The name as the peer wrote it, query included.
+    pub name: String,
+    /// Position in seconds; -2 means live or else recorded (what players send by default), -1 live only.
+    pub start: f64,
+    /// Seconds to play; -1 means to the end.
+    pub duration: f64,
+    /// Whether a playlist that runs before it is to be dropped.
+    pub reset: bool,
+}

@@ -1,0 +1,217 @@
+//! URLs of the RTMP family: `rtmp://host[:port]/app[/instance]/name[?query]`.
+
+use std::fmt;
+
+use crate::Error;
+
+/// The way an URL asks to carry the chunk stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// Plain TCP.
+    Rtmp,
+    /// TLS.
+    Rtmps,
+    /// Inside HTTP requests.
+    Rtmpt,
+    /// Inside HTTPS requests.
+    Rtmpts,
+    /// Encrypted by the handshake.
+    Rtmpe,
+    /// Encrypted by the handshake, inside HTTP requests.
+    Rtmpte,
+    /// Over UDP.
+    Rtmfp,
+}
+
+impl Scheme {
+    const ALL: [Self; 7] =
+        [Self::Rtmp, Self::Rtmps, Self::Rtmpt, Self::Rtmpts, Self::Rtmpe, Self::Rtmpte, Self::Rtmfp];
+
+    /// The scheme as it is written in an URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rtmp => "rtmp",
+            Self::Rtmps => "rtmps",
+            Self::Rtmpt => "rtmpt",
+            Self::Rtmpts => "rtmpts",
+            Self::Rtmpe => "rtmpe",
+            Self::Rtmpte => "rtmpte",
+            Self::Rtmfp => "rtmfp",
+        }
+    }
+
+    /// The port of an URL that names none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Rtmp | Self::Rtmpe | Self::Rtmfp => 1935,
+            Self::Rtmps | Self::Rtmpts => 443,
+            Self::Rtmpt | Self::Rtmpte => 80,
+        }
+    }
+}
+
+/// A parsed URL. Nothing is percent-decoded: programs disagree on it, so names travel as they are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    /// How to connect.
+    pub scheme: Scheme,
+    /// A name or an address; an IPv6 address is without its brackets.
+    pub host: String,
+    /// The port to connect to.
+    pub port: u16,
+    /// The application, `live` or `live/instance`; may be empty.
+    pub app: String,
+    /// The stream name without query; may be empty.
+    pub name: String,
+    /// The query without its question mark; may be empty.
+    pub query: String,
+}
+
+impl Url {
+    /// Parses an URL. Of the path's segments the last is the name and the others are the application; a path of
+    /// one segment is an application without a name.
+    ///
+    /// # Errors
+    /// `Unsupported` for other schemes, `Malformed` for everything that is no URL.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (scheme, rest) = text.split_once("://").ok_or(Error::Malformed("URL without a scheme"))?;
+        let scheme = Scheme::ALL
+            .into_iter()
+            .find(|known| known.as_str().eq_ignore_ascii_case(scheme))
+            .ok_or(Error::Unsupported("URL scheme is not of the RTMP family"))?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // Credentials are no part of RTMP; what stands before an @ would end up in logs as a host.
+        if authority.contains('@') {
+            return Err(Error::Unsupported("URL with credentials"));
+        }
+        let (host, port) = split_authority(authority)?;
+        let port = match port {
+            None => scheme.default_port(),
+            Some(port) => port.parse().map_err(|_| Error::Malformed("URL port is not a number"))?,
+        };
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(Error::Malformed("URL host"));
+        }
+        if text.contains(char::is_control) {
+            return Err(Error::Malformed("control character in URL"));
+        }
+        let path = path.trim_end_matches('/');
+        let (app, name) = path.rsplit_once('/').unwrap_or((path, ""));
+        Ok(Self {
+            scheme,
+            host: host.to_owned(),
+            port,
+            app: app.to_owned(),
+            name: name.to_owned(),
+            query: query.to_owned(),
+        })
+    }
+
+    /// The URL of the application, as `connect` carries it in `tcUrl`.
+    pub fn tc_url(&self) -> String {
+        let Self { scheme, app, .. } = self;
+        format!("{}://{}/{app}", scheme.as_str(), self.authority())
+    }
+
+    /// The stream name as `publish` and `play` carry it: with its query, if it has one.
+    pub fn stream_name(&self) -> String {
+        if self.query.is_empty() { self.name.clone() } else { format!("{}?{}", self.name, self.query) }
+    }
+
+    /// `host:port` for connecting, with brackets around an IPv6 address.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Splits host and port; the host may be an IPv6 address in brackets (RFC 3986 section 3.2.2).
+fn split_authority(authority: &str) -> Result<(&str, Option<&str>), Error> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or(Error::Malformed("URL with an open bracket"))?;
+        if host.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(Error::Malformed("URL host is not an IPv6 address"));
+        }
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(Error::Malformed("URL host")),
+        };
+    }
+    match authority.split_once(':') {
+        None => Ok((authority, None)),
+        Some((_, port)) if port.contains(':') => Err(Error::Malformed("IPv6 address without brackets in URL")),
+        Some((host, port)) => Ok((host, Some(port))),
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tc_url())?;
+        if !self.name.is_empty() {
+            write!(f, "/{}", self.name)?;
+        }
+        if !self.query.is_empty() {
+            write!(f, "?{}", self.query)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn parts_of_an_url() {
+        let url = Url::parse("rtmp://example.net/live/cam?key=a/b?c").unwrap();
+        assert_eq!((url.scheme, url.host.as_str(), url.port), (Scheme::Rtmp, "example.net", 1935));
+        assert_eq!((url.app.as_str(), url.name.as_str(), url.query.as_str()), ("live", "cam", "key=a/b?c"));
+        assert_eq!(url.tc_url(), "rtmp://example.net:1935/live");
+        assert_eq!(url.stream_name(), "cam?key=a/b?c");
+    }
+
+    #[test]
+    fn application_may_have_an_instance_and_name_may_be_missing() {
+        let url = Url::parse("RTMPS://h:8443/live/room1/cam").unwrap();
+        assert_eq!((url.scheme, url.port), (Scheme::Rtmps, 8443));
+        assert_eq!((url.app.as_str(), url.name.as_str()), ("live/room1", "cam"));
+        let url = Url::parse("rtmpt://h/live/").unwrap();
+        assert_eq!((url.port, url.app.as_str(), url.name.as_str()), (80, "live", ""));
+        assert_eq!(Url::parse("rtmp://h").unwrap().app, "");
+    }
+
+    #[test]
+    fn ipv6_addresses_keep_their_brackets_on_the_wire_only() {
+        let url = Url::parse("rtmp://[::1]:1936/live/cam").unwrap();
+        assert_eq!((url.host.as_str(), url.port), ("::1", 1936));
+        assert_eq!(url.to_string(), "rtmp://[::1]:1936/live/cam");
+    }
+
+    #[test]
+    fn bad_urls_are_refused() {
+        for text in [
+            "", "live/cam", "http://h/live/cam", "rtmp://", "rtmp:///live", "rtmp://h:x/live", "rtmp://h:70000/a",
+            "rtmp://[::1/live", "rtmp://[x]/live", "rtmp://::1/live", "rtmp://[::1]x/live", "rtmp://u:p@h/live",
+            "rtmp://h/li\nve/cam", "rtmp://a b/live",
+        ] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_fails(text in "(rtmp|rtmps|x)?(://)?[\\[\\]a-z:/?@0-9]{0,20}") {
+            if let Ok(url) = Url::parse(&text) {
+                prop_assert_eq!(Url::parse(&url.to_string()).unwrap(), url);
+            }
+        }
+    }
+}
