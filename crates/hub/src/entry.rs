@@ -1,0 +1,137 @@
+//! One packet in the log, with the wire forms made of it.
+
+use bytes::Bytes;
+use media::{Packet, Time};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// Names a wire form: which container, with which parameters. The egress that builds a form chooses its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FormKey(pub u64);
+
+/// The most forms that one entry keeps. A server has a handful (RTMP at a chunk size or two, FLV, fMP4); a peer that
+/// could invent keys must not fill memory, so a form beyond this number is built each time.
+pub const FORMS_MAX: usize = 16;
+
+/// A packet in the log.
+///
+/// Shared by all readers, and so are the wire forms made from it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its place in the log; the numbers of a log have no gaps. A configuration that is repeated for a joiner carries
+    /// the number of the packet that the joiner starts at.
+    pub seq: u64,
+    /// The packet, with its times already on the stream's continuous clock.
+    pub packet: Packet,
+    /// When it came.
+    pub arrived: Instant,
+    /// The number of the group of pictures it belongs to.
+    pub(crate) gop: u64,
+    /// The generation of the kept state after this packet.
+    pub(crate) kept_generation: u64,
+    /// The slot of its track.
+    pub(crate) slot: u8,
+    first: OnceLock<Form>,
+}
+
+/// One form, and a link to the next: a list that only grows, so that looking up takes no lock.
+#[derive(Debug)]
+struct Form {
+    key: FormKey,
+    bytes: OnceLock<Bytes>,
+    next: OnceLock<Box<Form>>,
+}
+
+impl Form {
+    fn new(key: FormKey) -> Self {
+        Self { key, bytes: OnceLock::new(), next: OnceLock::new() }
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(seq: u64, packet: Packet, arrived: Instant) -> Self {
+        Self { seq, packet, arrived, gop: 0, kept_generation: 0, slot: 0, first: OnceLock::new() }
+    }
+
+    /// The bytes of this packet in the form `key`, made by `build` on the first call and shared from then on.
+    ///
+    /// Two callers who come first at once may wait for each other, never anyone else.
+    pub fn form(&self, key: FormKey, build: impl FnOnce(&Packet) -> Bytes) -> Bytes {
+        let mut form = self.first.get_or_init(|| Form::new(key));
+        for _ in 1..FORMS_MAX {
+            if form.key == key {
+                break;
+            }
+            form = form.next.get_or_init(|| Box::new(Form::new(key)));
+        }
+        if form.key != key {
+            return build(&self.packet);
+        }
+        form.bytes.get_or_init(|| build(&self.packet)).clone()
+    }
+
+    pub(crate) fn dts(&self) -> Time {
+        self.packet.dts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::{Codec, Flags, Role, TrackId};
+    use std::cell::Cell;
+
+    fn entry() -> Entry {
+        let packet = Packet {
+            track: TrackId::AUDIO,
+            codec: Codec::Aac,
+            role: Role::Frame,
+            flags: Flags::default(),
+            dts: Time::ZERO,
+            pts: Time::ZERO,
+            payload: Bytes::from_static(b"x"),
+        };
+        Entry::new(0, packet, Instant::now())
+    }
+
+    #[test]
+    fn form_is_built_once_for_each_key() {
+        let (entry, built) = (entry(), Cell::new(0));
+        for _ in 0..3 {
+            for key in 0..FORMS_MAX as u64 {
+                let bytes = entry.form(FormKey(key), |_| {
+                    built.set(built.get() + 1);
+                    Bytes::from(vec![key as u8])
+                });
+                assert_eq!(bytes[..], [key as u8]);
+            }
+        }
+        assert_eq!(built.get(), FORMS_MAX);
+    }
+
+    #[test]
+    fn forms_beyond_the_limit_are_built_and_not_kept() {
+        let entry = entry();
+        for key in 0..100 {
+            entry.form(FormKey(key), |_| Bytes::new());
+        }
+        let (mut form, mut count) = (entry.first.get(), 0);
+        while let Some(node) = form {
+            count += 1;
+            form = node.next.get().map(|next| &**next);
+        }
+        assert_eq!(count, FORMS_MAX);
+    }
+
+    #[test]
+    fn threads_that_come_first_at_once_get_the_same_bytes() {
+        let entry = entry();
+        let pointers: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| entry.form(FormKey(7), |_| Bytes::from(vec![1; 100])).as_ptr() as usize))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(pointers.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}
