@@ -114,13 +114,17 @@ section! {
         second_publisher: SecondPublisher = SecondPublisher::Reject,
         /// Packets are handed on in batches of so much time. 0 hands on each packet at once (lowest latency).
         batch_ms: u64 = 0,
-        /// How much of a stream stays in memory for joining at an older position, whole GOPs at least one.
-        retain_ms: u64 = 10_000,
+        /// How much of a stream stays in memory for joining at an older position. The newest GOP always stays.
+        retain_ms: u64 = 3_000,
+        /// A player that falls so far behind skips to the newest keyframe.
+        lag_max_ms: u64 = 8_000,
         /// Most memory of one stream, in bytes. Older GOPs leave first.
-        log_bytes_max: usize = 64 << 20,
-        /// A joining player gets what is behind live at this multiple of the media rate, so that a burst does not
-        /// stall its start. 0 sends it at once.
-        pace: f64 = 1.5,
+        log_bytes_max: usize = 32 << 20,
+        /// A joining player gets the keyframe and this much media at once...
+        burst_ms: u64 = 500,
+        /// ...and what is still missing at this multiple of the media rate, so that a burst into its network does
+        /// not stall its start. 0 sends all at once.
+        pace: f32 = 2.0,
     }
 }
 
@@ -310,6 +314,8 @@ impl Config {
             ("hub.grace_ms", self.hub.grace_ms, 0),
             ("hub.wait_ms", self.hub.wait_ms, 0),
             ("hub.retain_ms", self.hub.retain_ms, 0),
+            ("hub.lag_max_ms", self.hub.lag_max_ms, 1),
+            ("hub.burst_ms", self.hub.burst_ms, 0),
         ] {
             if !(least..=DURATION_MS_MAX).contains(&value) {
                 wrong(key, format!("must lie between {least} and {DURATION_MS_MAX} (milliseconds)"));
@@ -410,11 +416,58 @@ impl HttpConfig {
     }
 }
 
+impl Config {
+    /// What the hub is told. `shards` is the number of threads that read.
+    pub fn to_hub(&self, shards: usize) -> hub::Config {
+        hub::Config {
+            limits: hub::Limits {
+                streams_max: self.limits.streams_max,
+                waiting_streams_max: hub::Limits::default().waiting_streams_max.min(self.limits.streams_max),
+                readers_max: self.limits.readers_per_stream_max,
+                ..hub::Limits::default()
+            },
+            log_bytes_max: self.hub.log_bytes_max,
+            retain: Duration::from_millis(self.hub.retain_ms),
+            batch: Duration::from_millis(self.hub.batch_ms),
+            lag_max: Duration::from_millis(self.hub.lag_max_ms),
+            grace: Duration::from_millis(self.hub.grace_ms),
+            second_publisher: match self.hub.second_publisher {
+                SecondPublisher::Reject => hub::SecondPublisher::Reject,
+                SecondPublisher::TakeOver => hub::SecondPublisher::TakeOver,
+                SecondPublisher::StandBy => hub::SecondPublisher::StandBy,
+            },
+            shards,
+            ..hub::Config::default()
+        }
+    }
+
+    /// How many threads carry media.
+    pub fn shards(&self) -> usize {
+        match self.runtime.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        }
+    }
+}
+
 /// `app/channel` as written in a configuration.
 pub fn parse_channel(text: &str) -> Result<StreamName, String> {
     let (app, channel) =
         text.split_once('/').ok_or_else(|| format!("{text:?} is no channel: write \"live/name\""))?;
     StreamName::parse(app, channel).map_err(|error| format!("{text:?}: {error}"))
+}
+
+impl HubConfig {
+    /// How a player that joins at `start` is served. The caller names its own shard.
+    pub fn read_options(&self, start: hub::Start) -> hub::ReadOptions {
+        hub::ReadOptions {
+            start,
+            pace: (self.pace > 0.0).then_some(self.pace),
+            burst: Duration::from_millis(self.burst_ms),
+            wait_max: Duration::from_millis(self.wait_ms),
+            ..hub::ReadOptions::default()
+        }
+    }
 }
 
 impl AccessConfig {

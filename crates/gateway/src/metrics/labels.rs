@@ -98,12 +98,12 @@ labels! {
 labels! {
     /// What readers told a publisher.
     FeedbackKind {
-        /// A keyframe would help a joining player.
+        /// A joining player cannot start without a new keyframe.
         KeyframeWanted = "keyframe_wanted",
-        /// The bit rate that readers can take.
-        Bitrate = "bitrate",
-        /// Readers run dry.
+        /// A reader fell behind and skipped.
         Starved = "starved",
+        /// A publisher on stand-by became the active one.
+        Promoted = "promoted",
         /// Another publisher took over.
         TakenOver = "taken_over",
     }
