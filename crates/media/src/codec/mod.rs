@@ -1,5 +1,23 @@
 //! Codecs: what they are called, and the header fields that delivery needs.
 
+pub mod h264;
+pub mod h265;
+pub mod mp3;
+pub mod nal;
+
+/// Bytes of a NAL unit's length prefix where the configuration record is not at hand. Every known live encoder uses 4;
+/// with another size the units do not add up and nothing is concluded from them.
+pub const NAL_LENGTH_SIZE_DEFAULT: u8 = 4;
+
+/// Whether no other frame depends on the one in `payload`, as far as the first slice tells. False where it does not.
+pub fn is_disposable(codec: Codec, payload: &[u8], nal_length_size: u8) -> bool {
+    match codec {
+        Codec::H264 => h264::is_disposable(payload, nal_length_size),
+        Codec::H265 => h265::is_disposable(payload, nal_length_size),
+        _ => false,
+    }
+}
+
 /// A codec, as far as packets need to tell codecs apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Codec {
