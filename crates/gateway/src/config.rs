@@ -458,10 +458,9 @@ pub fn parse_channel(text: &str) -> Result<StreamName, String> {
 }
 
 impl HubConfig {
-    /// How a player that joins at `start` is served. The caller names its own shard.
-    pub fn read_options(&self, start: hub::Start) -> hub::ReadOptions {
+    /// How players are served. The caller adds where to start, and its shard.
+    pub fn read_options(&self) -> hub::ReadOptions {
         hub::ReadOptions {
-            start,
             pace: (self.pace > 0.0).then_some(self.pace),
             burst: Duration::from_millis(self.burst_ms),
             wait_max: Duration::from_millis(self.wait_ms),
