@@ -1,19 +1,47 @@
 //! Codecs: what they are called, and the header fields that delivery needs.
 
+pub mod aac;
+pub mod ac3;
+pub mod av1;
+mod bits;
+pub mod flac;
 pub mod h264;
 pub mod h265;
+pub mod h266;
+pub mod limits;
 pub mod mp3;
 pub mod nal;
+pub mod opus;
+mod summary;
+pub mod vpx;
+
+pub use summary::{Summary, has_b_frames, summary, summary_of_frame};
 
 /// Bytes of a NAL unit's length prefix where the configuration record is not at hand. Every known live encoder uses 4;
 /// with another size the units do not add up and nothing is concluded from them.
 pub const NAL_LENGTH_SIZE_DEFAULT: u8 = 4;
 
-/// Whether no other frame depends on the one in `payload`, as far as the first slice tells. False where it does not.
+/// Whether decoding can start at the frame in `payload`. `nal_length_size` is used by H.264, H.265 and H.266. False for
+/// sound, and for codecs that are not looked into.
+pub fn is_keyframe(codec: Codec, payload: &[u8], nal_length_size: u8) -> bool {
+    match codec {
+        Codec::H264 => h264::is_keyframe(payload, nal_length_size),
+        Codec::H265 => h265::is_keyframe(payload, nal_length_size),
+        Codec::H266 => h266::is_keyframe(payload, nal_length_size),
+        Codec::Av1 => av1::is_keyframe(payload),
+        Codec::Vp8 => vpx::vp8_is_keyframe(payload),
+        Codec::Vp9 => vpx::vp9_is_keyframe(payload),
+        _ => false,
+    }
+}
+
+/// Whether no other frame depends on the one in `payload`, as far as its first slice tells: the cost does not grow with
+/// the payload. False where it does not tell.
 pub fn is_disposable(codec: Codec, payload: &[u8], nal_length_size: u8) -> bool {
     match codec {
         Codec::H264 => h264::is_disposable(payload, nal_length_size),
         Codec::H265 => h265::is_disposable(payload, nal_length_size),
+        Codec::H266 => h266::is_disposable(payload, nal_length_size),
         _ => false,
     }
 }
