@@ -11,9 +11,9 @@
 //!
 //! Accuracy, measured with UDP echoes and bulk TCP on a two-core virtual machine: a round trip takes 0.2 to 0.5 ms
 //! longer than asked (median; p99 1.1 ms, with both cores busy as well as idle), bulk TCP gets the whole of a 5,
-//! 20 or 100 Mbit/s bottleneck to within 0.2 % once headers are counted, and 100 Mbit/s cost a tenth of a core. Loss
-//! is exact by construction (see [`Link`]). The pump asks for real-time priority and runs without it where that is
-//! refused; then a busy machine shows in the delays.
+//! 20 or 100 Mbit/s bottleneck to within 0.2 % once headers are counted, and 100 Mbit/s cost a third of a core, the
+//! kernel's TCP included. Loss is exact by construction (see [`Link`]). The pump asks for real-time priority and runs
+//! without it where that is refused; then a busy machine shows in the delays.
 
 mod device;
 mod namespace;
