@@ -30,7 +30,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Malformed(what) | Self::Violation(what) | Self::Unsupported(what) | Self::Misuse(what)) = self;
+        let (Self::Malformed(what) | Self::Violation(what) | Self::Unsupported(what) | Self::Misuse(what)) =
+            self;
         write!(f, "{}: {what}", self.class())
     }
 }

@@ -9,9 +9,6 @@ pub const MESSAGE_BYTES_MAX: u32 = 0xff_ffff;
 /// unauthenticated peer cannot make us hold more.
 pub const MESSAGE_BYTES_MAX_BEFORE_PUBLISH: u32 = 1 << 20;
 
-/// Bytes of all unfinished messages of one connection together. One message of the maximum size per media type.
-pub const PARTIAL_BYTES_MAX: usize = 2 * (MESSAGE_BYTES_MAX as usize);
-
 /// Chunk streams one peer may use. Programs use fewer than ten; each costs us a header of state.
 pub const CHUNK_STREAMS_MAX: usize = 64;
 
@@ -21,7 +18,7 @@ pub const COPY_BYTES_MAX: usize = 512;
 
 /// The first allocation for a message that spans chunks. Larger ones grow as their bytes arrive, so that a length
 /// field alone never allocates more than this.
-pub const ASSEMBLY_BYTES_FIRST: usize = 64 << 10;
+pub const ASSEMBLY_BYTES_FIRST: usize = 16 << 10;
 
 /// Bytes of a command message. The largest seen in practice, a connect with a token, stays under 8 KiB.
 pub const COMMAND_BYTES_MAX: usize = 64 << 10;

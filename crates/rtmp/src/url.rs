@@ -145,7 +145,9 @@ fn split_authority(authority: &str) -> Result<(&str, Option<&str>), Error> {
     }
     match authority.split_once(':') {
         None => Ok((authority, None)),
-        Some((_, port)) if port.contains(':') => Err(Error::Malformed("IPv6 address without brackets in URL")),
+        Some((_, port)) if port.contains(':') => {
+            Err(Error::Malformed("IPv6 address without brackets in URL"))
+        }
         Some((host, port)) => Ok((host, Some(port))),
     }
 }
@@ -198,9 +200,20 @@ mod tests {
     #[test]
     fn bad_urls_are_refused() {
         for text in [
-            "", "live/cam", "http://h/live/cam", "rtmp://", "rtmp:///live", "rtmp://h:x/live", "rtmp://h:70000/a",
-            "rtmp://[::1/live", "rtmp://[x]/live", "rtmp://::1/live", "rtmp://[::1]x/live", "rtmp://u:p@h/live",
-            "rtmp://h/li\nve/cam", "rtmp://a b/live",
+            "",
+            "live/cam",
+            "http://h/live/cam",
+            "rtmp://",
+            "rtmp:///live",
+            "rtmp://h:x/live",
+            "rtmp://h:70000/a",
+            "rtmp://[::1/live",
+            "rtmp://[x]/live",
+            "rtmp://::1/live",
+            "rtmp://[::1]x/live",
+            "rtmp://u:p@h/live",
+            "rtmp://h/li\nve/cam",
+            "rtmp://a b/live",
         ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
