@@ -1,1 +1,21 @@
 //! Sources and uplink of the person who goes live.
+//!
+//! A [`source`] yields packets in decode order; a [`Feed`] takes them off its thread; [`push()`] sends them when they are due.
+
+pub mod cli;
+mod error;
+mod feed;
+mod gate;
+pub mod limits;
+pub mod link;
+pub mod pace;
+mod push;
+pub mod retry;
+pub mod source;
+mod stats;
+
+pub use error::Error;
+pub use feed::Feed;
+pub use push::{OnSend, Options, connect, push};
+pub use source::Source;
+pub use stats::{Snapshot, Stats};

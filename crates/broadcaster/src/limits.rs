@@ -1,0 +1,34 @@
+//! Every maximum of this crate, with its reason.
+
+use std::time::Duration;
+
+/// Bytes of the boxes that describe an MP4 file. Ten hours of video with audio need about 20 MB of tables.
+pub const MOOV_BYTES_MAX: usize = 256 << 20;
+
+/// Samples of one MP4 file, all tracks together: a day of 60 fps video with audio has 9 million. Each costs 32 bytes.
+pub const MP4_SAMPLES_MAX: usize = 16 << 20;
+
+/// Bytes of one coded frame: the RTMP message length has 24 bits.
+pub const FRAME_BYTES_MAX: usize = 0xff_ffff - 64;
+
+/// Packets read ahead of the clock, so that a slow disk does not delay the stream. About half a second.
+pub const READ_AHEAD_PACKETS_MAX: usize = 64;
+
+/// A step of the decode time larger than this is a cut in the source, not a frame that lasts long: the clock starts
+/// anew there instead of waiting.
+pub const STEP_MAX: Duration = Duration::from_secs(10);
+
+/// The first and the longest wait before connecting again. The range is what a server restart takes.
+pub const RETRY_WAIT_FIRST: Duration = Duration::from_millis(250);
+/// See [`RETRY_WAIT_FIRST`].
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Time to connect, and then to be accepted as publisher.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a finished stream waits for the server to take the last bytes and close.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes that may wait for the socket before the next packet is held back: a keyframe, and little enough that what
+/// waits is not old when it leaves.
+pub const SEND_QUEUE_BYTES_MAX: usize = 256 << 10;

@@ -1,0 +1,429 @@
+//! Publishing over RTMP: connect, send packets when they are due, come back after a failure.
+
+use crate::feed::Pending;
+use crate::gate::Gate;
+use crate::link::Link;
+use crate::pace::Pace;
+use crate::retry::Backoff;
+use crate::{Error, Feed, Stats, limits};
+use bytes::BytesMut;
+use media::container::flv;
+use media::{Kind, Packet, Role, Time};
+use rtmp::client::{Config, Event};
+use rtmp::url::{Scheme, Url};
+use std::fmt;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// AMF0 string that asks a server to keep the metadata for players that come later.
+const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
+
+/// How to publish.
+#[derive(Clone)]
+pub struct Options {
+    /// 1 is real time; 0 sends as fast as the network takes it.
+    pub speed: f64,
+    /// Failed connections in a row after which to give up, once the server has accepted the stream.
+    pub retries: u32,
+    /// The same for the time before that.
+    pub retries_at_start: u32,
+    /// A packet later than this is left out, and all up to the next keyframe that is on time.
+    pub lag_max: Duration,
+    /// Sends all commands in one flight; see [`Config::pipelined`].
+    pub pipelined: bool,
+    /// Local address to connect from.
+    pub local: Option<IpAddr>,
+    /// Called for each packet right before it is sent.
+    pub on_send: Option<OnSend>,
+}
+
+/// Sees each packet right before it is sent.
+pub type OnSend = Arc<dyn Fn(&Packet) + Send + Sync>;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            speed: 1.0,
+            retries: 10,
+            retries_at_start: 0,
+            lag_max: Duration::from_secs(5),
+            pipelined: true,
+            local: None,
+            on_send: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("speed", &self.speed)
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Publishes `feed` to an `rtmp://` URL until it ends or `stop` completes; either way the stream is unpublished
+/// properly.
+///
+/// A connection that breaks is made again, with growing waits. Media that became old meanwhile is left out, and the
+/// stream goes on at a keyframe.
+///
+/// # Errors
+///
+/// An URL that cannot be published to, a source that cannot be read, a server that refuses, or too many failed
+/// connections in a row.
+pub async fn push(
+    feed: Feed,
+    url: &str,
+    options: Options,
+    stats: &Stats,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut url = parse(url)?;
+    let mut stop = std::pin::pin!(stop);
+    let mut backoff = Backoff::new(seed(&url));
+    let mut run = Run {
+        feed,
+        pace: Pace::new(options.speed),
+        gate: Gate::new(options.lag_max),
+        pending: None,
+        newest: Time::ZERO,
+        head: BytesMut::new(),
+        options,
+        stats,
+    };
+    loop {
+        let opened = tokio::select! {
+            biased;
+            () = &mut stop => return Ok(()),
+            opened = open(&url, &run.options) => opened,
+        };
+        let failure = match opened {
+            Ok(link) => {
+                backoff.reset();
+                stats.connected.store(true, Relaxed);
+                stats.connections.fetch_add(1, Relaxed);
+                let end = run.stream(link, stop.as_mut()).await;
+                stats.connected.store(false, Relaxed);
+                match end {
+                    Ok(End::Done) => return Ok(()),
+                    Ok(End::Moved(to)) => {
+                        url = moved(&url, to.as_deref())?;
+                        continue;
+                    }
+                    Err(failure) => failure,
+                }
+            }
+            Err(failure) => failure,
+        };
+        let started = stats.connections.load(Relaxed) > 0;
+        let retries = if started { run.options.retries } else { run.options.retries_at_start };
+        if !failure.is_transient() || backoff.failures() >= retries {
+            return Err(failure);
+        }
+        tokio::select! {
+            biased;
+            () = &mut stop => return Ok(()),
+            () = tokio::time::sleep(backoff.wait()) => {}
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<Url, Error> {
+    let url = Url::parse(text).map_err(|error| Error::Url(format!("{text}: {error}")))?;
+    if url.scheme != Scheme::Rtmp {
+        return Err(Error::Url(format!("{text}: only rtmp:// addresses can be published to")));
+    }
+    if url.app.is_empty() || url.name.is_empty() {
+        return Err(Error::Url(format!(
+            "{text}: expected rtmp://HOST/APP/CHANNEL, such as rtmp://localhost/live/me"
+        )));
+    }
+    Ok(url)
+}
+
+/// Where a server that asked for it wants us (E-RTMP v2 "Reconnect Request"): an absolute URL, one relative to our own, or
+/// the same again. The stream name stays.
+fn moved(url: &Url, to: Option<&str>) -> Result<Url, Error> {
+    let Some(to) = to else { return Ok(url.clone()) };
+    let base = if let Some(rest) = to.strip_prefix("//") {
+        format!("{}://{rest}", url.scheme.as_str())
+    } else if to.starts_with('/') {
+        format!("{}://{}{to}", url.scheme.as_str(), url.authority())
+    } else {
+        to.to_owned()
+    };
+    parse(&format!("{}/{}", base.trim_end_matches('/'), url.stream_name()))
+}
+
+/// Differs between publishers, so that they do not come back in step.
+fn seed(url: &Url) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(url.stream_name())
+}
+
+/// Connects and waits until the server takes media.
+async fn open(url: &Url, options: &Options) -> Result<Link, Error> {
+    let mut config = Config::publish(url);
+    config.pipelined = options.pipelined;
+    let opening = async {
+        let stream = connect(&url.host, url.port, options.local).await?;
+        let mut link = Link::new(stream, config)?;
+        loop {
+            let open = link.step().await?;
+            while let Some(event) = link.poll_event() {
+                match event {
+                    Event::Publishing => return Ok(link),
+                    Event::Rejected(status) => return Err(refused(status)),
+                    _ => {}
+                }
+            }
+            if !open {
+                return Err(Error::Connection(std::io::Error::new(
+                    std::io::ErrorKind::UnexpectedEof,
+                    "the server closed it before it accepted the stream",
+                )));
+            }
+        }
+    };
+    tokio::time::timeout(limits::CONNECT_TIMEOUT, opening)
+        .await
+        .unwrap_or(Err(Error::Timeout("neither accepted nor refused the stream")))
+}
+
+/// Opens a tuned TCP connection, from `local` if given. All addresses of `host` are tried.
+pub async fn connect(host: &str, port: u16, local: Option<IpAddr>) -> Result<TcpStream, Error> {
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, format!("{host} has no address"));
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match connect_to(address, local).await {
+            Ok(stream) => {
+                net::tcp::tune(&stream)?;
+                return Ok(stream);
+            }
+            Err(error) => last = std::io::Error::new(error.kind(), format!("{address}: {error}")),
+        }
+    }
+    Err(Error::Connection(last))
+}
+
+async fn connect_to(address: SocketAddr, local: Option<IpAddr>) -> std::io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(local) = local.filter(|local| local.is_ipv4() == address.is_ipv4()) {
+        socket.bind(SocketAddr::new(local, 0))?;
+    }
+    socket.connect(address).await
+}
+
+fn refused(status: rtmp::Status) -> Error {
+    Error::Refused { code: status.code, description: status.description }
+}
+
+enum End {
+    /// The source ended, or we were asked to stop.
+    Done,
+    /// The server asked to connect again, there.
+    Moved(Option<String>),
+}
+
+struct Run<'a> {
+    feed: Feed,
+    pace: Pace,
+    gate: Gate,
+    /// The next packet and when it is due. Kept over reconnects.
+    pending: Option<(Packet, Instant)>,
+    newest: Time,
+    head: BytesMut,
+    options: Options,
+    stats: &'a Stats,
+}
+
+impl Run<'_> {
+    /// Sends packets over one connection.
+    async fn stream<S: Future<Output = ()>>(
+        &mut self,
+        mut link: Link,
+        mut stop: Pin<&mut S>,
+    ) -> Result<End, Error> {
+        let kept: Vec<_> = self.gate.start_over().cloned().collect();
+        for mut packet in kept {
+            (packet.dts, packet.pts) = (self.newest, self.newest);
+            self.send(&mut link, &packet)?;
+        }
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = &mut stop => Step::Finish,
+                step = self.step(&mut link) => step?,
+            };
+            match step {
+                Step::Sent => {}
+                Step::Finish => {
+                    finish(&mut link).await;
+                    return Ok(End::Done);
+                }
+                Step::Moved(to) => {
+                    finish(&mut link).await;
+                    return Ok(End::Moved(to));
+                }
+            }
+        }
+    }
+
+    /// Waits for the next packet and its time, and sends it or leaves it out.
+    async fn step(&mut self, link: &mut Link) -> Result<Step, Error> {
+        let (packet, due) = match self.pending.take() {
+            Some(pending) => pending,
+            None => match self.next(link).await? {
+                Next::Packet(packet, due) => (packet, due),
+                Next::End => return Ok(Step::Finish),
+                Next::Moved(to) => return Ok(Step::Moved(to)),
+            },
+        };
+        let pending = self.pending.insert((packet, due));
+        loop {
+            let wait = due.saturating_duration_since(Instant::now());
+            let may_send = wait.is_zero() && link.queued() <= limits::SEND_QUEUE_BYTES_MAX;
+            tokio::select! {
+                biased;
+                moved = work(link) => if let Some(to) = moved? { return Ok(Step::Moved(to)) },
+                () = tokio::task::yield_now(), if may_send => break,
+                () = tokio::time::sleep(wait), if !wait.is_zero() => {}
+            }
+        }
+        let now = Instant::now();
+        let admitted = self.gate.admit(&pending.0, now, due);
+        let Some((packet, due)) = self.pending.take() else { return Ok(Step::Sent) };
+        if admitted {
+            self.send(link, &packet)?;
+            self.stats.lag_us.store(now.saturating_duration_since(due).as_micros() as u64, Relaxed);
+        } else {
+            self.stats.dropped.fetch_add(1, Relaxed);
+        }
+        Ok(Step::Sent)
+    }
+
+    async fn next(&mut self, link: &mut Link) -> Result<Next, Error> {
+        let (next, waited) = match self.feed.try_next() {
+            Ok(next) => (next, false),
+            Err(Pending) => loop {
+                tokio::select! {
+                    biased;
+                    moved = work(link) => if let Some(to) = moved? { return Ok(Next::Moved(to)) },
+                    next = self.feed.next() => break (next, true),
+                }
+            },
+        };
+        let Some(packet) = next? else { return Ok(Next::End) };
+        let now = Instant::now();
+        let mut due = self.pace.due(now, packet.dts);
+        if waited && due < now {
+            // The source itself is behind, such as a pipe from a program that paused. That is the new real time.
+            self.pace.restart();
+            due = self.pace.due(now, packet.dts);
+        }
+        Ok(Next::Packet(packet, due))
+    }
+
+    fn send(&mut self, link: &mut Link, packet: &Packet) -> Result<(), Error> {
+        if let Some(on_send) = &self.options.on_send {
+            on_send(packet);
+        }
+        self.head.clear();
+        flv::write_body_head(packet, &mut self.head);
+        let prefix = if packet.role == Role::StreamMetadata { SET_DATA_FRAME } else { &[] };
+        self.newest = self.newest.max(packet.dts);
+        // The timestamp is a millisecond counter that wraps after 49 days (`RTMP` section 3).
+        let timestamp = packet.dts.millis() as u32;
+        link.send(flv::kind_of(packet), timestamp, &[prefix, &self.head, &packet.payload])?;
+        let stats = self.stats;
+        match (packet.role, packet.track.kind) {
+            (Role::Frame, Kind::Video) => stats.video_frames.fetch_add(1, Relaxed),
+            (Role::Frame, Kind::Audio) => stats.audio_frames.fetch_add(1, Relaxed),
+            _ => 0,
+        };
+        stats.bytes.fetch_add(packet.payload.len() as u64, Relaxed);
+        stats.media_ms.store(u64::try_from(self.newest.millis()).unwrap_or(0), Relaxed);
+        stats.queued.store(link.queued() as u64, Relaxed);
+        Ok(())
+    }
+}
+
+enum Step {
+    Sent,
+    Finish,
+    Moved(Option<String>),
+}
+
+enum Next {
+    Packet(Packet, Instant),
+    End,
+    Moved(Option<String>),
+}
+
+/// Waits until the socket did something. `Some` when the server wants us elsewhere.
+async fn work(link: &mut Link) -> Result<Option<Option<String>>, Error> {
+    let open = link.step().await?;
+    while let Some(event) = link.poll_event() {
+        match event {
+            Event::Rejected(status) | Event::Ended(status) => return Err(refused(status)),
+            Event::Reconnect { tc_url, .. } => return Ok(Some(tc_url)),
+            _ => {}
+        }
+    }
+    if !open {
+        return Err(Error::Connection(std::io::Error::new(
+            std::io::ErrorKind::ConnectionReset,
+            "the server closed it",
+        )));
+    }
+    Ok(None)
+}
+
+/// Unpublishes and waits a little for the server to close, so that no reset overtakes the last frames. What goes wrong here
+/// no longer matters.
+async fn finish(link: &mut Link) {
+    link.close();
+    let goodbye = async {
+        while link.step().await? {
+            if link.queued() == 0 {
+                break;
+            }
+        }
+        link.shut_down()?;
+        while link.step().await? {}
+        Ok::<_, Error>(())
+    };
+    let _ = tokio::time::timeout(limits::LINGER, goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_without_a_channel_are_refused_with_an_example() {
+        for bad in
+            ["rtmp://localhost", "rtmp://localhost/live", "http://localhost/live/a", "rtmps://h/live/a", "x"]
+        {
+            assert!(matches!(parse(bad), Err(Error::Url(_))), "{bad}");
+        }
+        assert!(parse("rtmp://localhost/live").unwrap_err().to_string().contains("rtmp://localhost/live/me"));
+        assert!(parse("rtmp://localhost/live/me?key=1").is_ok());
+    }
+
+    #[test]
+    fn a_reconnect_request_may_be_absolute_or_relative() {
+        let url = parse("rtmp://a:1936/live/me?key=1").unwrap();
+        let to = |to: Option<&str>| moved(&url, to).unwrap().to_string();
+        assert_eq!(to(None), "rtmp://a:1936/live/me?key=1");
+        assert_eq!(to(Some("rtmp://b/other")), "rtmp://b:1935/other/me?key=1");
+        assert_eq!(to(Some("//b:19/other/")), "rtmp://b:19/other/me?key=1");
+        assert_eq!(to(Some("/other")), "rtmp://a:1936/other/me?key=1");
+    }
+}

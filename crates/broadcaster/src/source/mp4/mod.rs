@@ -1,0 +1,263 @@
+//! MP4 files, plain and fragmented (ISO/IEC 14496-12).
+//!
+//! The boxes are read by `mp4-atom`. Both forms of file become the same thing here: per track a list of samples, each
+//! with its place in the file and its times. Fragments are indexed at opening, without reading their media.
+
+mod config;
+mod fragment;
+mod tables;
+
+use super::Source;
+use crate::{Error, limits};
+use bytes::Bytes;
+use media::{Codec, Flags, Kind, Packet, Role, Time, TrackId};
+use mp4_atom::{Atom, DecodeAtom, FourCC, Header, Moof, Mvex, Mvhd, ReadAtom, ReadFrom, Trak};
+use std::io::{Read, Seek, SeekFrom};
+
+/// One sample: where it lies and when it is due, in units of the track's timescale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sample {
+    offset: u64,
+    size: u32,
+    keyframe: bool,
+    dts: i64,
+    /// `pts - dts`.
+    reorder: i32,
+}
+
+#[derive(Debug)]
+struct Track {
+    number: u32,
+    id: TrackId,
+    codec: Codec,
+    config: Option<Bytes>,
+    timescale: u32,
+    /// Media time shown at presentation time zero, from the edit list.
+    start: i64,
+    samples: Vec<Sample>,
+    next: usize,
+}
+
+impl Track {
+    fn due(&self) -> Option<Time> {
+        self.samples.get(self.next).map(|sample| Time::from_ticks(sample.dts - self.start, self.timescale))
+    }
+}
+
+/// Reads an MP4 file. Tracks are merged by decode time.
+#[derive(Debug)]
+pub struct Mp4Source<R> {
+    file: R,
+    tracks: Vec<Track>,
+    configs_sent: usize,
+}
+
+impl<R: Read + Seek> Mp4Source<R> {
+    /// Reads the description of the file: all of its boxes except the media.
+    pub fn new(mut file: R) -> Result<Self, Error> {
+        let length = file.seek(SeekFrom::End(0)).map_err(|error| Error::Source(error.to_string()))?;
+        let mut index = Index { length, ..Index::default() };
+        let mut position = 0;
+        while position < length {
+            position = index.read_box(&mut file, position)?;
+        }
+        index.into_source(file)
+    }
+
+    fn read_sample(&mut self, index: usize) -> Result<Packet, Error> {
+        let track = &mut self.tracks[index];
+        let sample = track.samples[track.next];
+        track.next += 1;
+        let mut payload = vec![0; sample.size as usize];
+        self.file
+            .seek(SeekFrom::Start(sample.offset))
+            .and_then(|_| self.file.read_exact(&mut payload))
+            .map_err(|error| Error::Source(format!("the file ends within its media: {error}")))?;
+        let dts = sample.dts - track.start;
+        Ok(Packet {
+            track: track.id,
+            codec: track.codec,
+            role: Role::Frame,
+            flags: Flags { keyframe: sample.keyframe && track.id.kind == Kind::Video, disposable: false },
+            dts: Time::from_ticks(dts, track.timescale),
+            pts: Time::from_ticks(dts + i64::from(sample.reorder), track.timescale),
+            payload: payload.into(),
+        })
+    }
+}
+
+impl<R: Read + Seek + Send> Source for Mp4Source<R> {
+    fn next(&mut self) -> Result<Option<Packet>, Error> {
+        let first = self.tracks.iter().filter_map(Track::due).min();
+        while let Some(track) = self.tracks.get(self.configs_sent) {
+            self.configs_sent += 1;
+            if let (Some(config), Some(first)) = (&track.config, first) {
+                return Ok(Some(Packet {
+                    track: track.id,
+                    codec: track.codec,
+                    role: Role::Config,
+                    flags: Flags::default(),
+                    dts: first,
+                    pts: first,
+                    payload: config.clone(),
+                }));
+            }
+        }
+        let due = |(index, track): (usize, &Track)| track.due().map(|due| (due, index));
+        match self.tracks.iter().enumerate().filter_map(due).min() {
+            Some((_, index)) => self.read_sample(index).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn rewind(&mut self) -> Result<(), Error> {
+        self.configs_sent = 0;
+        for track in &mut self.tracks {
+            track.next = 0;
+        }
+        Ok(())
+    }
+}
+
+/// What the boxes of a file say, while they are being read.
+#[derive(Debug, Default)]
+struct Index {
+    length: u64,
+    mvhd: Option<Mvhd>,
+    mvex: Option<Mvex>,
+    tracks: Vec<Track>,
+    samples: usize,
+    /// Why tracks were left out, for the case that none remains.
+    refused: Vec<String>,
+}
+
+impl Index {
+    /// Reads the box at `position` and returns where the next one begins.
+    fn read_box<R: Read + Seek>(&mut self, file: &mut R, position: u64) -> Result<u64, Error> {
+        let io = |error: std::io::Error| Error::Source(error.to_string());
+        file.seek(SeekFrom::Start(position)).map_err(io)?;
+        let header = match Option::<Header>::read_from(file) {
+            Ok(Some(header)) => header,
+            // Trailing garbage after complete boxes is common; what counts is whether there were any tracks.
+            Ok(None) | Err(_) => return Ok(self.length),
+        };
+        let body = file.stream_position().map_err(io)?;
+        let end = match header.size {
+            Some(size) => body.saturating_add(size as u64),
+            None => self.length,
+        };
+        if header.kind == mp4_atom::Moov::KIND {
+            self.read_moov(file, &header)?;
+        } else if header.kind == Moof::KIND {
+            check_size(&header)?;
+            let moof = Moof::read_atom(&header, file)
+                .map_err(|error| Error::Source(format!("a movie fragment is broken: {error}")))?;
+            fragment::append(self, position, &moof)?;
+        }
+        Ok(end.max(body))
+    }
+
+    /// The children are decoded one by one, so that a strange box beside the tracks does no harm.
+    fn read_moov<R: Read>(&mut self, file: &mut R, header: &Header) -> Result<(), Error> {
+        let size = check_size(header)?;
+        let mut bytes = Vec::new();
+        file.take(size as u64).read_to_end(&mut bytes).map_err(|error| Error::Source(error.to_string()))?;
+        if bytes.len() < size {
+            return Err(Error::Source(
+                "the file ends within its description (moov); is the recording finished?".into(),
+            ));
+        }
+        let broken =
+            |error: mp4_atom::Error| Error::Source(format!("the description (moov) is broken: {error}"));
+        let mut rest = &bytes[..];
+        let mut traks = Vec::new();
+        while rest.len() >= 8 {
+            let header = <Header as mp4_atom::Decode>::decode(&mut rest).map_err(broken)?;
+            let size = header.size.unwrap_or(rest.len());
+            let Some((mut body, after)) = rest.split_at_checked(size) else {
+                return Err(Error::Source("a box of the description is longer than the description".into()));
+            };
+            rest = after;
+            match header.kind {
+                Mvhd::KIND => self.mvhd = Some(Mvhd::decode_atom(&header, &mut body).map_err(broken)?),
+                Mvex::KIND => self.mvex = Some(Mvex::decode_atom(&header, &mut body).map_err(broken)?),
+                Trak::KIND => match Trak::decode_atom(&header, &mut body) {
+                    Ok(trak) => traks.push(trak),
+                    Err(error) => self.refused.push(format!("a track is broken: {error}")),
+                },
+                _ => {}
+            }
+        }
+        for trak in &traks {
+            self.add_track(trak)?;
+        }
+        Ok(())
+    }
+
+    fn add_track(&mut self, trak: &Trak) -> Result<(), Error> {
+        let kind = match trak.mdia.hdlr.handler {
+            handler if handler == FourCC::new(b"vide") => Kind::Video,
+            handler if handler == FourCC::new(b"soun") => Kind::Audio,
+            _ => return Ok(()),
+        };
+        let (codec, config) = match trak.mdia.minf.stbl.stsd.codecs.first().map(config::read) {
+            Some(Ok(found)) => found,
+            Some(Err(why)) => {
+                self.refused.push(why);
+                return Ok(());
+            }
+            None => return Ok(()),
+        };
+        let taken = self.tracks.iter().filter(|track| track.id.kind == kind).count();
+        let Ok(index) = u8::try_from(taken) else { return Ok(()) };
+        let samples =
+            tables::samples(&trak.mdia.minf.stbl, self.length).map_err(|why| Error::Source(why.into()))?;
+        self.count_samples(samples.len())?;
+        let movie_timescale = self.mvhd.as_ref().map_or(1000, |mvhd| mvhd.timescale);
+        let timescale = trak.mdia.mdhd.timescale.max(1);
+        self.tracks.push(Track {
+            number: trak.tkhd.track_id,
+            id: TrackId { kind, index },
+            codec,
+            config,
+            timescale,
+            start: tables::edit_start(trak, movie_timescale, timescale),
+            samples,
+            next: 0,
+        });
+        Ok(())
+    }
+
+    fn count_samples(&mut self, count: usize) -> Result<(), Error> {
+        self.samples = self.samples.saturating_add(count);
+        if self.samples > limits::MP4_SAMPLES_MAX {
+            return Err(Error::Source(format!("more than {} samples", limits::MP4_SAMPLES_MAX)));
+        }
+        Ok(())
+    }
+
+    fn into_source<R>(self, file: R) -> Result<Mp4Source<R>, Error> {
+        let tracks: Vec<_> = self.tracks.into_iter().filter(|track| !track.samples.is_empty()).collect();
+        if tracks.is_empty() {
+            return Err(Error::Source(match self.refused.first() {
+                Some(why) => why.clone(),
+                None => "the file has no video or audio".into(),
+            }));
+        }
+        Ok(Mp4Source { file, tracks, configs_sent: 0 })
+    }
+}
+
+fn check_size(header: &Header) -> Result<usize, Error> {
+    match header.size {
+        Some(size) if size <= limits::MOOV_BYTES_MAX => Ok(size),
+        _ => Err(Error::Source(format!(
+            "the {} box is larger than {} bytes",
+            header.kind,
+            limits::MOOV_BYTES_MAX
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
