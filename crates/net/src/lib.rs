@@ -2,6 +2,7 @@
 //! core, and shutdown.
 
 mod catch;
+pub mod initial_window;
 pub mod limits;
 pub mod outbox;
 mod shard;

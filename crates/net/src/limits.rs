@@ -8,8 +8,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// already hold a third of a second of audio and video.
 pub const WRITE_BUFFERS_MAX: usize = 64;
 
-/// How long sent data may stay unacknowledged before the kernel gives the connection up (TCP_USER_TIMEOUT, RFC 5482).
-pub const UNACKNOWLEDGED_MS_MAX: u32 = 20_000;
+/// How long sent data may stay unacknowledged, or a window closed, before the kernel gives the connection up
+/// (TCP_USER_TIMEOUT, RFC 5482). A paused player closes its window, so the value is also how long a pause may last.
+pub const UNACKNOWLEDGED_MS_MAX: u32 = 60_000;
 
 /// File descriptors asked for at start; the hard limit of the process caps it.
 pub const FILES_WANTED: u64 = 1 << 20;

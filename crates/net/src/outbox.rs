@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 pub struct Outbox {
     /// Reversed: the next buffer to write is the last element, so that taking it is a pop.
     rest: Vec<Bytes>,
+    written: u64,
 }
 
 thread_local! {
@@ -28,9 +29,9 @@ impl Outbox {
         self.rest.is_empty()
     }
 
-    /// Bytes that wait.
-    pub fn bytes(&self) -> usize {
-        self.rest.iter().map(Bytes::len).sum()
+    /// Bytes written since the connection began.
+    pub fn bytes_written(&self) -> u64 {
+        self.written
     }
 
     /// Appends a buffer behind everything that waits.
@@ -40,14 +41,8 @@ impl Outbox {
         }
     }
 
-    /// Writes until nothing waits (`Ready(Ok(bytes written in this call))`) or the socket is full (`Pending`, the waker is
-    /// registered).
-    pub fn poll_flush(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &TcpStream,
-        written: &mut u64,
-    ) -> Poll<io::Result<()>> {
+    /// Writes until nothing waits (`Ready`) or the socket is full (`Pending`, the waker is registered).
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, stream: &TcpStream) -> Poll<io::Result<()>> {
         while !self.rest.is_empty() {
             ready!(stream.poll_write_ready(cx))?;
             let mut slices = [IoSlice::new(&[]); WRITE_BUFFERS_MAX];
@@ -55,7 +50,7 @@ impl Outbox {
             match stream.try_write_vectored(&slices[..count]) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(sent) => {
-                    *written += sent as u64;
+                    self.written += sent as u64;
                     self.advance(sent);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -68,18 +63,17 @@ impl Outbox {
     }
 
     /// Writes a batch straight from this thread's shared list; only what the socket does not take is kept. Must be called
-    /// with nothing waiting. `fill_batch` appends the buffers in order. Returns the number of bytes written.
+    /// with nothing waiting. `fill_batch` appends the buffers in order.
     pub fn try_write_batch(
         &mut self,
         stream: &TcpStream,
         fill_batch: impl FnOnce(&mut Vec<Bytes>),
-    ) -> io::Result<u64> {
+    ) -> io::Result<()> {
         debug_assert!(self.rest.is_empty());
         BATCH.with_borrow_mut(|batch| {
             batch.clear();
             fill_batch(batch);
             let mut first = 0;
-            let mut total = 0;
             while first < batch.len() {
                 let mut slices = [IoSlice::new(&[]); WRITE_BUFFERS_MAX];
                 let count = fill(&mut slices, batch[first..].iter());
@@ -90,7 +84,7 @@ impl Outbox {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                     Err(error) => return Err(error),
                 };
-                total += sent as u64;
+                self.written += sent as u64;
                 let full = sent < offered;
                 while first < batch.len() && sent >= batch[first].len() {
                     sent -= batch[first].len();
@@ -105,7 +99,7 @@ impl Outbox {
             }
             self.rest.extend(batch.drain(first..).rev());
             batch.clear();
-            Ok(total)
+            Ok(())
         })
     }
 
@@ -149,7 +143,7 @@ mod tests {
             (0..600u32).map(|i| Bytes::from(vec![i as u8; 20_000 + i as usize])).collect();
         let expected: Vec<u8> = buffers.iter().flatten().copied().collect();
         let mut outbox = Outbox::default();
-        let mut written = outbox.try_write_batch(&server, |batch| batch.extend(buffers)).unwrap();
+        outbox.try_write_batch(&server, |batch| batch.extend(buffers)).unwrap();
         assert!(!outbox.is_empty(), "12 MB do not fit a socket at once");
         outbox.push(Bytes::from_static(b"last"));
         let length = expected.len() + 4;
@@ -158,9 +152,9 @@ mod tests {
             client.read_exact(&mut got).await.unwrap();
             got
         });
-        poll_fn(|cx| outbox.poll_flush(cx, &server, &mut written)).await.unwrap();
+        poll_fn(|cx| outbox.poll_flush(cx, &server)).await.unwrap();
         let got = reader.await.unwrap();
-        assert_eq!(written as usize, length);
+        assert_eq!(outbox.bytes_written() as usize, length);
         assert!(got[..expected.len()] == expected[..] && &got[expected.len()..] == b"last");
         assert!(outbox.is_empty());
     }

@@ -41,7 +41,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 ///
 /// - No Nagle: the play reply, the headers and the keyframe go in one write, and must leave at once. Nagle against a
 ///   delayed ACK costs 40 ms of startup.
-/// - Keepalive and a limit on unacknowledged data, so that a peer that vanished is noticed within about 20 s.
+/// - Keepalive and a limit on unacknowledged data, so that a peer that vanished is noticed within a minute.
 pub fn tune(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
