@@ -174,6 +174,9 @@ section! {
     RuntimeConfig {
         /// Threads that carry media. 0 is one per processor core.
         threads: usize = 0,
+        /// How many segments a new connection may send before the first acknowledgement, so that a keyframe needs one round
+        /// trip less. Linux, with CAP_BPF and CAP_NET_ADMIN; without them, or with 0, the kernel's own value (10) holds.
+        initial_window_segments: u32 = 32,
     }
 }
 
@@ -376,6 +379,10 @@ impl Config {
             if value == 0 {
                 wrong(key, "must be 1 or more".to_owned());
             }
+        }
+        let segments_max = net::initial_window::SEGMENTS_MAX;
+        if self.runtime.initial_window_segments > segments_max {
+            wrong("runtime.initial_window_segments", format!("must lie between 0 and {segments_max}"));
         }
         if self.runtime.threads > 1024 {
             wrong("runtime.threads", "must lie between 0 (one per core) and 1024".to_owned());

@@ -181,6 +181,14 @@ impl Sessions {
         self.len() == 0
     }
 
+    /// The first session found that is `wanted`. Looks at all of them, shard by shard.
+    pub fn find(&self, wanted: impl Fn(&Session) -> bool) -> Option<Arc<Session>> {
+        self.table.shards.iter().find_map(|shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().find(|session| wanted(session)).cloned()
+        })
+    }
+
     /// At most `count_max` of the open sessions, the oldest first among those taken.
     pub fn snapshot(&self, count_max: usize) -> Vec<Arc<Session>> {
         let mut all = Vec::new();

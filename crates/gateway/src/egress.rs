@@ -1,0 +1,276 @@
+//! The path from the hub to a socket: pick, pack, write.
+//!
+//! One implementation for every protocol that sends packets over a TCP connection. The protocol supplies a [`Form`];
+//! joining, pacing, batching, a full socket and skipping when behind are the same for all.
+
+use crate::metrics::{JoinStage, ProtocolMetrics};
+use crate::sessions::SessionGuard;
+use bytes::Bytes;
+use hub::{BatchLimits, EndReason, Entry, FormKey, Next, Reader};
+use media::{Kind, Packet, Role};
+use net::Outbox;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// How packets look on one kind of connection. Computed once per packet and key, shared by all readers.
+pub(crate) trait Form {
+    /// Names this form; equal keys mean equal bytes.
+    fn key(&self) -> FormKey;
+    /// Serialises a packet.
+    fn build(&self, packet: &Packet) -> Bytes;
+}
+
+/// The spaces of form keys: the high 16 bits of a key, so that no two protocols can meet.
+pub(crate) mod form_space {
+    pub(crate) const FLV: u64 = 1 << 48;
+    pub(crate) const FLV_WEBSOCKET: u64 = 2 << 48;
+    pub(crate) const RTMP: u64 = 3 << 48;
+}
+
+/// One pick. Large enough for a third of a second of several tracks in one write, small enough that a reader that joins
+/// with a long backlog lets the others of its thread run in between.
+const BATCH: BatchLimits = BatchLimits { packets_max: 128, bytes_max: 512 * 1024 };
+
+thread_local! {
+    /// The packets of the batch at hand: one allocation per thread instead of one per viewer.
+    static PICKED: RefCell<Vec<Arc<Entry>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes what must precede the first packets (response head, file header), given the first batch.
+pub(crate) type Head<'a> = dyn FnMut(&[Arc<Entry>]) -> Bytes + 'a;
+
+/// Sends what one reader picks.
+pub(crate) struct Egress {
+    reader: Reader,
+    metrics: ProtocolMetrics,
+    guard: SessionGuard,
+    /// Armed only while a backlog is paced.
+    timer: Option<Pin<Box<Sleep>>>,
+    join: Join,
+    /// What of `ReaderStats` the metrics have already seen: packets and groups of pictures.
+    skipped: (u64, u64),
+    select: Select,
+}
+
+/// Which kinds the player wants now.
+struct Select {
+    audio: bool,
+    video: Video,
+}
+
+#[derive(PartialEq)]
+enum Video {
+    On,
+    Off,
+    /// Switched on again: from the next keyframe.
+    FromKeyframe,
+}
+
+/// How far the join has come; the instant is when the play request was parsed.
+#[derive(Clone, Copy, PartialEq)]
+enum Join {
+    Requested(Instant),
+    /// The first keyframe was picked and is not wholly in the kernel yet.
+    Picked(Instant),
+    Done,
+}
+
+enum Pick {
+    Packets,
+    Ended(EndReason),
+}
+
+impl Egress {
+    /// `requested` is when the play request was parsed: the join stages count from there.
+    pub(crate) fn new(
+        reader: Reader,
+        metrics: ProtocolMetrics,
+        guard: SessionGuard,
+        requested: Instant,
+    ) -> Self {
+        metrics.join(JoinStage::Attach, requested.elapsed());
+        Self {
+            reader,
+            metrics,
+            guard,
+            timer: None,
+            join: Join::Requested(requested),
+            skipped: (0, 0),
+            select: Select { audio: true, video: Video::On },
+        }
+    }
+
+    /// The entry in the table of sessions.
+    pub(crate) fn guard(&mut self) -> &mut SessionGuard {
+        &mut self.guard
+    }
+
+    /// Switches audio off and on.
+    pub(crate) fn select_audio(&mut self, on: bool) {
+        self.select.audio = on;
+    }
+
+    /// Switches video off and on; it comes back with the next keyframe.
+    pub(crate) fn select_video(&mut self, on: bool) {
+        self.select.video = match (on, &self.select.video) {
+            (false, _) => Video::Off,
+            (true, Video::Off) => Video::FromKeyframe,
+            (true, _) => return,
+        };
+    }
+
+    /// Sends whatever is ready. `Ready` when the stream has ended and everything was sent, or when the connection failed.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &TcpStream,
+        outbox: &mut Outbox,
+        form: &impl Form,
+        head: &mut Head<'_>,
+    ) -> Poll<io::Result<EndReason>> {
+        loop {
+            ready!(self.poll_flush(cx, stream, outbox))?;
+            let pick = PICKED.with_borrow_mut(|batch| {
+                let pick = ready!(self.poll_pick(cx, batch));
+                if let Pick::Packets = pick {
+                    let head = Some(head(batch)).filter(|head| !head.is_empty());
+                    let before = outbox.bytes_written();
+                    outbox.try_write_batch(stream, |buffers| {
+                        buffers.extend(head);
+                        buffers.extend(batch.iter().map(|entry| pack(form, entry)));
+                    })?;
+                    batch.clear();
+                    self.note_written(before, outbox);
+                }
+                Poll::Ready(Ok::<_, io::Error>(pick))
+            });
+            if let Pick::Ended(reason) = ready!(pick)? {
+                return Poll::Ready(Ok(reason));
+            }
+        }
+    }
+
+    /// Picks the next batch as buffers, for a connection that somebody else writes (HTTP/2).
+    pub(crate) fn poll_buffers(
+        &mut self,
+        cx: &mut Context<'_>,
+        form: &impl Form,
+        head: &mut Head<'_>,
+        buffers: &mut Vec<Bytes>,
+    ) -> Poll<Option<EndReason>> {
+        PICKED.with_borrow_mut(|batch| {
+            if let Pick::Ended(reason) = ready!(self.poll_pick(cx, batch)) {
+                return Poll::Ready(Some(reason));
+            }
+            buffers.extend(Some(head(batch)).filter(|head| !head.is_empty()));
+            buffers.extend(batch.drain(..).map(|entry| pack(form, &entry)));
+            let bytes: usize = buffers.iter().map(Bytes::len).sum();
+            self.guard.add_bytes_out(bytes as u64);
+            self.note_keyframe_written();
+            Poll::Ready(None)
+        })
+    }
+
+    /// Writes what a full socket left behind.
+    pub(crate) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &TcpStream,
+        outbox: &mut Outbox,
+    ) -> Poll<io::Result<()>> {
+        if outbox.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let before = outbox.bytes_written();
+        let done = outbox.poll_flush(cx, stream);
+        self.note_written(before, outbox);
+        done
+    }
+
+    fn poll_pick(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Arc<Entry>>) -> Poll<Pick> {
+        loop {
+            batch.clear();
+            match ready!(self.reader.poll_next(Instant::now(), batch, BATCH, cx)) {
+                Next::Packets => {
+                    self.timer = None;
+                    self.note_picked(batch);
+                    self.select.apply(batch);
+                    return Poll::Ready(Pick::Packets);
+                }
+                Next::Ended(reason) => return Poll::Ready(Pick::Ended(reason)),
+                Next::Later(at) => {
+                    let at = tokio::time::Instant::from_std(at);
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                    if timer.deadline() != at {
+                        timer.as_mut().reset(at);
+                    }
+                    ready!(timer.as_mut().poll(cx));
+                }
+            }
+        }
+    }
+
+    fn note_picked(&mut self, batch: &[Arc<Entry>]) {
+        if let Join::Requested(requested) = self.join
+            && batch.iter().any(|entry| entry.packet.is_video_keyframe())
+        {
+            self.metrics.join(JoinStage::KeyframePicked, requested.elapsed());
+            self.join = Join::Picked(requested);
+        }
+        let stats = self.reader.stats();
+        let skipped = (stats.packets_skipped, stats.gops_skipped);
+        if skipped != self.skipped {
+            self.metrics.skipped_packets.inc_by(skipped.0 - self.skipped.0);
+            self.metrics.skipped_gops.inc_by(skipped.1 - self.skipped.1);
+            self.skipped = skipped;
+        }
+    }
+
+    fn note_written(&mut self, before: u64, outbox: &Outbox) {
+        let sent = outbox.bytes_written() - before;
+        if sent > 0 {
+            self.guard.add_bytes_out(sent);
+            self.metrics.writes.inc();
+        }
+        if outbox.is_empty() {
+            self.note_keyframe_written();
+        }
+    }
+
+    fn note_keyframe_written(&mut self) {
+        if let Join::Picked(requested) = self.join {
+            self.metrics.join(JoinStage::KeyframeWritten, requested.elapsed());
+            self.join = Join::Done;
+        }
+    }
+}
+
+impl Select {
+    /// Takes what the player does not want out of a batch. Configuration stays: it must be known when a kind comes back.
+    fn apply(&mut self, batch: &mut Vec<Arc<Entry>>) {
+        if self.audio && self.video == Video::On {
+            return;
+        }
+        batch.retain(|entry| match (entry.packet.role, entry.packet.track.kind) {
+            (Role::Frame, Kind::Audio) => self.audio,
+            (Role::Frame, Kind::Video) => {
+                if self.video == Video::FromKeyframe && entry.packet.flags.keyframe {
+                    self.video = Video::On;
+                }
+                self.video == Video::On
+            }
+            _ => true,
+        });
+    }
+}
+
+fn pack(form: &impl Form, entry: &Entry) -> Bytes {
+    entry.form(form.key(), |packet| form.build(packet))
+}

@@ -1,0 +1,70 @@
+//! What every session needs from its node.
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::sessions::Sessions;
+use std::cell::Cell;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// The node, as its sessions see it. Shared as `Arc<Env>`.
+pub struct Env {
+    /// The configuration it was started with.
+    pub config: Config,
+    /// All streams.
+    pub origin: hub::Origin,
+    /// Who may do what.
+    pub policy: Policy,
+    /// Counters and histograms.
+    pub metrics: Metrics,
+    /// Live sessions.
+    pub sessions: Sessions,
+    /// Listeners are up and the node does not shut down.
+    pub ready: AtomicBool,
+    /// When the node started.
+    pub started: Instant,
+    /// Triggered when the node shuts down.
+    pub shutdown: net::Shutdown,
+    /// The routes of the HTTP port. They hold the `Env` in turn: a node lives as long as its process.
+    pub(crate) router: OnceLock<axum::Router>,
+}
+
+impl Env {
+    /// A node of this configuration. `policy` is made from `config.access` and the keys on disk.
+    pub fn new(config: Config, policy: Policy, shards: usize, shutdown: net::Shutdown) -> Arc<Self> {
+        Arc::new(Self {
+            origin: hub::Origin::new(config.to_hub(shards)),
+            policy,
+            metrics: Metrics::new(),
+            sessions: Sessions::new(config.limits.connections_max),
+            ready: AtomicBool::new(false),
+            started: Instant::now(),
+            shutdown,
+            router: OnceLock::new(),
+            config,
+        })
+    }
+}
+
+thread_local! {
+    static SHARD: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Env {
+    /// The number of the shard that the calling task runs on.
+    pub(crate) fn shard(&self) -> usize {
+        SHARD.get()
+    }
+
+    /// Names the shard of the calling thread.
+    pub(crate) fn enter_shard(index: usize) {
+        SHARD.set(index);
+    }
+
+    /// How a player that asks for `start` reads.
+    pub(crate) fn read_options(&self, start: hub::Start) -> hub::ReadOptions {
+        hub::ReadOptions { start, shard: self.shard(), ..self.config.hub.read_options() }
+    }
+}

@@ -1,0 +1,128 @@
+//! One HTTP connection: to a media route on the bare socket, or to hyper.
+
+use super::head::{HEAD_BYTES_MAX, Sniffed, sniff};
+use super::{MediaRoute, Prefixed, RawRequest, problem, routes};
+use crate::Env;
+use crate::metrics::{JoinStage, ProtocolMetrics};
+use crate::registry::{Door, PROTOCOLS};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::BytesMut;
+use http::{StatusCode, header};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tower_service::Service;
+use tracing::debug;
+
+/// Streams of one HTTP/2 connection at once: a page with a few players. More wait.
+const HTTP2_STREAMS_MAX: u32 = 64;
+
+/// The address of the peer, in the extensions of a routed request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Serves an accepted connection until it ends.
+pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpStream, peer: SocketAddr) {
+    let accepted = Instant::now();
+    let wait = Duration::from_millis(env.config.http.request_timeout_ms);
+    let mut stream = stream;
+    let mut head = BytesMut::new();
+    // A connection that is opened ahead of need and never used just ends here.
+    let Ok(Ok(first)) = tokio::time::timeout(wait, read_head(&mut stream, &mut head)).await else { return };
+    metrics.bytes_in.inc_by(head.len() as u64);
+    if let Some((request, length)) = first
+        && let Some((name, route)) = route(&request.path, request.websocket_key.is_some())
+    {
+        let metrics = env.metrics.protocol(name);
+        metrics.join(JoinStage::Request, accepted.elapsed());
+        // A player that pipelines behind a media request would wait for ever; its bytes are of no use.
+        drop(head.split_to(length));
+        return (route.serve)(env, metrics, request, stream, peer).await;
+    }
+    serve_hyper(env, Prefixed { head, stream }, peer).await;
+}
+
+async fn read_head(stream: &mut TcpStream, head: &mut BytesMut) -> io::Result<Option<(RawRequest, usize)>> {
+    head.reserve(1024);
+    loop {
+        if stream.read_buf(head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match sniff(head, Instant::now()) {
+            Sniffed::Get(request, length) => return Ok(Some((request, length))),
+            Sniffed::Other => return Ok(None),
+            Sniffed::Partial if head.len() >= HEAD_BYTES_MAX => return Ok(None),
+            Sniffed::Partial => head.reserve(1024),
+        }
+    }
+}
+
+/// The media route of a path, with the name of its protocol.
+fn route(path: &str, websocket: bool) -> Option<(&'static str, &'static MediaRoute)> {
+    let (app, file) = path.strip_prefix('/')?.split_once('/')?;
+    let (_, extension) = file.rsplit_once('.')?;
+    // `/assets/x.EXT` and the like belong to pages.
+    if file.contains('/') || routes::RESERVED.contains(&app) {
+        return None;
+    }
+    PROTOCOLS.iter().find_map(|protocol| match &protocol.door {
+        Door::Http(route) if route.websocket == websocket && route.extension == extension => {
+            Some((protocol.name, route))
+        }
+        _ => None,
+    })
+}
+
+async fn serve_hyper(env: Arc<Env>, stream: Prefixed, peer: SocketAddr) {
+    let router = env.router.get_or_init(|| routes::router(env.clone())).clone();
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().call(request)
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(env.config.http.request_timeout_ms))
+        .max_buf_size(64 * 1024)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .keep_alive_interval(Duration::from_secs(20));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut draining = false;
+    let result = loop {
+        tokio::select! {
+            result = &mut connection => break result,
+            () = env.shutdown.triggered(), if !draining => {
+                connection.as_mut().graceful_shutdown();
+                draining = true;
+            }
+        }
+    };
+    if let Err(error) = result {
+        debug!(%peer, %error, "HTTP connection failed");
+    }
+}
+
+/// Answers a media request that came by way of the router.
+pub(crate) async fn media(State(env): State<Arc<Env>>, request: Request) -> Response {
+    let websocket =
+        request.headers().get(header::UPGRADE).is_some_and(|value| value.as_bytes() == b"websocket");
+    let Some((name, route)) = route(request.uri().path(), websocket) else {
+        return problem(StatusCode::NOT_FOUND, "There is nothing at this address.");
+    };
+    let Some(&Peer(peer)) = request.extensions().get::<Peer>() else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "The address of the peer is not known.");
+    };
+    let metrics = env.metrics.protocol(name);
+    (route.respond)(env, metrics, peer, request).await
+}

@@ -1,0 +1,48 @@
+//! The HTTP port: pages, API and metrics by way of hyper, media by way of the socket itself.
+//!
+//! A media request that comes first on its connection (as those of players do) is answered on the bare socket: no
+//! server state, no copying, one vectored write per wake. Everything else, and media requests on a connection that hyper
+//! already has (HTTP/2, keep-alive), goes through the router.
+
+mod beacon;
+mod connection;
+mod cors;
+mod head;
+mod prefixed;
+mod problem;
+mod routes;
+mod site;
+mod status;
+
+pub(crate) use connection::{Peer, media, serve};
+pub(crate) use cors::allow_origin;
+pub(crate) use head::RawRequest;
+pub(crate) use prefixed::Prefixed;
+pub(crate) use problem::{problem, problem_text};
+
+use crate::Env;
+use crate::metrics::ProtocolMetrics;
+use crate::registry::Serving;
+use axum::extract::Request;
+use axum::response::Response;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// A response in the making.
+pub(crate) type Responding = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// The paths `/APP/CHANNEL.extension`, with or without a WebSocket upgrade.
+#[derive(Clone, Copy)]
+pub struct MediaRoute {
+    /// The file name extension, without a dot.
+    pub extension: &'static str,
+    /// Whether this is the WebSocket side of the paths.
+    pub websocket: bool,
+    /// Answers on the bare socket.
+    pub(crate) serve: fn(Arc<Env>, ProtocolMetrics, RawRequest, TcpStream, SocketAddr) -> Serving,
+    /// Answers through hyper.
+    pub(crate) respond: fn(Arc<Env>, ProtocolMetrics, SocketAddr, Request) -> Responding,
+}

@@ -1,0 +1,289 @@
+//! The routes of the HTTP port, and what all their answers have in common: a deadline, security headers, and the
+//! permission for pages of other sites.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use media::StreamName;
+use serde::Serialize;
+
+use super::cors::allow_origin;
+use super::site::Site;
+use super::status::{self, Asker};
+use super::{Peer, beacon, problem};
+use crate::{Env, metrics};
+
+/// First path elements that are never an app, so that `/assets/x.flv` is a file and not a stream.
+pub(crate) const RESERVED: &[&str] = &["api", "assets", "watch"];
+
+/// How old the list of channels may be. Every open home page asks for it every few seconds, and making it walks all
+/// streams.
+const CHANNELS_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// Headers by which a proxy says that it speaks for somebody else.
+const FORWARDED: [HeaderName; 3] =
+    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
+
+#[derive(Clone)]
+struct App {
+    env: Arc<Env>,
+    site: Arc<Site>,
+    channels: Arc<Mutex<Option<(Instant, Bytes)>>>,
+}
+
+/// All routes of the HTTP port. Media that did not take the short way (see the module) is the last resort of the paths
+/// that are nothing else.
+pub(crate) fn router(env: Arc<Env>) -> Router {
+    with_site(env, Site::embedded())
+}
+
+fn with_site(env: Arc<Env>, site: Site) -> Router {
+    let app = App { env: env.clone(), site: Arc::new(site), channels: Arc::default() };
+    // What programs and pages of other sites may read.
+    let open = Router::new()
+        .route("/api/v1/channels", get(channels))
+        .route("/api/v1/channels/{app}/{channel}", get(channel))
+        .route("/api/v1/beacon", post(beacon).layer(DefaultBodyLimit::max(beacon::limits::BODY_BYTES_MAX)))
+        .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
+    let pages = Router::new()
+        .route("/", get(home))
+        .route("/watch/{channel}", get(watch))
+        .route("/assets/{*path}", get(file))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(exposition))
+        .route("/api/v1/sessions", get(sessions))
+        .fallback(file);
+    let media = Router::new().route("/{app}/{file}", get(super::media)).with_state(env.clone());
+    open.merge(pages)
+        .merge(media)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(app)
+        .layer(middleware::from_fn(secure))
+        .layer(middleware::from_fn_with_state(env, deadline))
+}
+
+async fn home(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, "index.html", &headers)
+}
+
+/// The page is the same for every channel: it takes the name from its own address, and its first script asks for media
+/// before anything else is loaded.
+async fn watch(State(app): State<App>, Path(channel): Path<String>, headers: HeaderMap) -> Response {
+    match StreamName::parse("live", &channel) {
+        Ok(_) => page(&app, "watch.html", &headers),
+        Err(error) => problem(StatusCode::NOT_FOUND, format!("There is no such channel: {error}.")),
+    }
+}
+
+fn page(app: &App, path: &str, headers: &HeaderMap) -> Response {
+    app.site.get(path, headers).unwrap_or_else(nothing_here)
+}
+
+async fn file(State(app): State<App>, request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    // Pages have addresses of their own.
+    if path.ends_with(".html") {
+        return nothing_here();
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return method_not_allowed(request.method().clone()).await;
+    }
+    app.site.get(path, request.headers()).unwrap_or_else(nothing_here)
+}
+
+fn nothing_here() -> Response {
+    problem(StatusCode::NOT_FOUND, "There is nothing at this address.")
+}
+
+async fn method_not_allowed(method: Method) -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible at this address."))
+}
+
+async fn ready(State(app): State<App>) -> Response {
+    if status::is_ready(&app.env) {
+        "ready\n".into_response()
+    } else {
+        problem(StatusCode::SERVICE_UNAVAILABLE, "The server is starting or shutting down.")
+    }
+}
+
+async fn exposition(State(app): State<App>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, status::metrics(&app.env)).into_response()
+}
+
+async fn channels(State(app): State<App>, request: Request) -> Response {
+    let asker = asker(&request);
+    if asker.local || asker.key.is_some() {
+        return json(&status::channels(&app.env, asker));
+    }
+    let now = Instant::now();
+    let mut known = app.channels.lock().unwrap_or_else(PoisonError::into_inner);
+    let body = match &*known {
+        Some((made, body)) if now.saturating_duration_since(*made) < CHANNELS_AGE_MAX => body.clone(),
+        _ => {
+            // Without a key, who may see what does not depend on who asks.
+            let body: Bytes = to_json(&status::channels(&app.env, asker)).into();
+            *known = Some((now, body.clone()));
+            body
+        }
+    };
+    drop(known);
+    json_body(body)
+}
+
+async fn channel(
+    State(app): State<App>,
+    Path((name, channel)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let detail = StreamName::parse(&name, &channel)
+        .ok()
+        .and_then(|name| status::channel_detail(&app.env, &name, asker(&request)));
+    match detail {
+        Some(detail) => json(&detail),
+        // The same words whether it is absent or not for this asker: nobody finds out what exists.
+        None => problem(StatusCode::NOT_FOUND, format!("There is no channel {name}/{channel}.")),
+    }
+}
+
+async fn sessions(State(app): State<App>, request: Request) -> Response {
+    if !asker(&request).local {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "Sessions hold addresses of viewers and are told to programs on the server itself only.",
+        );
+    }
+    json(&status::sessions(&app.env))
+}
+
+async fn beacon(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Response {
+    let player = app.env.metrics.player();
+    let refused = |status: StatusCode, detail: String| {
+        player.beacons_rejected.inc();
+        problem(status, detail)
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return refused(rejection.status(), rejection.body_text()),
+    };
+    let beacon: api::Beacon = match serde_json::from_slice(&body) {
+        Ok(beacon) => beacon,
+        Err(error) => {
+            return refused(StatusCode::BAD_REQUEST, format!("The report is not understood: {error}."));
+        }
+    };
+    match beacon::record(&beacon, player) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(reason) => refused(StatusCode::BAD_REQUEST, format!("The report makes no sense: {}.", reason.0)),
+    }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    json_body(to_json(value).into())
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    // Types of the API have string keys and no failing parts.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+fn json_body(body: Bytes) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, Body::from(body)).into_response()
+}
+
+/// Who asks. Without a known address, somebody far away.
+fn asker(request: &Request) -> Asker<'_> {
+    let address = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let query = request.uri().query().unwrap_or_default();
+    let key = query.split('&').find_map(|pair| pair.strip_prefix("key="));
+    Asker { address, key, local: is_local(request, address) }
+}
+
+/// Whether the operator asks: a program on this machine. A browser on this machine may be led here by any site, so a
+/// page of another origin does not count, and neither does a name that merely resolves to this machine; a proxy on
+/// this machine speaks for others.
+fn is_local(request: &Request, address: IpAddr) -> bool {
+    let headers = request.headers();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(|authority| authority.as_str()).or(host).unwrap_or_default();
+    let (name, _) = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).unwrap_or((host, ""));
+    let same_site = match headers.get(header::ORIGIN) {
+        None => true,
+        Some(origin) => origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host)),
+    };
+    address.to_canonical().is_loopback()
+        && matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+        && same_site
+        && !FORWARDED.iter().any(|name| headers.contains_key(name))
+}
+
+/// Bounds the time to an answer. Media begins its answer at once and then streams on.
+async fn deadline(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(env.config.http.request_timeout(), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            problem(StatusCode::REQUEST_TIMEOUT, "The request took too long to arrive or to be answered.")
+        }
+    }
+}
+
+/// Headers for every answer; those that a route sets itself stay.
+async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        // For what is no page: should a browser show it, it loads nothing and is framed by nobody.
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        );
+    }
+    response
+}
+
+/// Lets pages of allowed origins read the answer. Preflights come only from programs that send a report as
+/// `application/json`.
+async fn cross_origin(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let allowed =
+        allow_origin(&env.config.http, origin).and_then(|allowed| HeaderValue::from_str(allowed).ok());
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response =
+        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(allowed) = allowed {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        if preflight {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! What the node tells about itself: channels, sessions, health and metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hub::{StreamStatus, TrackStatus};
+use media::{Codec, Kind, StreamName, codec};
+
+use crate::Env;
+use crate::metrics::Role;
+use crate::policy::{Action, Request};
+use crate::sessions::Session;
+
+/// Sessions in one answer. Each takes about 250 bytes of JSON.
+const SESSIONS_LISTED_MAX: usize = 10_000;
+/// Characters of a title, which a publisher chooses.
+const TITLE_CHARS_MAX: usize = 200;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    /// The address of the peer.
+    pub(crate) address: std::net::IpAddr,
+    /// The key that came with the request.
+    pub(crate) key: Option<&'a str>,
+    /// Whether this is the operator: a program on this machine, not a page, not somebody behind a proxy.
+    pub(crate) local: bool,
+}
+
+/// The channels that `asker` may play, by name. Names that players merely wait for are not channels.
+pub(crate) fn channels(env: &Env, asker: Asker<'_>) -> api::Channels {
+    let now = Instant::now();
+    let mut streams = env.origin.streams();
+    streams.retain(|stream| may_play(env, &stream.name, asker));
+    streams.sort_by(|a, b| a.name.cmp(&b.name));
+    api::Channels { channels: streams.iter().filter_map(|stream| channel(stream, now)).collect() }
+}
+
+/// One channel, if it exists and `asker` may play it.
+pub(crate) fn channel_detail(env: &Env, name: &StreamName, asker: Asker<'_>) -> Option<api::ChannelDetail> {
+    if !may_play(env, name, asker) {
+        return None;
+    }
+    let now = Instant::now();
+    let stream = env.origin.stream(name)?;
+    let publishes = |session: &Session| session.role == Role::Publish && session.stream == *name;
+    let publisher = env.sessions.find(publishes).map(|session| api::Publisher {
+        session: session.id.to_string(),
+        protocol: session.protocol.to_owned(),
+        user_agent: session.user_agent.as_deref().map(str::to_owned),
+        address: asker.local.then(|| session.address.to_string()),
+        connected_ms: to_millis(now.saturating_duration_since(session.started)),
+        bytes_in: session.bytes_in.load(Ordering::Relaxed),
+    });
+    Some(api::ChannelDetail {
+        channel: channel(&stream, now)?,
+        tracks: stream.tracks.iter().map(track).collect(),
+        publisher,
+        standby: stream.standby as u64,
+        log: api::Log {
+            packets: stream.log.packets as u64,
+            bytes: stream.log.bytes as u64,
+            keyframes: stream.log.keyframes as u64,
+            duration_ms: to_millis(stream.log.duration),
+            idle_ms: stream.last_arrived.map(|arrived| to_millis(now.saturating_duration_since(arrived))),
+        },
+        counters: api::Counters {
+            packets: stream.counters.packets,
+            bytes: stream.counters.bytes,
+            joins: stream.counters.joins,
+            publishers: stream.counters.sessions,
+            skips: stream.counters.skips,
+            packets_skipped: stream.counters.packets_skipped,
+            clock_jumps: stream.counters.rebased,
+        },
+    })
+}
+
+/// The open sessions. They hold addresses of viewers, so only the operator may see them.
+pub(crate) fn sessions(env: &Env) -> api::Sessions {
+    let now = Instant::now();
+    let session = |session: &Arc<Session>| api::Session {
+        id: session.id.to_string(),
+        protocol: session.protocol.to_owned(),
+        role: session.role.as_str().to_owned(),
+        stream: session.stream.to_string(),
+        address: session.address.to_string(),
+        connected_ms: to_millis(now.saturating_duration_since(session.started)),
+        bytes_in: session.bytes_in.load(Ordering::Relaxed),
+        bytes_out: session.bytes_out.load(Ordering::Relaxed),
+        user_agent: session.user_agent.as_deref().map(str::to_owned),
+    };
+    api::Sessions {
+        sessions: env.sessions.snapshot(SESSIONS_LISTED_MAX).iter().map(session).collect(),
+        total: env.sessions.len() as u64,
+    }
+}
+
+/// Whether new work is welcome: listeners are up and the node does not shut down.
+pub(crate) fn is_ready(env: &Env) -> bool {
+    env.ready.load(Ordering::Acquire) && !env.shutdown.is_triggered()
+}
+
+/// The text for Prometheus.
+pub(crate) fn metrics(env: &Env) -> String {
+    let streams = env.origin.streams();
+    let live = streams.iter().filter(|stream| stream.live).count();
+    env.metrics.render(live, streams.iter().map(|stream| stream.readers).sum())
+}
+
+fn may_play(env: &Env, name: &StreamName, asker: Asker<'_>) -> bool {
+    let request = Request { action: Action::Play, name, key: asker.key, address: asker.address };
+    asker.local || env.policy.admit(request).is_ok()
+}
+
+fn channel(stream: &StreamStatus, now: Instant) -> Option<api::Channel> {
+    let uptime = now.saturating_duration_since(stream.started?);
+    let fps = f64::from(stream.frames_per_second);
+    Some(api::Channel {
+        name: stream.name.to_string(),
+        app: stream.name.app().to_owned(),
+        channel: stream.name.channel().to_owned(),
+        live: stream.live,
+        started_at: rfc3339(SystemTime::now() - uptime),
+        uptime_ms: to_millis(uptime),
+        viewers: stream.readers as u64,
+        video: main_track(stream, Kind::Video).map(|track| video(track, fps)),
+        audio: main_track(stream, Kind::Audio).map(audio),
+        bitrate_bps: stream.bits_per_second,
+        gop_ms: stream.gop.map(to_millis),
+        title: stream.metadata.as_deref().and_then(title),
+    })
+}
+
+/// The first track of a kind; tracks come in order of their numbers.
+fn main_track(stream: &StreamStatus, kind: Kind) -> Option<&TrackStatus> {
+    stream.tracks.iter().find(|track| track.id.kind == kind)
+}
+
+fn summary(track: &TrackStatus) -> codec::Summary {
+    track.config.as_deref().and_then(|config| codec::summary(track.codec, config)).unwrap_or_default()
+}
+
+fn video(track: &TrackStatus, fps: f64) -> api::Video {
+    let summary = summary(track);
+    api::Video {
+        codec: codec_name(track.codec),
+        mime: mime(&summary),
+        width: summary.width,
+        height: summary.height,
+        fps: (fps > 0.0).then_some((fps * 100.0).round() / 100.0),
+        b_frames: track.config.as_deref().and_then(|config| codec::has_b_frames(track.codec, config)),
+    }
+}
+
+fn audio(track: &TrackStatus) -> api::Audio {
+    let summary = summary(track);
+    api::Audio {
+        codec: codec_name(track.codec),
+        mime: mime(&summary),
+        sample_rate: summary.sample_rate,
+        channels: summary.channels.map(u32::from),
+    }
+}
+
+fn track(track: &TrackStatus) -> api::Track {
+    api::Track { id: track.id.to_string(), codec: codec_name(track.codec), mime: mime(&summary(track)) }
+}
+
+fn mime(summary: &codec::Summary) -> Option<String> {
+    (!summary.mime.is_empty()).then(|| summary.mime.clone())
+}
+
+fn codec_name(codec: Codec) -> String {
+    match codec {
+        Codec::H264 => "h264".to_owned(),
+        Codec::H265 => "h265".to_owned(),
+        Codec::H266 => "h266".to_owned(),
+        Codec::Av1 => "av1".to_owned(),
+        Codec::Vp8 => "vp8".to_owned(),
+        Codec::Vp9 => "vp9".to_owned(),
+        Codec::Aac => "aac".to_owned(),
+        Codec::Opus => "opus".to_owned(),
+        Codec::Mp3 => "mp3".to_owned(),
+        Codec::Flac => "flac".to_owned(),
+        Codec::Ac3 => "ac3".to_owned(),
+        Codec::Eac3 => "eac3".to_owned(),
+        Codec::FlvVideo(id) => format!("flv-video-{id}"),
+        // The codec is the upper half; the lower one holds rate, size and channels.
+        Codec::FlvAudio(byte) => format!("flv-audio-{}", byte >> 4),
+        Codec::Amf => "amf".to_owned(),
+    }
+}
+
+/// `title` of the stream metadata, which is the string `onMetaData` and an object.
+fn title(metadata: &[u8]) -> Option<String> {
+    let values = rtmp::amf::amf0::read_all(metadata).ok()?;
+    let title = values.iter().find_map(|value| value.get("title"))?.as_str()?;
+    let title: String = title.chars().filter(|c| !c.is_control()).take(TITLE_CHARS_MAX).collect();
+    (!title.trim().is_empty()).then_some(title)
+}
+
+fn to_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `2026-11-22T08:15:30Z`. Years after 9999 do not occur.
+fn rfc3339(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days since 0000-03-01, so that a leap day is the last of its year, in eras of 400 years (146,097 days).
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months from March have 31, 30, 31, 30, 31 days again and again: 153 in five months.
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_795_305_600, "2026-11-22T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+}

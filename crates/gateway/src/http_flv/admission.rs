@@ -1,0 +1,79 @@
+//! From a request to a reader, or to the status that says why not.
+
+use crate::Env;
+use crate::egress::Egress;
+use crate::metrics::{JoinStage, ProtocolMetrics, RejectReason, Role};
+use crate::policy::{Action, Request};
+use crate::sessions::NewSession;
+use crate::target::Target;
+use http::StatusCode;
+use std::net::SocketAddr;
+use std::time::Instant;
+use tracing::debug;
+
+/// Why a player gets no media.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) detail: String,
+}
+
+impl Refusal {
+    /// Nobody published the stream while the player waited.
+    pub(super) fn not_found() -> Self {
+        Self { status: StatusCode::NOT_FOUND, detail: "Nobody publishes this stream.".into() }
+    }
+}
+
+/// Admits a player of `path` and attaches it to the stream.
+pub(super) fn admit(
+    env: &Env,
+    metrics: &ProtocolMetrics,
+    path: &str,
+    query: &str,
+    peer: SocketAddr,
+    user_agent: Option<&str>,
+    requested: Instant,
+) -> Result<Egress, Refusal> {
+    let refuse = |reason, status, detail: String| {
+        metrics.rejected(Role::Play, reason);
+        debug!(%peer, path, %status, detail, "play refused");
+        Refusal { status, detail }
+    };
+    let target = match Target::from_http(path, query, "flv") {
+        Some(Ok(target)) => target,
+        Some(Err(error)) => {
+            return Err(refuse(RejectReason::Name, StatusCode::BAD_REQUEST, error.to_string()));
+        }
+        None => {
+            return Err(refuse(
+                RejectReason::Name,
+                StatusCode::NOT_FOUND,
+                "No stream has this address.".into(),
+            ));
+        }
+    };
+    let key = target.get("key");
+    let request =
+        Request { action: Action::Play, name: &target.name, key: key.as_deref(), address: peer.ip() };
+    let grant = env
+        .policy
+        .admit(request)
+        .map_err(|denied| refuse(RejectReason::Key, StatusCode::FORBIDDEN, denied.to_string()))?;
+    metrics.join(JoinStage::Admit, requested.elapsed());
+    let full = |error: String| refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, error);
+    let reader = env
+        .origin
+        .read(grant.name(), env.read_options(target.start()), requested)
+        .map_err(|error| full(error.to_string()))?;
+    let new = NewSession {
+        role: Role::Play,
+        stream: target.name.clone(),
+        address: peer,
+        user_agent,
+        started: requested,
+    };
+    let guard = env.sessions.open(new, metrics).map_err(|error| full(error.to_string()))?;
+    debug!(session = %guard.id(), %peer, stream = %target.name, "playing");
+    Ok(Egress::new(reader, metrics.clone(), guard, requested))
+}

@@ -1,0 +1,56 @@
+//! Packets as FLV tags, bare or inside WebSocket frames.
+
+use super::websocket::write_binary_head;
+use crate::egress::{Form, form_space};
+use bytes::{Bytes, BytesMut};
+use hub::{Entry, FormKey};
+use media::container::flv;
+use media::{Kind, Packet};
+use std::sync::Arc;
+
+/// Room for a tag's headers beside its payload: tag header, body head, previous tag size.
+const TAG_OVERHEAD: usize = 48;
+
+/// An FLV tag.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum FlvForm {
+    Plain,
+    WebSocket,
+}
+
+impl Form for FlvForm {
+    fn key(&self) -> FormKey {
+        FormKey(match self {
+            FlvForm::Plain => form_space::FLV,
+            FlvForm::WebSocket => form_space::FLV_WEBSOCKET,
+        })
+    }
+
+    fn build(&self, packet: &Packet) -> Bytes {
+        let mut tag = BytesMut::with_capacity(packet.payload.len() + TAG_OVERHEAD);
+        flv::write_tag(packet, &mut tag);
+        self.wrap(tag)
+    }
+}
+
+impl FlvForm {
+    /// The FLV header: it announces the kinds of tracks that the first batch shows.
+    pub(super) fn file_header(self, batch: &[Arc<Entry>]) -> Bytes {
+        let has = |kind| batch.iter().any(|entry| entry.packet.track.kind == kind);
+        let mut header = BytesMut::new();
+        flv::write_file_header(has(Kind::Audio), has(Kind::Video), &mut header);
+        self.wrap(header)
+    }
+
+    fn wrap(self, bytes: BytesMut) -> Bytes {
+        match self {
+            FlvForm::Plain => bytes.freeze(),
+            FlvForm::WebSocket => {
+                let mut frame = BytesMut::with_capacity(bytes.len() + 10);
+                write_binary_head(bytes.len(), &mut frame);
+                frame.extend_from_slice(&bytes);
+                frame.freeze()
+            }
+        }
+    }
+}

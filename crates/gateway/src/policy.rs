@@ -1,0 +1,182 @@
+//! Admission: one typed question, one typed answer, the same for every protocol.
+
+use media::StreamName;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// What a session wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Send a stream.
+    Publish,
+    /// Receive a stream.
+    Play,
+}
+
+/// A session asks to be admitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// What for.
+    pub action: Action,
+    /// To which stream.
+    pub name: &'a StreamName,
+    /// The key it presented (`?key=`), if any.
+    pub key: Option<&'a str>,
+    /// Where it connects from.
+    pub address: IpAddr,
+}
+
+/// Proof that a request was admitted; attaching to the hub needs one. Made only by [`Policy::admit`].
+#[derive(Debug)]
+pub struct Grant {
+    name: StreamName,
+    action: Action,
+}
+
+impl Grant {
+    /// The stream it is for.
+    pub fn name(&self) -> &StreamName {
+        &self.name
+    }
+
+    /// What it allows.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+}
+
+/// Why a request was turned down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The stream needs a key and none was given.
+    KeyMissing,
+    /// The key given is not the right one.
+    KeyWrong,
+}
+
+impl Denied {
+    /// A closed set of values for a metric label.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Denied::KeyMissing => "key_missing",
+            Denied::KeyWrong => "key_wrong",
+        }
+    }
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Denied::KeyMissing => "a key is needed: add ?key=... to the stream name",
+            Denied::KeyWrong => "the key is not valid for this stream",
+        })
+    }
+}
+
+/// Keys of one channel. `None` falls back to the rule for all channels.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelRule {
+    /// Key for publishing.
+    pub publish_key: Option<String>,
+    /// Key for playing; a channel with one is not public.
+    pub play_key: Option<String>,
+}
+
+/// Who may publish and play what.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The key that publishes any channel without a key of its own. Without one such channels take no publisher from afar.
+    pub publish_key: Option<String>,
+    /// The key that plays any channel without a key of its own; `None` makes playing public.
+    pub play_key: Option<String>,
+    /// Publishing from this machine needs no key.
+    pub publish_loopback_without_key: bool,
+    /// Rules by `app/channel`.
+    pub channels: HashMap<String, ChannelRule>,
+}
+
+impl Policy {
+    /// Decides. Fails closed: publishing where no key is configured is denied, except from loopback where that is allowed.
+    pub fn admit(&self, request: Request<'_>) -> Result<Grant, Denied> {
+        let rule = self.channels.get(request.name.as_str());
+        let key = match request.action {
+            Action::Publish => {
+                rule.and_then(|rule| rule.publish_key.as_deref()).or(self.publish_key.as_deref())
+            }
+            Action::Play => rule.and_then(|rule| rule.play_key.as_deref()).or(self.play_key.as_deref()),
+        };
+        let granted = || Grant { name: request.name.clone(), action: request.action };
+        let local = request.address.to_canonical().is_loopback();
+        match (request.action, key, request.key) {
+            (Action::Publish, _, None) if local && self.publish_loopback_without_key => Ok(granted()),
+            (Action::Play, None, _) => Ok(granted()),
+            (_, _, None) => Err(Denied::KeyMissing),
+            (_, Some(expected), Some(given)) if equal(expected, given) => Ok(granted()),
+            _ => Err(Denied::KeyWrong),
+        }
+    }
+}
+
+/// Compares without an early exit, so that the time taken does not tell how much of a guess was right.
+fn equal(expected: &str, given: &str) -> bool {
+    let (expected, given) = (expected.as_bytes(), given.as_bytes());
+    let mut difference = expected.len() ^ given.len();
+    for (index, byte) in given.iter().enumerate() {
+        difference |= usize::from(byte ^ expected.get(index).copied().unwrap_or(0));
+    }
+    difference == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(
+        policy: &Policy,
+        action: Action,
+        channel: &str,
+        key: Option<&str>,
+        address: &str,
+    ) -> Result<(), Denied> {
+        let name = StreamName::parse("live", channel).unwrap();
+        policy.admit(Request { action, name: &name, key, address: address.parse().unwrap() }).map(|_| ())
+    }
+
+    #[test]
+    fn publishing_needs_the_key_except_from_loopback() {
+        let policy = Policy {
+            publish_key: Some("secret".into()),
+            publish_loopback_without_key: true,
+            ..Policy::default()
+        };
+        assert_eq!(ask(&policy, Action::Publish, "a", None, "192.0.2.1"), Err(Denied::KeyMissing));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("secre"), "192.0.2.1"), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("secret\0"), "192.0.2.1"), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("secret"), "192.0.2.1"), Ok(()));
+        assert_eq!(ask(&policy, Action::Publish, "a", None, "127.0.0.1"), Ok(()));
+        assert_eq!(ask(&policy, Action::Publish, "a", None, "::ffff:127.0.0.1"), Ok(()));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("wrong"), "127.0.0.1"), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Play, "a", None, "192.0.2.1"), Ok(()));
+    }
+
+    #[test]
+    fn a_channel_of_its_own_key_is_not_opened_by_the_general_one() {
+        let rule = ChannelRule { publish_key: Some("mine".into()), play_key: Some("see".into()) };
+        let policy = Policy {
+            publish_key: Some("secret".into()),
+            channels: [("live/own".to_owned(), rule)].into(),
+            ..Policy::default()
+        };
+        assert_eq!(ask(&policy, Action::Publish, "own", Some("secret"), "192.0.2.1"), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Publish, "own", Some("mine"), "192.0.2.1"), Ok(()));
+        assert_eq!(ask(&policy, Action::Play, "own", None, "192.0.2.1"), Err(Denied::KeyMissing));
+        assert_eq!(ask(&policy, Action::Play, "own", Some("see"), "192.0.2.1"), Ok(()));
+    }
+
+    #[test]
+    fn without_any_key_publishing_is_closed() {
+        let policy = Policy::default();
+        assert!(ask(&policy, Action::Publish, "a", Some(""), "192.0.2.1").is_err());
+        assert!(ask(&policy, Action::Publish, "a", None, "127.0.0.1").is_err());
+    }
+}

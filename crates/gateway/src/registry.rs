@@ -1,0 +1,70 @@
+//! The table of protocols.
+
+use crate::config::Config;
+use crate::metrics::ProtocolMetrics;
+use crate::{Env, http, http_flv, rtmp};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// A task that serves one connection.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A way in or out of the hub.
+pub struct Protocol {
+    /// Its name: the label in metrics, the `protocol` of a session.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// Where connections come in.
+    pub door: Door,
+}
+
+/// Where the connections of a protocol come in.
+pub enum Door {
+    /// Ports of its own.
+    Tcp {
+        /// The configuration key that names the addresses.
+        key: &'static str,
+        /// Reads the addresses.
+        listen: fn(&Config) -> &[SocketAddr],
+        /// Serves one accepted connection.
+        serve: fn(Arc<Env>, ProtocolMetrics, TcpStream, SocketAddr) -> Serving,
+    },
+    /// The paths `/APP/CHANNEL.extension` of the HTTP port.
+    Http(http::MediaRoute),
+}
+
+/// All protocols. Adding one is one line here and a folder beside this file.
+pub static PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "rtmp",
+        about: "RTMP and Enhanced RTMP: rtmp://HOST/APP/CHANNEL, publish and play",
+        door: Door::Tcp {
+            key: "rtmp.listen",
+            listen: |config| &config.rtmp.listen,
+            serve: |env, metrics, stream, peer| Box::pin(rtmp::serve(env, metrics, stream, peer)),
+        },
+    },
+    Protocol {
+        name: "http",
+        about: "Pages, API and metrics over HTTP/1.1 and HTTP/2, and the port of the protocols below",
+        door: Door::Tcp {
+            key: "http.listen",
+            listen: |config| &config.http.listen,
+            serve: |env, metrics, stream, peer| Box::pin(http::serve(env, metrics, stream, peer)),
+        },
+    },
+    Protocol {
+        name: "http-flv",
+        about: "FLV over HTTP: http://HOST:8080/APP/CHANNEL.flv, play",
+        door: Door::Http(http_flv::ROUTE),
+    },
+    Protocol {
+        name: "ws-flv",
+        about: "FLV over WebSocket: ws://HOST:8080/APP/CHANNEL.flv, play",
+        door: Door::Http(http_flv::ROUTE_WEBSOCKET),
+    },
+];

@@ -1,0 +1,582 @@
+//! One RTMP connection: drives the pure session between the socket and the hub.
+
+use super::egress::ChunkForm;
+use super::ingest::{Ingest, IngestError};
+use crate::Env;
+use crate::egress::Egress;
+use crate::metrics::{FeedbackKind, JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
+use crate::policy::{Action, Request};
+use crate::sessions::{NewSession, SessionGuard};
+use crate::target::Target;
+use bytes::{Bytes, BytesMut};
+use hub::{EndReason, Feedback, PublishError, WriteError};
+use net::Outbox;
+use rtmp::server::{self, Event, Session};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+use tracing::{debug, info};
+
+/// What a connection reads at once, in bytes: small while it may be a player, growing with a publisher's rate.
+const READ_BYTES_MIN: usize = 4 * 1024;
+const READ_BYTES_MAX: usize = 128 * 1024;
+/// Reads before the other connections of the thread get their turn.
+const READS_PER_TURN: usize = 8;
+/// How long a player may take to close after its stream has ended.
+const END_LINGER: Duration = Duration::from_secs(2);
+/// How long the last bytes may take to leave when the program ends.
+const SHUTDOWN_FLUSH: Duration = Duration::from_secs(1);
+
+/// Why a connection ends.
+enum Close {
+    /// The peer closed it, or it has nothing more to do.
+    Done,
+    Io(io::Error),
+    Protocol(rtmp::Error),
+    /// A publisher was silent, or a player took nothing, for too long.
+    Idle,
+    /// We turned the request down, or ended the stream.
+    Ended(String),
+}
+
+impl From<io::Error> for Close {
+    fn from(error: io::Error) -> Self {
+        Close::Io(error)
+    }
+}
+
+impl From<rtmp::Error> for Close {
+    fn from(error: rtmp::Error) -> Self {
+        Close::Protocol(error)
+    }
+}
+
+/// Serves an accepted connection until it ends.
+pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpStream, peer: SocketAddr) {
+    let shutdown = env.shutdown.clone();
+    let mut connection = Connection::new(env, metrics, stream, peer);
+    tokio::select! {
+        close = poll_fn(|cx| connection.poll(cx)) => connection.close(&close),
+        () = shutdown.triggered() => {
+            connection.announce_shutdown();
+            // A peer that does not take the last bytes in time is cut off: the program ends either way.
+            let flush = poll_fn(|cx| connection.poll_write(cx, Instant::now()));
+            let _ = tokio::time::timeout(SHUTDOWN_FLUSH, flush).await;
+            connection.close(&Close::Done);
+        }
+    }
+}
+
+struct Connection {
+    env: Arc<Env>,
+    metrics: ProtocolMetrics,
+    stream: TcpStream,
+    peer: SocketAddr,
+    session: Session,
+    input: BytesMut,
+    read_bytes: usize,
+    outbox: Outbox,
+    user_agent: Box<str>,
+    accepted: Instant,
+    /// Nearly always one entry in one of the two.
+    publishing: Vec<Publishing>,
+    playing: Vec<Playing>,
+    /// When input last arrived.
+    heard: Instant,
+    /// While something waits for the socket: when it last took bytes, and how many it had taken by then.
+    stuck: Option<(Instant, u64)>,
+    /// Set when the last stream has ended: the peer gets a moment to close first.
+    closing: Option<(Instant, &'static str)>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+struct Publishing {
+    stream_id: u32,
+    ingest: Ingest,
+    guard: SessionGuard,
+}
+
+struct Playing {
+    stream_id: u32,
+    egress: Egress,
+    /// The player was told that playback starts; it is told with the first packets, so that it is one write.
+    started: bool,
+    paused: bool,
+}
+
+impl Connection {
+    fn new(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpStream, peer: SocketAddr) -> Self {
+        let now = Instant::now();
+        let config = server::Config {
+            out_chunk_size: env.config.rtmp.chunk_size,
+            handshake_timeout: env.config.rtmp.handshake_timeout(),
+            ..server::Config::default()
+        };
+        Self {
+            session: Session::new(config, crate::random_seed(), now),
+            env,
+            metrics,
+            stream,
+            peer,
+            input: BytesMut::new(),
+            read_bytes: READ_BYTES_MIN,
+            outbox: Outbox::default(),
+            user_agent: "".into(),
+            accepted: now,
+            publishing: Vec::new(),
+            playing: Vec::new(),
+            heard: now,
+            stuck: None,
+            closing: None,
+            timer: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
+        match self.poll_turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(close) => Poll::Ready(close),
+        }
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
+        let now = Instant::now();
+        for turn in 0.. {
+            let read = self.poll_read(cx, now);
+            let more = read.is_ready();
+            self.poll_feedback(cx)?;
+            // What is queued leaves also when the session has just failed: it may say why.
+            let written = self.poll_write(cx, now);
+            if let Poll::Ready(result) = read {
+                result?;
+            }
+            if let Poll::Ready(result) = written {
+                result?;
+            }
+            if !more {
+                break;
+            }
+            if turn == READS_PER_TURN {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.poll_timer(cx, now)
+    }
+
+    /// Reads once and handles what arrived; `Pending` when there is nothing to read.
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Close>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            self.input.reserve(self.read_bytes);
+            match self.stream.try_read_buf(&mut self.input) {
+                Ok(0) => return Poll::Ready(Err(Close::Done)),
+                Ok(count) => {
+                    self.heard = now;
+                    if count >= self.read_bytes {
+                        self.read_bytes = (count * 2).min(READ_BYTES_MAX);
+                    }
+                    match self.publishing.first() {
+                        Some(publishing) => publishing.guard.add_bytes_in(count as u64),
+                        None => {
+                            self.metrics.bytes_in.inc_by(count as u64);
+                        }
+                    }
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+        let result = self.session.handle_input(now, &mut self.input);
+        if self.input.is_empty() && self.publishing.is_empty() {
+            self.input = BytesMut::new();
+        }
+        self.handle_events(now)?;
+        Poll::Ready(result.map_err(Close::from))
+    }
+
+    fn handle_events(&mut self, now: Instant) -> Result<(), Close> {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Connect(connect) => {
+                    self.metrics.join(JoinStage::Request, self.accepted.elapsed());
+                    self.user_agent = connect.flash_ver.as_str().into();
+                    self.session.accept_connect();
+                }
+                Event::Publish(publish) => self.publish(publish, now),
+                Event::Play(play) => self.play(play, now),
+                Event::Message(message) => self.message(&message, now)?,
+                Event::Unpublish { stream_id } => {
+                    self.publishing.extract_if(.., |publishing| publishing.stream_id == stream_id).for_each(
+                        |mut publishing| {
+                            publishing.guard.set_outcome(Outcome::Finished);
+                            info!(session = %publishing.guard.id(), "publisher finished");
+                            publishing.ingest.publisher.finish();
+                        },
+                    );
+                }
+                Event::StopPlay { stream_id } => {
+                    self.playing.retain_mut(|playing| {
+                        let stop = playing.stream_id == stream_id;
+                        if stop {
+                            playing.egress.guard().set_outcome(Outcome::Finished);
+                        }
+                        !stop
+                    });
+                }
+                Event::Pause { stream_id, paused, .. } => {
+                    for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
+                        playing.paused = paused;
+                    }
+                }
+                Event::ReceiveAudio { stream_id, on } => {
+                    for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
+                        playing.egress.select_audio(on);
+                    }
+                }
+                Event::ReceiveVideo { stream_id, on } => {
+                    for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
+                        playing.egress.select_video(on);
+                    }
+                }
+                // A live stream has one position; the session has answered what asked for an answer.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, request: server::Publish, now: Instant) {
+        let stream_id = request.stream_id;
+        let target = match Target::from_rtmp(&request.app, &request.name) {
+            Ok(target) => target,
+            Err(error) => {
+                self.metrics.rejected(Role::Publish, RejectReason::Name);
+                debug!(peer = %self.peer, %error, "publish refused");
+                return self.session.reject_publish(
+                    stream_id,
+                    "NetStream.Publish.BadName",
+                    &error.to_string(),
+                );
+            }
+        };
+        let key = target.get("key");
+        let request = Request {
+            action: Action::Publish,
+            name: &target.name,
+            key: key.as_deref(),
+            address: self.peer.ip(),
+        };
+        let grant = match self.env.policy.admit(request) {
+            Ok(grant) => grant,
+            Err(denied) => {
+                self.metrics.rejected(Role::Publish, RejectReason::Key);
+                info!(peer = %self.peer, stream = %target.name, %denied, "publish refused");
+                return self.session.reject_publish(
+                    stream_id,
+                    "NetStream.Publish.Denied",
+                    &denied.to_string(),
+                );
+            }
+        };
+        let publisher = match self.env.origin.publish(grant.name(), now) {
+            Ok(publisher) => publisher,
+            Err(error) => {
+                let (reason, code) = match error {
+                    PublishError::Busy => (RejectReason::Busy, "NetStream.Publish.BadName"),
+                    _ => (RejectReason::Limit, "NetStream.Publish.Failed"),
+                };
+                self.metrics.rejected(Role::Publish, reason);
+                info!(peer = %self.peer, stream = %target.name, %error, "publish refused");
+                return self.session.reject_publish(stream_id, code, &error.to_string());
+            }
+        };
+        match self.open_session(Role::Publish, &target) {
+            Ok(guard) => {
+                info!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent,
+                    standby = publisher.is_standby(), "publishing");
+                self.session.accept_publish(stream_id);
+                let ingest = Ingest::new(publisher, self.metrics.clone());
+                self.publishing.push(Publishing { stream_id, ingest, guard });
+            }
+            Err(description) => {
+                self.metrics.rejected(Role::Publish, RejectReason::Limit);
+                self.session.reject_publish(stream_id, "NetStream.Publish.Failed", &description);
+            }
+        }
+    }
+
+    fn play(&mut self, request: server::Play, now: Instant) {
+        const NOT_FOUND: &str = "NetStream.Play.StreamNotFound";
+        let stream_id = request.stream_id;
+        let target = match Target::from_rtmp(&request.app, &request.name) {
+            Ok(target) => target,
+            Err(error) => {
+                self.metrics.rejected(Role::Play, RejectReason::Name);
+                return self.session.reject_play(stream_id, NOT_FOUND, &error.to_string());
+            }
+        };
+        let key = target.get("key");
+        let request = Request {
+            action: Action::Play,
+            name: &target.name,
+            key: key.as_deref(),
+            address: self.peer.ip(),
+        };
+        let grant = match self.env.policy.admit(request) {
+            Ok(grant) => grant,
+            Err(denied) => {
+                self.metrics.rejected(Role::Play, RejectReason::Key);
+                return self.session.reject_play(stream_id, "NetStream.Play.Failed", &denied.to_string());
+            }
+        };
+        self.metrics.join(JoinStage::Admit, now.elapsed());
+        let options = self.env.read_options(target.start());
+        let reader = match self.env.origin.read(grant.name(), options, now) {
+            Ok(reader) => reader,
+            Err(error) => {
+                self.metrics.rejected(Role::Play, RejectReason::Limit);
+                return self.session.reject_play(stream_id, NOT_FOUND, &error.to_string());
+            }
+        };
+        match self.open_session(Role::Play, &target) {
+            Ok(guard) => {
+                debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
+                let egress = Egress::new(reader, self.metrics.clone(), guard, now);
+                self.playing.push(Playing { stream_id, egress, started: false, paused: false });
+            }
+            Err(description) => {
+                self.metrics.rejected(Role::Play, RejectReason::Limit);
+                self.session.reject_play(stream_id, "NetStream.Play.Failed", &description);
+            }
+        }
+    }
+
+    fn open_session(&self, role: Role, target: &Target) -> Result<SessionGuard, String> {
+        let new = NewSession {
+            role,
+            stream: target.name.clone(),
+            address: self.peer,
+            user_agent: Some(&*self.user_agent).filter(|text| !text.is_empty()),
+            started: self.accepted,
+        };
+        self.env.sessions.open(new, &self.metrics).map_err(|full| full.to_string())
+    }
+
+    fn message(&mut self, message: &rtmp::Message, now: Instant) -> Result<(), Close> {
+        let Some(index) =
+            self.publishing.iter().position(|publishing| publishing.stream_id == message.stream_id)
+        else {
+            // Media on a stream whose publish was refused: the refusal is on its way.
+            return Ok(());
+        };
+        let result = self.publishing[index].ingest.message(message, now);
+        result.map_err(|error| {
+            let mut publishing = self.publishing.swap_remove(index);
+            if let IngestError::Hub(WriteError::TakenOver) = error {
+                return replaced(&mut self.session, &mut publishing);
+            }
+            publishing.guard.set_outcome(Outcome::Violation);
+            let description = error.to_string();
+            info!(session = %publishing.guard.id(), error = %description, "publisher dropped");
+            self.session.end_publish(publishing.stream_id, "NetStream.Publish.Failed", &description);
+            Close::Ended(description)
+        })
+    }
+
+    /// What readers tell the publisher. RTMP has no way to pass a wish for a keyframe on; being replaced ends the session.
+    fn poll_feedback(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
+        for publishing in &mut self.publishing {
+            while let Poll::Ready(feedback) = publishing.ingest.publisher.poll_feedback(cx) {
+                let kind = match feedback {
+                    Feedback::KeyframeWanted => FeedbackKind::KeyframeWanted,
+                    Feedback::Starved => FeedbackKind::Starved,
+                    Feedback::TakenOver => FeedbackKind::TakenOver,
+                    Feedback::Promoted => {
+                        info!(session = %publishing.guard.id(), "stand-by publisher is live");
+                        continue;
+                    }
+                };
+                self.env.metrics.feedback(kind);
+                if feedback == Feedback::TakenOver {
+                    return Err(replaced(&mut self.session, publishing));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves everything that can be sent into the socket. `Pending` when the socket is full or nothing is ready.
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Close>> {
+        while let Some(bytes) = self.session.poll_output() {
+            self.outbox.push(bytes);
+        }
+        let before = self.outbox.bytes_written();
+        let flushed = self.outbox.poll_flush(cx, &self.stream);
+        self.metrics.bytes_out.inc_by(self.outbox.bytes_written() - before);
+        if let Poll::Ready(result) = flushed {
+            result?;
+            let mut index = 0;
+            while index < self.playing.len() {
+                match self.poll_play(cx, index) {
+                    Poll::Ready(Ok(reason)) => self.end_play(index, reason, now),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => index += 1,
+                }
+                if !self.outbox.is_empty() {
+                    break;
+                }
+            }
+        }
+        if self.outbox.is_empty() {
+            self.stuck = None;
+            return Poll::Ready(Ok(()));
+        }
+        let written = self.outbox.bytes_written();
+        if self.stuck.is_none_or(|(_, before)| before != written) {
+            self.stuck = Some((now, written));
+        }
+        Poll::Pending
+    }
+
+    fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<EndReason>> {
+        let Playing { stream_id, egress, started, paused } = &mut self.playing[index];
+        if *paused {
+            return Poll::Pending;
+        }
+        let (session, stream_id) = (&mut self.session, *stream_id);
+        let form = ChunkForm { chunk_size: session.out_chunk_size(), stream_id };
+        let mut head = |_: &[Arc<hub::Entry>]| {
+            if *started {
+                return Bytes::new();
+            }
+            *started = true;
+            session.accept_play(stream_id);
+            let mut head = BytesMut::new();
+            while let Some(bytes) = session.poll_output() {
+                head.extend_from_slice(&bytes);
+            }
+            head.freeze()
+        };
+        egress.poll_send(cx, &self.stream, &mut self.outbox, &form, &mut head)
+    }
+
+    /// The stream of a player has ended, and everything before its end was sent.
+    fn end_play(&mut self, index: usize, reason: EndReason, now: Instant) {
+        let mut playing = self.playing.swap_remove(index);
+        let guard = playing.egress.guard();
+        if playing.started {
+            guard.set_outcome(Outcome::Finished);
+            self.session.end_play(playing.stream_id, "NetStream.Play.UnpublishNotify");
+        } else {
+            guard.set_outcome(Outcome::Finished);
+            let description = "nobody publishes this stream";
+            self.session.reject_play(playing.stream_id, "NetStream.Play.StreamNotFound", description);
+        }
+        debug!(session = %guard.id(), ?reason, "play ended");
+        while let Some(bytes) = self.session.poll_output() {
+            self.outbox.push(bytes);
+        }
+        if self.playing.is_empty() && self.publishing.is_empty() {
+            self.closing = Some((now + END_LINGER, "the stream has ended"));
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Close> {
+        let mut now = now;
+        loop {
+            let rtmp = &self.env.config.rtmp;
+            for publishing in &mut self.publishing {
+                if publishing.ingest.publisher.flush_at().is_some_and(|at| at <= now) {
+                    publishing.ingest.publisher.flush();
+                }
+            }
+            let idle = (!self.publishing.is_empty()).then(|| self.heard + rtmp.idle_timeout());
+            let stuck = self.stuck.map(|(since, _)| since + rtmp.write_timeout());
+            if idle.is_some_and(|at| at <= now) || stuck.is_some_and(|at| at <= now) {
+                return Err(Close::Idle);
+            }
+            if let Some((at, why)) = self.closing
+                && at <= now
+            {
+                return Err(Close::Ended(why.to_owned()));
+            }
+            if self.session.poll_timeout().is_some_and(|at| at <= now) {
+                self.session.handle_timeout(now)?;
+                // A ping may have been queued; the socket that does not take it is found out by `stuck`.
+                if let Poll::Ready(result) = self.poll_write(cx, now) {
+                    result?;
+                }
+            }
+            let flush =
+                self.publishing.iter().filter_map(|publishing| publishing.ingest.publisher.flush_at()).min();
+            let closing = self.closing.map(|(at, _)| at);
+            let Some(at) =
+                [idle, stuck, closing, flush, self.session.poll_timeout()].into_iter().flatten().min()
+            else {
+                self.timer = None;
+                return Ok(());
+            };
+            let deadline = tokio::time::Instant::from_std(at);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            // A deadline that moves out needs no new timer: it is looked at again when the old one fires.
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            now = Instant::now();
+        }
+    }
+
+    /// Tells the peer that the program ends: players get the end of the stream, others are asked to connect anew.
+    fn announce_shutdown(&mut self) {
+        for playing in &mut self.playing {
+            playing.egress.guard().set_outcome(Outcome::Shutdown);
+            self.session.end_play(playing.stream_id, "NetStream.Play.UnpublishNotify");
+        }
+        for publishing in &mut self.publishing {
+            publishing.guard.set_outcome(Outcome::Shutdown);
+        }
+        self.playing.clear();
+        self.session.request_reconnect(None, "the server restarts");
+    }
+
+    /// Says why the connection ends, once, and counts it.
+    fn close(&mut self, close: &Close) {
+        let (outcome, why) = match close {
+            Close::Done => (Outcome::Left, "closed by the peer".to_owned()),
+            Close::Io(error) => (Outcome::Lost, error.to_string()),
+            Close::Protocol(error) => (Outcome::Violation, error.to_string()),
+            Close::Idle => (Outcome::Timeout, "no data for too long".to_owned()),
+            Close::Ended(why) => (Outcome::Finished, why.clone()),
+        };
+        for publishing in &mut self.publishing {
+            info!(session = %publishing.guard.id(), why, "publisher gone");
+            publishing.guard.set_outcome(outcome);
+        }
+        for playing in &mut self.playing {
+            debug!(session = %playing.egress.guard().id(), why, "player gone");
+            playing.egress.guard().set_outcome(outcome);
+        }
+        if self.publishing.is_empty() && self.playing.is_empty() {
+            debug!(peer = %self.peer, why, "connection closed");
+        }
+    }
+}
+
+/// Tells a publisher that another one has its stream now.
+fn replaced(session: &mut Session, publishing: &mut Publishing) -> Close {
+    let description = "another publisher took the stream over";
+    session.end_publish(publishing.stream_id, "NetStream.Publish.BadName", description);
+    publishing.guard.set_outcome(Outcome::TakenOver);
+    Close::Ended(description.to_owned())
+}

@@ -1,0 +1,7 @@
+//! RTMP: publish and play on TCP.
+
+mod connection;
+mod egress;
+mod ingest;
+
+pub(crate) use connection::serve;
