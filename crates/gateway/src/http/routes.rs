@@ -54,6 +54,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
         .route("/api/v1/channels", get(channels))
         .route("/api/v1/channels/{app}/{channel}", get(channel))
         .route("/api/v1/beacon", post(beacon).layer(DefaultBodyLimit::max(beacon::limits::BODY_BYTES_MAX)))
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
     let pages = Router::new()
         .route("/", get(home))

@@ -1,1 +1,279 @@
+use super::*;
+use crate::Config;
+use crate::config::ChannelAccess;
+use crate::metrics::Role;
+use crate::sessions::NewSession;
+use http_body_util::BodyExt;
+use media::{Codec, Flags, Packet, Time, TrackId};
+use std::net::SocketAddr;
+use tower_service::Service;
 
+const NEAR: &str = "127.0.0.1:40000";
+const FAR: &str = "192.0.2.9:40000";
+
+struct Node {
+    env: Arc<Env>,
+    router: Router,
+    trigger: net::ShutdownTrigger,
+}
+
+impl Node {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let policy = config.access.to_policy(Some("0123456789abcdef".to_owned()));
+        let (trigger, shutdown) = net::Shutdown::new();
+        let env = Env::new(config, policy, 1, shutdown);
+        let files = [
+            ("index.html", "<!doctype html>home"),
+            ("watch.html", "<!doctype html><script>early()</script>"),
+            ("assets/main-1.js", "main()"),
+            ("favicon.svg", "<svg/>"),
+        ];
+        let files = files.map(|(path, content)| (path.to_owned(), Bytes::from_static(content.as_bytes())));
+        Self { router: with_site(env.clone(), Site::new(files)), env, trigger }
+    }
+
+    async fn send(&self, request: http::request::Builder, peer: &str, body: impl Into<Body>) -> Answer {
+        let mut request = request.body(body.into()).unwrap();
+        request.extensions_mut().insert(Peer(peer.parse::<SocketAddr>().unwrap()));
+        let response = self.router.clone().call(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.into()).unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path), FAR, ()).await
+    }
+
+    /// A publisher of `name` that has sent one keyframe.
+    fn publish(&self, name: &str) -> hub::Publisher {
+        let name = crate::config::parse_channel(name).unwrap();
+        let now = Instant::now();
+        let mut publisher = self.env.origin.publish(&name, now).unwrap();
+        let packet = Packet {
+            track: TrackId::VIDEO,
+            codec: Codec::H264,
+            role: media::Role::Frame,
+            flags: Flags { keyframe: true, disposable: false },
+            dts: Time::ZERO,
+            pts: Time::ZERO,
+            payload: Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]),
+        };
+        publisher.write(packet, now).unwrap();
+        publisher
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: HeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn problem(&self) -> api::Problem {
+        assert_eq!(self.header(header::CONTENT_TYPE), api::PROBLEM_CONTENT_TYPE, "{}", self.body);
+        let problem: api::Problem = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(problem.status, self.status.as_u16());
+        problem
+    }
+}
+
+#[tokio::test]
+async fn pages_have_their_own_policy_and_every_answer_is_nosniff() {
+    let node = Node::new(|_| {});
+    let watch = node.get("/watch/cam-1").await;
+    assert_eq!(
+        (watch.status, watch.header(header::CONTENT_TYPE)),
+        (StatusCode::OK, "text/html; charset=utf-8")
+    );
+    assert!(watch.header(header::CONTENT_SECURITY_POLICY).contains("'sha256-"), "inline script by hash");
+    for path in ["/", "/assets/main-1.js", "/favicon.svg", "/healthz", "/api/v1/channels", "/absent"] {
+        let answer = node.get(path).await;
+        assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
+        assert!(!answer.header(header::CONTENT_SECURITY_POLICY).is_empty(), "{path}");
+    }
+    assert!(node.get("/assets/main-1.js").await.header(header::CACHE_CONTROL).contains("immutable"));
+}
+
+#[tokio::test]
+async fn errors_are_problems_with_the_right_status() {
+    let node = Node::new(|_| {});
+    for path in [
+        "/absent",
+        "/assets/absent.js",
+        "/api/v1/absent",
+        "/watch/..%2fx",
+        "/index.html",
+        "/api/v1/channels/live/x",
+    ] {
+        let answer = node.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(!answer.problem().detail.is_empty());
+    }
+    for (method, path) in [
+        ("POST", "/"),
+        ("DELETE", "/api/v1/channels"),
+        ("GET", "/api/v1/beacon"),
+        ("PUT", "/assets/main-1.js"),
+    ] {
+        let answer = node.send(Request::builder().method(method).uri(path), FAR, ()).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        answer.problem();
+    }
+}
+
+#[tokio::test]
+async fn readiness_ends_with_the_shutdown_while_health_goes_on() {
+    let node = Node::new(|_| {});
+    assert_eq!(node.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    node.env.ready.store(true, std::sync::atomic::Ordering::Release);
+    assert_eq!(node.get("/readyz").await.status, StatusCode::OK);
+    node.trigger.trigger();
+    assert_eq!(node.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(node.get("/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_live_channel_is_listed_and_an_awaited_name_is_not() {
+    let node = Node::new(|_| {});
+    let _publisher = node.publish("live/cam");
+    let awaited = crate::config::parse_channel("live/rude-words").unwrap();
+    let _reader = node.env.origin.read(&awaited, hub::ReadOptions::default(), Instant::now()).unwrap();
+    let list = node.get("/api/v1/channels").await;
+    let list: api::Channels = serde_json::from_str(&list.body).unwrap();
+    assert_eq!(list.channels.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["live/cam"]);
+    assert!(list.channels[0].live);
+    let detail: api::ChannelDetail =
+        serde_json::from_str(&node.get("/api/v1/channels/live/cam").await.body).unwrap();
+    assert_eq!((detail.channel.video.unwrap().codec, detail.log.keyframes), ("h264".to_owned(), 1));
+    assert_eq!(node.get("/api/v1/channels/live/rude-words").await.status, StatusCode::NOT_FOUND);
+    assert!(node.get("/metrics").await.body.contains("rushlight_hub_streams 1\n"));
+}
+
+#[tokio::test]
+async fn a_channel_with_a_play_key_shows_itself_to_those_who_have_the_key() {
+    let node = Node::new(|config| {
+        config.access.channel.push(ChannelAccess {
+            name: "live/private".to_owned(),
+            play_key: Some("friends-only".to_owned()),
+            ..ChannelAccess::default()
+        });
+    });
+    let _publisher = node.publish("live/private");
+    assert!(!node.get("/api/v1/channels").await.body.contains("private"));
+    let path = "/api/v1/channels/live/private";
+    assert_eq!(node.get(path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(node.get(&format!("{path}?key=friends-onlx")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(node.get(&format!("{path}?key=friends-only")).await.status, StatusCode::OK);
+    assert!(node.get("/api/v1/channels?key=friends-only").await.body.contains("private"));
+}
+
+#[tokio::test]
+async fn addresses_of_viewers_are_told_to_programs_on_the_server_only() {
+    let node = Node::new(|_| {});
+    let new = NewSession {
+        role: Role::Play,
+        stream: crate::config::parse_channel("live/cam").unwrap(),
+        address: "203.0.113.5:1234".parse().unwrap(),
+        user_agent: Some("VLC/3"),
+        started: Instant::now(),
+    };
+    let _session = node.env.sessions.open(new, &node.env.metrics.protocol("rtmp")).unwrap();
+    let ask = |peer: &'static str, headers: &[(&str, &str)]| {
+        let mut request = Request::get("/api/v1/sessions");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        node.send(request, peer, ())
+    };
+    let answer = ask(NEAR, &[("host", "localhost:8080")]).await;
+    assert!(answer.body.contains("203.0.113.5:1234"), "{}", answer.body);
+    assert!(answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_empty());
+    let own_page = [("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:8080")];
+    assert_eq!(ask("[::ffff:127.0.0.1]:5", &own_page).await.status, StatusCode::OK);
+    for (peer, headers) in [
+        (FAR, &[("host", "localhost:8080")][..]),
+        (NEAR, &[("host", "rebound.example:8080")]),
+        (NEAR, &[("host", "localhost:8080"), ("origin", "https://other.example")]),
+        (NEAR, &[("host", "localhost:8080"), ("x-forwarded-for", "198.51.100.1")]),
+        (NEAR, &[]),
+    ] {
+        let answer = ask(peer, headers).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{peer} {headers:?}");
+        assert!(!answer.problem().detail.contains("203.0.113.5"));
+    }
+}
+
+#[tokio::test]
+async fn pages_of_allowed_sites_may_read_without_a_preflight() {
+    let node = Node::new(|config| config.http.allow_origins = vec!["https://a.example".to_owned()]);
+    let from = async |origin: &str| {
+        let answer = node.send(Request::get("/api/v1/channels").header("origin", origin), FAR, ()).await;
+        assert!(answer.header(header::VARY).contains("origin"));
+        answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN).to_owned()
+    };
+    assert_eq!(from("https://a.example").await, "https://a.example");
+    assert_eq!(from("https://b.example").await, "");
+    let preflight = Request::options("/api/v1/beacon")
+        .header("origin", "https://a.example")
+        .header("access-control-request-method", "POST");
+    let answer = node.send(preflight, FAR, ()).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert!(answer.header(header::ACCESS_CONTROL_ALLOW_METHODS).contains("POST"));
+}
+
+#[tokio::test]
+async fn beacons_are_counted_whatever_content_type_they_come_with() {
+    let node = Node::new(|_| {});
+    let good = r#"{"session":"a1","stream":"live/cam","protocol":"ws-flv","renderer":"mse","event":"start",
+        "t":{"t1":1,"t2":2,"t3":3,"t4":4,"t5":90},"watchedMs":1000}"#;
+    let post = |content_type: &'static str, body: String| {
+        node.send(Request::post("/api/v1/beacon").header("content-type", content_type), FAR, body)
+    };
+    assert_eq!(post("text/plain;charset=UTF-8", good.to_owned()).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(post("application/json", good.to_owned()).await.status, StatusCode::NO_CONTENT);
+    for (body, status) in [
+        ("{".to_owned(), StatusCode::BAD_REQUEST),
+        (good.replace("live/cam", "../../etc"), StatusCode::BAD_REQUEST),
+        (good.replace("ws-flv", "my-own-label"), StatusCode::BAD_REQUEST),
+        (" ".repeat(beacon::limits::BODY_BYTES_MAX + 1), StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let answer = post("text/plain", body).await;
+        assert_eq!(answer.status, status);
+        answer.problem();
+    }
+    let text = node.get("/metrics").await.body;
+    assert!(text.contains("rushlight_player_beacons_total 2\n"), "{text}");
+    assert!(text.contains("rushlight_player_beacons_rejected_total 4\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_never_ends_is_given_up() {
+    let node = Node::new(|_| {});
+
+    let answer = node.send(Request::post("/api/v1/beacon"), FAR, Body::new(Never)).await;
+    assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
+    answer.problem();
+}
+
+/// A body of which nothing ever comes.
+struct Never;
+
+impl http_body::Body for Never {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
