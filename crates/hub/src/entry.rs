@@ -1,7 +1,7 @@
 //! One packet in the log, with the wire forms made of it.
 
 use bytes::Bytes;
-use media::{Packet, Time};
+use media::Packet;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -69,29 +69,16 @@ impl Entry {
         }
         form.bytes.get_or_init(|| build(&self.packet)).clone()
     }
-
-    pub(crate) fn dts(&self) -> Time {
-        self.packet.dts
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{Codec, Flags, Role, TrackId};
+    use crate::testing::packet;
     use std::cell::Cell;
 
     fn entry() -> Entry {
-        let packet = Packet {
-            track: TrackId::AUDIO,
-            codec: Codec::Aac,
-            role: Role::Frame,
-            flags: Flags::default(),
-            dts: Time::ZERO,
-            pts: Time::ZERO,
-            payload: Bytes::from_static(b"x"),
-        };
-        Entry::new(0, packet, Instant::now())
+        Entry::new(0, packet::audio(0), Instant::now())
     }
 
     #[test]

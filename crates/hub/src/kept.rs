@@ -1,0 +1,176 @@
+//! What a late joiner must have before its first frame.
+
+use crate::Entry;
+use media::{Packet, Role, Time, TrackId};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// The newest packet of each kept role of each track, in the order in which a joiner gets them: stream metadata
+/// first, then track by track.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept {
+    packets: Vec<Packet>,
+    bytes: usize,
+}
+
+/// What [`Kept::put`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// The packet is what was kept already.
+    Same,
+    /// It is kept now.
+    Changed,
+    /// It is too large, and nothing is kept in its place: an outdated configuration would be worse than none.
+    TooLarge,
+}
+
+fn place(packet: &Packet) -> (u8, TrackId, u8) {
+    match packet.role {
+        Role::StreamMetadata => (0, packet.track, 0),
+        Role::Config => (1, packet.track, 0),
+        Role::ConfigTs => (1, packet.track, 1),
+        Role::ConfigChannels => (1, packet.track, 2),
+        _ => (1, packet.track, 3),
+    }
+}
+
+impl Kept {
+    pub(crate) fn put(this: &mut Arc<Self>, packet: &Packet, bytes_max: usize) -> Put {
+        let found = this.packets.binary_search_by_key(&place(packet), place);
+        if let Ok(index) = found {
+            let old = &this.packets[index];
+            if old.codec == packet.codec && old.payload == packet.payload {
+                return Put::Same;
+            }
+        }
+        let kept = Arc::make_mut(this);
+        let index = match found {
+            Ok(index) => {
+                kept.bytes -= kept.packets.remove(index).payload.len();
+                index
+            }
+            Err(index) => index,
+        };
+        if kept.bytes + packet.payload.len() > bytes_max {
+            return Put::TooLarge;
+        }
+        kept.bytes += packet.payload.len();
+        kept.packets.insert(index, packet.clone());
+        if packet.role == Role::Config {
+            kept.forget_other_codecs(packet);
+        }
+        Put::Changed
+    }
+
+    /// HDR metadata or a channel mapping of the codec that the track had before means nothing to the new one.
+    fn forget_other_codecs(&mut self, config: &Packet) {
+        self.packets.retain(|kept| {
+            kept.track != config.track || kept.codec == config.codec || kept.role == Role::StreamMetadata
+        });
+        self.bytes = self.packets.iter().map(|kept| kept.payload.len()).sum();
+    }
+
+    pub(crate) fn packets(&self) -> &[Packet] {
+        &self.packets
+    }
+
+    pub(crate) fn find(&self, track: TrackId, role: Role) -> Option<&Packet> {
+        self.packets.iter().find(|packet| packet.track == track && packet.role == role)
+    }
+
+    pub(crate) fn metadata(&self) -> Option<&Packet> {
+        self.packets.iter().find(|packet| packet.role == Role::StreamMetadata)
+    }
+}
+
+/// The kept packets as entries with the time of the packet that a joiner starts at.
+///
+/// Made once for each starting point, so that all who join there share the wire forms.
+#[derive(Debug)]
+pub(crate) struct Preamble {
+    kept: Arc<Kept>,
+    seq: u64,
+    dts: Time,
+    arrived: Instant,
+    entries: OnceLock<Box<[Arc<Entry>]>>,
+}
+
+impl Preamble {
+    pub(crate) fn new(kept: Arc<Kept>, seq: u64, dts: Time, arrived: Instant) -> Self {
+        Self { kept, seq, dts, arrived, entries: OnceLock::new() }
+    }
+
+    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
+        self.entries.get_or_init(|| {
+            let at_start =
+                |packet: &Packet| Packet { dts: self.dts, pts: self.dts, ..packet.clone() };
+            self.kept
+                .packets
+                .iter()
+                .map(|packet| Arc::new(Entry::new(self.seq, at_start(packet), self.arrived)))
+                .collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::packet;
+    use media::Codec;
+
+    fn roles(kept: &Kept) -> Vec<(TrackId, Role)> {
+        kept.packets().iter().map(|packet| (packet.track, packet.role)).collect()
+    }
+
+    #[test]
+    fn stream_metadata_comes_first_then_video_then_audio() {
+        let mut kept = Arc::new(Kept::default());
+        for packet in [
+            packet::config(TrackId::AUDIO, b"asc"),
+            packet::kept(TrackId::VIDEO, Role::Metadata, b"hdr"),
+            packet::config(TrackId::VIDEO, b"avcC"),
+            packet::kept(TrackId::DATA, Role::StreamMetadata, b"meta"),
+        ] {
+            assert_eq!(Kept::put(&mut kept, &packet, 1000), Put::Changed);
+        }
+        assert_eq!(
+            roles(&kept),
+            [
+                (TrackId::DATA, Role::StreamMetadata),
+                (TrackId::VIDEO, Role::Config),
+                (TrackId::VIDEO, Role::Metadata),
+                (TrackId::AUDIO, Role::Config)
+            ]
+        );
+    }
+
+    #[test]
+    fn repeated_packet_changes_nothing() {
+        let mut kept = Arc::new(Kept::default());
+        Kept::put(&mut kept, &packet::config(TrackId::VIDEO, b"a"), 1000);
+        let before = kept.clone();
+        assert_eq!(Kept::put(&mut kept, &packet::config(TrackId::VIDEO, b"a"), 1000), Put::Same);
+        assert!(Arc::ptr_eq(&before, &kept));
+    }
+
+    #[test]
+    fn packet_that_is_too_large_displaces_the_old_one() {
+        let mut kept = Arc::new(Kept::default());
+        Kept::put(&mut kept, &packet::config(TrackId::VIDEO, b"small"), 10);
+        assert_eq!(Kept::put(&mut kept, &packet::config(TrackId::VIDEO, &[0; 11]), 10), Put::TooLarge);
+        assert!(kept.packets().is_empty());
+        assert_eq!(kept.bytes, 0);
+    }
+
+    #[test]
+    fn config_of_another_codec_drops_what_belonged_to_the_old_one() {
+        let mut kept = Arc::new(Kept::default());
+        Kept::put(&mut kept, &packet::config(TrackId::VIDEO, b"avcC"), 1000);
+        Kept::put(&mut kept, &packet::kept(TrackId::VIDEO, Role::Metadata, b"hdr"), 1000);
+        let config = Packet { codec: Codec::Av1, ..packet::config(TrackId::VIDEO, b"av1C") };
+        Kept::put(&mut kept, &config, 1000);
+        assert_eq!(roles(&kept), [(TrackId::VIDEO, Role::Config)]);
+        assert_eq!(kept.bytes, 4);
+    }
+}

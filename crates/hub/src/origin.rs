@@ -1,0 +1,243 @@
+//! All streams of a process.
+
+use crate::publisher::{Publisher, Slot};
+use crate::reader::Reader;
+use crate::stream::{Phase, State, Stream};
+use crate::wake::ShardQueue;
+use crate::{
+    Config, Feedback, PublishError, ReadError, ReadOptions, SecondPublisher, StreamStatus, lock,
+};
+use media::StreamName;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+/// All streams of a process. A handle: clones are the same origin.
+#[derive(Clone)]
+pub struct Origin {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    config: Arc<Config>,
+    streams: Mutex<Streams>,
+    pub(crate) timers: Timers,
+    pub(crate) shards: Arc<[ShardQueue]>,
+}
+
+#[derive(Default)]
+struct Streams {
+    map: HashMap<StreamName, Arc<Stream>>,
+    /// How many of them have never had a publisher.
+    waiting: usize,
+}
+
+impl Origin {
+    /// An origin without streams.
+    pub fn new(config: Config) -> Self {
+        let shards = (0..config.shards.max(1)).map(|_| ShardQueue::default()).collect();
+        Self {
+            inner: Arc::new(Inner {
+                config: Arc::new(config),
+                streams: Mutex::default(),
+                timers: Timers::default(),
+                shards,
+            }),
+        }
+    }
+
+    /// Begins to publish `name`.
+    ///
+    /// If the stream has a publisher, [`Config::second_publisher`] decides. If it has lost one, the new one continues it.
+    pub fn publish(&self, name: &StreamName, now: Instant) -> Result<Publisher, PublishError> {
+        let inner = &self.inner;
+        let slot = Arc::new(Slot::default());
+        let mut streams = lock(&inner.streams);
+        if let Some(stream) = streams.map.get(name).cloned() {
+            let mut state = stream.state_mut();
+            let was_waiting = state.phase == Phase::Waiting;
+            if !matches!(state.phase, Phase::Ended(_)) {
+                let before = state.active.clone();
+                let standby = inner.admit(&mut state, &slot)?;
+                if was_waiting {
+                    streams.waiting -= 1;
+                }
+                state.told = state.told.max(Some(now));
+                state.started.get_or_insert(now);
+                drop(state);
+                drop(streams);
+                if let Some(before) = before.filter(|_| !standby) {
+                    before.raise(Feedback::TakenOver);
+                }
+                return Ok(Publisher::new(stream, slot, standby));
+            }
+        } else if streams.map.len() >= inner.config.limits.streams_max {
+            return Err(PublishError::TooManyStreams);
+        }
+        let stream = inner.new_stream(name);
+        {
+            let mut state = stream.state_mut();
+            (state.phase, state.active) = (Phase::Live, Some(slot.clone()));
+            (state.told, state.started) = (Some(now), Some(now));
+        }
+        let ended = streams.map.insert(name.clone(), stream.clone());
+        drop(streams);
+        drop(ended);
+        Ok(Publisher::new(stream, slot, false))
+    }
+
+    /// Begins to read `name`. If nobody publishes it, the reader waits for at most [`ReadOptions::wait_max`].
+    pub fn read(&self, name: &StreamName, options: ReadOptions, now: Instant) -> Result<Reader, ReadError> {
+        let inner = &self.inner;
+        let mut streams = lock(&inner.streams);
+        let known = streams.map.get(name);
+        let stream = match known.filter(|stream| !matches!(stream.state().phase, Phase::Ended(_))) {
+            Some(stream) => stream.clone(),
+            None => {
+                let limits = &inner.config.limits;
+                if streams.waiting >= limits.waiting_streams_max
+                    || (known.is_none() && streams.map.len() >= limits.streams_max)
+                {
+                    return Err(ReadError::TooManyStreams);
+                }
+                let stream = inner.new_stream(name);
+                streams.map.insert(name.clone(), stream.clone());
+                streams.waiting += 1;
+                stream
+            }
+        };
+        // Counted under the map's lock, under which a stream without readers is forgotten.
+        if stream.readers.fetch_add(1, Ordering::Relaxed) >= inner.config.limits.readers_max {
+            stream.readers.fetch_sub(1, Ordering::Relaxed);
+            return Err(ReadError::TooManyReaders);
+        }
+        drop(streams);
+        stream.joins.fetch_add(1, Ordering::Relaxed);
+        Ok(Reader::new(stream, options, now))
+    }
+
+    /// All streams, those with a publisher and those that readers wait for, in no order.
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        let streams: Vec<_> = lock(&self.inner.streams).map.values().cloned().collect();
+        streams.iter().map(|stream| stream.status()).collect()
+    }
+
+    /// One stream.
+    pub fn stream(&self, name: &StreamName) -> Option<StreamStatus> {
+        let stream = lock(&self.inner.streams).map.get(name).cloned()?;
+        Some(stream.status())
+    }
+
+    /// When [`Origin::handle_timeout`] has something to do. Later calls on publishers and readers can make it earlier.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.inner.timers.next()
+    }
+
+    /// Ends streams whose publisher did not come back, and wakes readers that have waited long enough.
+    pub fn handle_timeout(&self, now: Instant) {
+        while let Some(stream) = self.inner.timers.pop(now) {
+            stream.handle_timeout(now);
+            Inner::release(&self.inner, &stream);
+        }
+    }
+}
+
+impl Inner {
+    fn new_stream(self: &Arc<Self>, name: &StreamName) -> Arc<Stream> {
+        let origin = Arc::downgrade(self);
+        Arc::new(Stream::new(name.clone(), self.config.clone(), self.shards.clone(), origin))
+    }
+
+    /// Gives a publisher its place; whether that is on stand-by.
+    fn admit(&self, state: &mut State, slot: &Arc<Slot>) -> Result<bool, PublishError> {
+        if state.active.is_none() {
+            (state.active, state.phase) = (Some(slot.clone()), Phase::Live);
+            return Ok(false);
+        }
+        match self.config.second_publisher {
+            SecondPublisher::Reject => Err(PublishError::Busy),
+            SecondPublisher::TakeOver => {
+                state.log.show();
+                state.active = Some(slot.clone());
+                Ok(false)
+            }
+            SecondPublisher::StandBy if state.standby.len() < self.config.limits.standby_max => {
+                state.standby.push_back(slot.clone());
+                Ok(true)
+            }
+            SecondPublisher::StandBy => Err(PublishError::Busy),
+        }
+    }
+
+    /// Forgets `stream` if it is over and nobody reads it.
+    pub(crate) fn release(self: &Arc<Self>, stream: &Arc<Stream>) {
+        let mut streams = lock(&self.streams);
+        if !streams.map.get(&stream.name).is_some_and(|known| Arc::ptr_eq(known, stream)) {
+            return;
+        }
+        let phase = stream.state().phase;
+        let is_over = matches!(phase, Phase::Waiting | Phase::Ended(_));
+        if !is_over || stream.readers.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        if phase == Phase::Waiting {
+            streams.waiting -= 1;
+        }
+        let forgotten = streams.map.remove(&stream.name);
+        // A log may hold thousands of packets: they are freed when nobody waits for the map.
+        drop(streams);
+        drop(forgotten);
+    }
+}
+
+/// The timeouts of all streams. A stream has one that counts, and rarely an earlier one that it ignores.
+#[derive(Default)]
+pub(crate) struct Timers(Mutex<BinaryHeap<Reverse<Timer>>>);
+
+struct Timer {
+    at: Instant,
+    stream: Weak<Stream>,
+}
+
+impl Timers {
+    pub(crate) fn push(&self, at: Instant, stream: &Arc<Stream>) {
+        lock(&self.0).push(Reverse(Timer { at, stream: Arc::downgrade(stream) }));
+    }
+
+    fn next(&self) -> Option<Instant> {
+        lock(&self.0).peek().map(|timer| timer.0.at)
+    }
+
+    /// A stream whose time has come.
+    fn pop(&self, now: Instant) -> Option<Arc<Stream>> {
+        let mut timers = lock(&self.0);
+        while timers.peek().is_some_and(|timer| timer.0.at <= now) {
+            if let Some(stream) = timers.pop().and_then(|timer| timer.0.stream.upgrade()) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Timer {}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}

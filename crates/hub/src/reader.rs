@@ -1,0 +1,126 @@
+//! The reading side of a stream.
+
+use crate::cursor::{Cursor, Picked};
+use crate::origin::Inner;
+use crate::stream::{Phase, Stream};
+use crate::wake::Ticket;
+use crate::{BatchLimits, EndReason, Entry, Feedback, ReadOptions, ReaderStats};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// What a reader got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The batch holds packets. Call again after they are written.
+    Packets,
+    /// Nothing before this time: the backlog is delivered at its pace. The log does not wake the reader earlier.
+    Later(Instant),
+    /// There will be no more.
+    Ended(EndReason),
+}
+
+/// Reads a stream: a cursor with a policy.
+///
+/// It starts with what a decoder must know, goes on with a keyframe and the backlog, and then follows the publisher. A
+/// reader that falls too far behind skips to the newest keyframe; it never holds anyone up.
+pub struct Reader {
+    stream: Arc<Stream>,
+    cursor: Cursor,
+    ticket: Ticket,
+    shard: u16,
+    ended: Option<EndReason>,
+    /// When to give up waiting for a publisher.
+    deadline: Option<Instant>,
+}
+
+impl Reader {
+    pub(crate) fn new(stream: Arc<Stream>, options: ReadOptions, now: Instant) -> Self {
+        Self {
+            shard: (options.shard % stream.shards()) as u16,
+            deadline: now.checked_add(options.wait_max),
+            cursor: Cursor::new(&options, stream.config.lag_max),
+            ticket: Ticket::default(),
+            ended: None,
+            stream,
+        }
+    }
+
+    /// Appends to `batch` what comes next, within `limits`. `Pending` means that the waker of `cx` is registered.
+    pub fn poll_next(
+        &mut self,
+        now: Instant,
+        batch: &mut Vec<Arc<Entry>>,
+        limits: BatchLimits,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next> {
+        if let Some(reason) = self.ended {
+            return Poll::Ready(Next::Ended(reason));
+        }
+        let state = self.stream.state();
+        let picked = self.cursor.pick(&state.log, now, batch, limits);
+        let news = self.cursor.take_news();
+        let publisher = if news.is_any() { state.active.clone() } else { None };
+        let mut call_at = None;
+        let next = match picked {
+            Picked::Packets => Poll::Ready(Next::Packets),
+            Picked::Later(at) => Poll::Ready(Next::Later(at)),
+            Picked::Nothing(until) => match (state.phase, self.deadline) {
+                (Phase::Ended(reason), _) => Poll::Ready(Next::Ended(reason)),
+                (Phase::Waiting, Some(at)) if at <= now => Poll::Ready(Next::Ended(EndReason::NoPublisher)),
+                (phase, deadline) => {
+                    call_at = if phase == Phase::Waiting { deadline } else { until };
+                    self.stream.wait_list(self.shard.into()).register(&mut self.ticket, cx.waker());
+                    Poll::Pending
+                }
+            },
+        };
+        drop(state);
+        if let Poll::Ready(Next::Ended(reason)) = next {
+            self.ended = Some(reason);
+        }
+        if let Some(at) = call_at {
+            self.stream.call_at(at);
+        }
+        if news.skips > 0 {
+            self.stream.skips.fetch_add(news.skips, Ordering::Relaxed);
+            self.stream.packets_skipped.fetch_add(news.packets_skipped, Ordering::Relaxed);
+        }
+        if let Some(publisher) = publisher {
+            if news.keyframe_wanted {
+                publisher.raise(Feedback::KeyframeWanted);
+            }
+            if news.skips > 0 {
+                publisher.raise(Feedback::Starved);
+            }
+        }
+        next
+    }
+
+    /// What this reader has had.
+    pub fn stats(&self) -> ReaderStats {
+        self.cursor.stats(&self.stream.state().log)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stream.wait_list(self.shard.into()).deregister(&mut self.ticket);
+        if self.stream.readers.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(origin) = self.stream.origin.upgrade()
+        {
+            Inner::release(&origin, &self.stream);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reader_is_small() {
+        assert!(size_of::<Reader>() <= 256, "{}", size_of::<Reader>());
+    }
+}

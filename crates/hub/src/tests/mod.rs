@@ -1,0 +1,9 @@
+//! The hub as its users see it, on a virtual clock.
+
+mod behind;
+mod join;
+mod lifecycle;
+mod model;
+mod publish;
+mod threads;
+mod waking;
