@@ -1,0 +1,90 @@
+// Joins live streams in Chromium again and again and prints one JSON line per join.
+//
+// Standard input: {playwright, chromium, runs, spacing_ms, seed, targets: [{name, page, key?, flv?}]}. A target with
+// `flv` is played by mpegts.js on `page`; one without is our own server at `page`, watched on its own watch page.
+
+import { createRequire } from 'node:module';
+import { text } from 'node:stream/consumers';
+
+const TIMEOUT_MS = 15_000;
+
+const job = JSON.parse(await text(process.stdin));
+const { chromium } = createRequire(import.meta.url)(job.playwright);
+
+let state = job.seed >>> 0;
+/** Numerical Recipes' generator: enough to spread arrivals over the group of pictures. */
+const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+const browser = await chromium.launch({
+  executablePath: job.chromium,
+  args: ['--no-sandbox', '--autoplay-policy=no-user-gesture-required'],
+});
+
+/** Runs `join` on a page whose browser has neither cache nor connections, and prints what it measured. */
+async function measure(target, kind, join) {
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    page.setDefaultTimeout(TIMEOUT_MS);
+    const result = await Promise.race([
+      join(page),
+      sleep(TIMEOUT_MS).then(() => Promise.reject(new Error('no picture in time'))),
+    ]);
+    console.log(JSON.stringify({ target: target.name, kind, ...result }));
+  } catch (error) {
+    console.log(JSON.stringify({ target: target.name, kind, error: String(error.message).split('\n')[0] }));
+  } finally {
+    await context.close();
+  }
+}
+
+/** First frame of our watch page, in milliseconds after `since` (a wall-clock time) or the navigation's start. */
+async function watched(page, since) {
+  await page.waitForFunction(() => window.__rushlight?.stages?.t5 !== undefined);
+  const { origin, stages, t0 } = await page.evaluate(() => ({
+    origin: performance.timeOrigin,
+    stages: { ...window.__rushlight.stages },
+    t0: window.__rushlight.t0 ?? 0,
+  }));
+  const shown = origin + t0 + stages.t5;
+  return { ms: shown - (since ?? origin), stages };
+}
+
+/** Straight to the watch page: connection, page and stream all at once. */
+async function navigate(target, page) {
+  await page.goto(`${target.page}/watch/${target.key}`, { waitUntil: 'commit' });
+  return watched(page);
+}
+
+/** From the home page, as a person does it. */
+async function click(target, page) {
+  await page.goto(`${target.page}/`);
+  const since = await page.evaluate((path) => {
+    const now = performance.timeOrigin + performance.now();
+    location.assign(path);
+    return now;
+  }, `/watch/${target.key}`);
+  await page.waitForURL(`**/watch/${target.key}`, { waitUntil: 'commit' });
+  return watched(page, since);
+}
+
+/** mpegts.js on a page that is loaded already. */
+async function clickMpegts(target, page) {
+  await page.goto(target.page);
+  return { ms: await page.evaluate((url) => window.join(url), target.flv) };
+}
+
+for (let run = 0; run < job.runs; run += 1) {
+  for (const target of job.targets) {
+    await sleep(random() * job.spacing_ms);
+    if (target.flv) {
+      await measure(target, 'click', (page) => clickMpegts(target, page));
+    } else {
+      await measure(target, 'click', (page) => click(target, page));
+      await sleep(random() * job.spacing_ms);
+      await measure(target, 'page', (page) => navigate(target, page));
+    }
+  }
+}
+await browser.close();

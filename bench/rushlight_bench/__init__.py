@@ -1,0 +1,1 @@
+"""Side-by-side measurements of Rushlight and its peers. See bench/README.md."""
