@@ -1,0 +1,83 @@
+//! The programs that tests drive: where they are, and the command lines that several tests share.
+
+use crate::process::Process;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Finds a program on the path.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn find(name: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| format!("{name} is not installed"))
+}
+
+/// Debian's ffmpeg: what many people stream with, older than Enhanced RTMP.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn ffmpeg() -> Result<PathBuf, String> {
+    find("ffmpeg")
+}
+
+/// ffmpeg 9, which speaks Enhanced RTMP with multitrack. `./test tools` installs it; `RUSHLIGHT_FFMPEG9` names another.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn ffmpeg9() -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os("RUSHLIGHT_FFMPEG9") {
+        return Ok(path.into());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+        PathBuf::from,
+    );
+    let path = cache.join("rushlight-test/ffmpeg9");
+    if path.exists() { Ok(path) } else { Err("ffmpeg 9 is not installed (./test tools)".into()) }
+}
+
+/// Whether GStreamer has `element`.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn gst(element: &str) -> Result<PathBuf, String> {
+    let inspect = find("gst-inspect-1.0")?;
+    let found =
+        Command::new(inspect).args(["--exists", element]).status().is_ok_and(|status| status.success());
+    if found { find("gst-launch-1.0") } else { Err(format!("GStreamer has no {element}")) }
+}
+
+/// How often a clip is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// From its first to its last packet, then the publisher says goodbye.
+    Once,
+    /// Over and over, until the process is killed.
+    Forever,
+}
+
+/// Publishes the packets of `clip` as they are, at the pace of their clock.
+pub fn publish(ffmpeg: &Path, clip: &Path, repeat: Repeat, url: &str) -> Process {
+    let mut command = Command::new(ffmpeg);
+    command.args(["-v", "warning", "-re"]);
+    if repeat == Repeat::Forever {
+        command.args(["-stream_loop", "-1"]);
+    }
+    Process::spawn(command.arg("-i").arg(clip).args(["-map", "0", "-c", "copy", "-f", "flv", url]))
+}
+
+/// Plays `url` to its end and writes a hash of every packet to `hashes` (see [`crate::framehash`]).
+pub fn record_hashes(ffmpeg: &Path, url: &str, hashes: &Path) -> Process {
+    Process::spawn(Command::new(ffmpeg).args(["-v", "warning", "-y"]).args(hash_arguments(url)).arg(hashes))
+}
+
+/// The arguments that turn `input` into packet hashes: every stream, packets untouched, clock untouched.
+pub(crate) fn hash_arguments(input: &str) -> Vec<&str> {
+    let mut arguments = vec!["-copyts", "-i", input, "-map", "0"];
+    arguments.extend(["-c", "copy", "-copyinkf", "-f", "framehash", "-hash", "md5"]);
+    arguments
+}

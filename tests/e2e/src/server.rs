@@ -1,0 +1,165 @@
+//! The real server on free ports.
+
+use crate::process::{Process, Scratch, profile_dir};
+use crate::{flv, http, wait};
+use serde_json::Value;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+/// A running `rushlight serve` with a data folder of its own. Dropping it ends it.
+#[derive(Debug)]
+pub struct Server {
+    /// The process.
+    pub process: Process,
+    /// Where RTMP listens.
+    pub rtmp: SocketAddr,
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    scratch: Scratch,
+}
+
+impl Server {
+    /// Starts with defaults.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts with settings such as `hub.wait_ms=500` on top of the defaults, and waits until it listens.
+    ///
+    /// # Panics
+    /// If the program was not built, or does not come up.
+    pub fn with(settings: &[&str]) -> Self {
+        let program = std::env::var_os("RUSHLIGHT_BIN")
+            .map_or_else(|| profile_dir().join("rushlight"), std::path::PathBuf::from);
+        assert!(
+            program.exists(),
+            "{} does not exist: run `cargo build -p rushlight` first",
+            program.display()
+        );
+        let scratch = Scratch::new();
+        let addresses = scratch.file("addresses.json");
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--addresses-file").arg(&addresses);
+        let data = format!("data_dir={}", scratch.file("data").display());
+        for setting in ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", &data].iter().chain(settings) {
+            command.args(["--set", setting]);
+        }
+        let mut process = Process::spawn(command.current_dir(scratch.path()));
+        let text = wait::until("the server writes its addresses", || {
+            assert!(process.is_running(), "the server ended at start");
+            std::fs::read_to_string(&addresses)
+                .ok()
+                .filter(|text| serde_json::from_str::<Value>(text).is_ok())
+        });
+        let listed: Value = serde_json::from_str(&text).expect("checked above");
+        let first = |name: &str| -> SocketAddr {
+            listed[name][0]
+                .as_str()
+                .and_then(|a| a.parse().ok())
+                .unwrap_or_else(|| panic!("no {name} in {text}"))
+        };
+        Self { rtmp: first("rtmp"), http: first("http"), process, scratch }
+    }
+
+    /// `rtmp://…/live/CHANNEL`.
+    pub fn rtmp_url(&self, channel: &str) -> String {
+        format!("rtmp://{}/live/{channel}", self.rtmp)
+    }
+
+    /// `http://…/live/CHANNEL.flv`.
+    pub fn flv_url(&self, channel: &str) -> String {
+        format!("http://{}/live/{channel}.flv", self.http)
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.scratch.file("data")
+    }
+
+    /// A folder for what the test writes.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Opens the live FLV response of a channel of the app `live`, with `query` such as `?startPts=1` or nothing.
+    ///
+    /// # Errors
+    /// If the response is no live stream.
+    pub fn open_flv(&self, channel: &str, query: &str) -> io::Result<flv::Reader<http::Body>> {
+        let response = http::get(self.http, &format!("/live/{channel}.flv{query}"))?;
+        if response.status != 200 {
+            return Err(io::Error::other(format!("status {}", response.status)));
+        }
+        flv::Reader::new(response.body)
+    }
+
+    /// A JSON document of the API; `None` where it does not exist.
+    ///
+    /// # Panics
+    /// If the server does not answer, or answers with anything but JSON.
+    pub fn api(&self, path: &str) -> Option<Value> {
+        let response = http::get(self.http, &format!("/api/v1/{path}")).expect("the API answers");
+        let status = response.status;
+        let text = response.text().expect("the API answers completely");
+        let value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {status}, {e}: {text}"));
+        (status == 200).then_some(value)
+    }
+
+    /// The status of a channel of the app `live`, if it exists.
+    pub fn channel(&self, channel: &str) -> Option<Value> {
+        self.api(&format!("channels/live/{channel}"))
+    }
+
+    /// Whether a publisher is live on a channel.
+    pub fn is_live(&self, channel: &str) -> bool {
+        self.channel(channel).is_some_and(|status| status["live"] == true)
+    }
+
+    /// Waits until a channel is live and its video is known.
+    ///
+    /// # Panics
+    /// After the deadline.
+    #[track_caller]
+    pub fn await_live(&self, channel: &str) -> Value {
+        wait::until(&format!("{channel} goes live"), || {
+            self.channel(channel).filter(|s| s["live"] == true && !s["video"].is_null())
+        })
+    }
+
+    /// Waits until at least this many play sessions exist, on channels that need not be live yet.
+    ///
+    /// # Panics
+    /// After the deadline.
+    #[track_caller]
+    pub fn await_players(&self, players: usize) {
+        wait::until(&format!("{players} players are there"), || {
+            (self.sessions("play") >= players).then_some(())
+        });
+    }
+
+    /// How many sessions of a role (`publish` or `play`) there are.
+    pub fn sessions(&self, role: &str) -> usize {
+        let listed = self.api("sessions").expect("sessions are always listed");
+        listed["sessions"].as_array().map_or(0, |all| all.iter().filter(|s| s["role"] == role).count())
+    }
+
+    /// The metrics page.
+    ///
+    /// # Panics
+    /// If the server does not answer.
+    pub fn metrics(&self) -> String {
+        http::get(self.http, "/metrics").and_then(http::Response::text).expect("the metrics page answers")
+    }
+
+    /// The sum of all samples of a metric whose line contains every one of `labels`.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        self.metrics()
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}

@@ -1,0 +1,78 @@
+//! The watch page in headless Chromium: the picture moves and the sound is decoded.
+
+use e2e::program::{self, Repeat};
+use e2e::{Process, Server, clip, need};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// Runs `browser/watch.mjs` on a page of the server and returns the JSON object that it prints.
+fn watch(server: &Server, path: &str, arguments: &[&str]) -> Result<Value, String> {
+    let node = program::find("node")?;
+    let chromium = program::find("chromium")?;
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser");
+    if !folder.join("node_modules/playwright-core").exists() {
+        return Err("playwright-core is not installed (./test tools)".into());
+    }
+    let mut command = Command::new(node);
+    command
+        .arg(folder.join("watch.mjs"))
+        .arg(chromium)
+        .arg(format!("http://{}{path}", server.http))
+        .args(arguments);
+    let printed = Process::spawn(&mut command).finish(Duration::from_secs(110));
+    let last = printed.lines().last().unwrap_or_default();
+    Ok(serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {printed}")))
+}
+
+#[test]
+fn the_watch_page_plays_picture_and_sound() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let seen = need!(watch(&server, "/watch/cam", &[]));
+    assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
+    assert_eq!((&seen["width"], &seen["height"]), (&640.into(), &360.into()), "{seen}");
+    assert!(
+        seen["changedPixels"].as_f64().is_some_and(|share| share > 0.01),
+        "the picture stands still: {seen}"
+    );
+    assert!(seen["playedSeconds"].as_f64().is_some_and(|s| s > 2.0), "{seen}");
+    assert!(seen["audioBytes"].as_u64().is_some_and(|bytes| bytes > 1_000), "no sound is decoded: {seen}");
+    assert!(seen["foreignRequests"].as_array().is_some_and(Vec::is_empty), "requests to other hosts: {seen}");
+}
+
+#[test]
+fn the_watch_page_goes_on_when_the_publisher_returns() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let mut publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    std::thread::scope(|scope| {
+        let page = scope.spawn(|| watch(&server, "/watch/cam", &["--until-seconds", "12"]));
+        e2e::until("the page plays", || (page.is_finished() || server.sessions("play") > 0).then_some(()));
+        publisher.kill();
+        e2e::until("the server sees the publisher gone", || (server.sessions("publish") == 0).then_some(()));
+        publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+        let seen = need!(page.join().unwrap());
+        assert!(seen["playedSeconds"].as_f64().is_some_and(|s| s >= 12.0), "{seen}");
+        assert!(seen["changedPixels"].as_f64().is_some_and(|share| share > 0.01), "{seen}");
+    });
+}
+
+#[test]
+fn the_home_page_lists_what_is_live() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let seen = need!(watch(&server, "/", &["--text", "cam"]));
+    assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
+    assert_eq!(seen["textFound"], true, "{seen}");
+    assert!(seen["foreignRequests"].as_array().is_some_and(Vec::is_empty), "requests to other hosts: {seen}");
+}

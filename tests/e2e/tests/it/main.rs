@@ -1,0 +1,15 @@
+//! Every module drives the real server with programs that other people wrote, except `tidy`, which reads the repository.
+
+mod access;
+mod browser;
+mod enhanced;
+mod hostile;
+mod http;
+mod obs;
+mod play;
+mod publish;
+mod reconnect;
+mod stalled;
+mod storm;
+mod tidy;
+mod vlc;
