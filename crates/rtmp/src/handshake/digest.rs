@@ -1,0 +1,96 @@
+//! Digests in C1 and S1, and signatures in C2 and S2. There is no public text; implementations agree on this.
+//!
+//! ```text
+//! C1, S1, 1536 bytes:     time(4) version(4), then
+//!   digest first    offset(4)  digest at 12 + sum(offset bytes) mod 728    ... key(764)
+//!   key first       key(764)   offset(4) at 772, digest at 776 + sum mod 728
+//! C2, S2:                 random(1504) signature(32)
+//! ```
+//!
+//! The digest is an HMAC-SHA256 over the 1504 bytes around it; its key is the readable start of the sender's
+//! genuine key. The signature is one over the 1504 bytes before it; its key is an HMAC-SHA256 over the digest that
+//! is answered, with the sender's whole genuine key.
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::BLOCK;
+
+/// Bytes of a digest and of a signature.
+pub(super) const BYTES: usize = 32;
+
+/// Both genuine keys end in these bytes.
+const SUFFIX: [u8; 32] = [
+    0xf0, 0xee, 0xc2, 0x4a, 0x80, 0x68, 0xbe, 0xe8, 0x2e, 0x00, 0xd0, 0xd1, 0x02, 0x9e, 0x7e, 0x57, 0x6e,
+    0xec, 0x5d, 0x2d, 0x29, 0x80, 0x6f, 0xab, 0x93, 0xb8, 0xe6, 0x36, 0xcf, 0xeb, 0x31, 0xae,
+];
+
+/// Who sends a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Server,
+}
+
+impl Side {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Client => b"Genuine Adobe Flash Player 001",
+            Self::Server => b"Genuine Adobe Flash Media Server 001",
+        }
+    }
+}
+
+/// Where the digest lies, named by what comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    DigestFirst,
+    KeyFirst,
+}
+
+impl Layout {
+    /// Where the digest of a block starts; at most `BLOCK - BYTES`.
+    fn digest_start(self, block: &[u8]) -> usize {
+        let offset = match self {
+            Self::DigestFirst => 8,
+            Self::KeyFirst => 772,
+        };
+        let sum: usize = block[offset..offset + 4].iter().map(|byte| usize::from(*byte)).sum();
+        offset + 4 + sum % 728
+    }
+}
+
+/// The layout and digest of a block of `BLOCK` bytes, if a valid one lies in either layout.
+pub(super) fn find(block: &[u8], side: Side) -> Option<(Layout, [u8; BYTES])> {
+    [Layout::DigestFirst, Layout::KeyFirst].into_iter().find_map(|layout| {
+        let start = layout.digest_start(block);
+        let digest = digest_around(block, start, side);
+        (block[start..start + BYTES] == digest).then_some((layout, digest))
+    })
+}
+
+/// Puts the digest into a block of `BLOCK` bytes.
+pub(super) fn seal(block: &mut [u8], layout: Layout, side: Side) {
+    let start = layout.digest_start(block);
+    let digest = digest_around(block, start, side);
+    block[start..start + BYTES].copy_from_slice(&digest);
+}
+
+/// The end of a C2 or S2 that answers a block with `peer_digest`; `random` is all that stands before it.
+pub(super) fn signature(random: &[u8], peer_digest: &[u8; BYTES], side: Side) -> [u8; BYTES] {
+    let key = hmac(&[side.name(), &SUFFIX].concat(), &[peer_digest]);
+    hmac(&key, &[random])
+}
+
+fn digest_around(block: &[u8], start: usize, side: Side) -> [u8; BYTES] {
+    debug_assert_eq!(block.len(), BLOCK);
+    hmac(side.name(), &[&block[..start], &block[start + BYTES..]])
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
