@@ -16,6 +16,7 @@ mod error;
 pub mod fuzz;
 pub mod handshake;
 pub mod limits;
+mod link;
 pub mod message;
 pub mod server;
 pub mod url;

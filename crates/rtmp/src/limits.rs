@@ -41,6 +41,9 @@ pub const EVENTS_MAX: usize = 65_536;
 /// Messages that wait for the answer to `connect`. A client that pipelines sends about five.
 pub const DEFERRED_MESSAGES_MAX: usize = 64;
 
+/// Bytes of the messages that wait for the answer to `connect`.
+pub const DEFERRED_BYTES_MAX: usize = 1 << 20;
+
 /// Bytes of answers a peer may provoke without reading them, before its session ends.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 

@@ -18,7 +18,7 @@
 use bytes::{BufMut, BytesMut};
 use wire::Reader;
 
-use super::{Budget, Object, Value, amf3, deeper};
+use super::{Budget, Object, Value, amf3, cut, deeper};
 use crate::Error;
 
 pub(super) const NUMBER: u8 = 0x00;
@@ -210,7 +210,7 @@ pub fn write_str(out: &mut BytesMut, text: &str) {
 fn write_entries(out: &mut BytesMut, object: &Object) {
     for (key, value) in object.iter() {
         // A key has 16 bits of length; a longer one is cut at a character.
-        let key = &key[..key.floor_char_boundary(usize::from(u16::MAX))];
+        let key = cut(key, usize::from(u16::MAX));
         out.put_u16(key.len() as u16);
         out.put_slice(key.as_bytes());
         write(out, value);

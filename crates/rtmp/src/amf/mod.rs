@@ -200,5 +200,14 @@ fn deeper(depth: usize) -> Result<usize, Error> {
     Ok(depth + 1)
 }
 
+/// The start of `text`, at most `bytes_max` long, cut between characters.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 #[cfg(test)]
 mod tests;

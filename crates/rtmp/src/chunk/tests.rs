@@ -1,3 +1,5 @@
+use std::collections::{HashMap, VecDeque};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
 
@@ -345,7 +347,7 @@ fn abandoned_messages_give_their_memory_back() {
 /// Writes messages like a sender that compresses headers wherever it may.
 #[derive(Default)]
 struct Compressor {
-    last: std::collections::HashMap<u32, (Message, u32)>,
+    last: HashMap<u32, (Message, u32)>,
     omit_repeated: bool,
 }
 
@@ -423,6 +425,9 @@ fn any_message() -> impl Strategy<Value = (u32, Message)> {
     )
 }
 
+/// A chunk, and the message that it completes.
+type Piece = (BytesMut, Option<Message>);
+
 /// Interleaves the chunks of different chunk streams; returns the bytes and the messages in order of completion.
 fn interleave(
     messages: &[(u32, Message)],
@@ -431,7 +436,7 @@ fn interleave(
     order: &[usize],
 ) -> (BytesMut, Vec<Message>) {
     let mut compressor = Compressor { omit_repeated, ..Compressor::default() };
-    let mut queues: Vec<(u32, std::collections::VecDeque<(BytesMut, Option<Message>)>)> = Vec::new();
+    let mut queues: Vec<(u32, VecDeque<Piece>)> = Vec::new();
     for (csid, message) in messages {
         let chunks = compressor.chunks(*csid, chunk_size, message);
         let last = chunks.len() - 1;
