@@ -1,0 +1,202 @@
+//! The player.
+
+use super::Stages;
+use super::flv_link::FlvLink;
+use crate::target::Target;
+use crate::{Error, limits};
+use broadcaster::link::Link;
+use media::container::flv;
+use media::{Kind, Packet, Role, Time};
+use rtmp::client::{Config, Event};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+use wire::Unwrap32;
+
+/// Bytes that a server sends in the handshake: S0, S1 and S2 (`RTMP` section 5.2). When they are here, the client has sent
+/// the end of its own handshake with all commands behind it.
+const HANDSHAKE_BYTES: u64 = 1 + 1536 + 1536;
+
+/// How to play.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long the server may take to agree.
+    pub timeout: Duration,
+    /// Local address to connect from.
+    pub local: Option<IpAddr>,
+    /// Sends all RTMP commands in one flight.
+    pub pipelined: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { timeout: limits::ANSWER_TIMEOUT, local: None, pipelined: true }
+    }
+}
+
+/// A stream being played.
+#[derive(Debug)]
+pub struct Player {
+    transport: Transport,
+    stages: Stages,
+    ready: VecDeque<(Packet, Instant)>,
+    scratch: Vec<Packet>,
+    has_video: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Transport {
+    // Boxed because it is ten times the size of the other.
+    Rtmp { link: Box<Link>, clock: Unwrap32, playing: bool },
+    Flv(Box<FlvLink>),
+}
+
+/// Connects to an `rtmp://`, `http://` or `ws://` URL and waits until the server agrees to play.
+///
+/// # Errors
+///
+/// A URL that cannot be played, no connection, a refusal, or no answer within the time given.
+pub async fn connect(url: &str, options: &Options) -> Result<Player, Error> {
+    let target = Target::parse(url)?;
+    tokio::time::timeout(options.timeout, open(&target, options))
+        .await
+        .unwrap_or(Err(Error::Timeout("neither agreed nor refused to play")))
+}
+
+async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
+    let mut stages = Stages::new(Instant::now());
+    let (host, port) = target.address();
+    let stream = broadcaster::connect(host, port, options.local).await?;
+    stages.connected = Some(Instant::now());
+    let transport = match target {
+        Target::Rtmp(url) => {
+            let mut config = Config::play(url);
+            config.pipelined = options.pipelined;
+            let link = Box::new(Link::new(stream, config)?);
+            Transport::Rtmp { link, clock: Unwrap32::default(), playing: false }
+        }
+        Target::HttpFlv(_) | Target::WsFlv(_) => Transport::Flv(Box::new(FlvLink::new(stream, target)?)),
+        Target::Raw(_) => return Err(Error::Argument(format!("{target}: there is nothing to play"))),
+    };
+    let mut player = Player {
+        transport,
+        stages,
+        ready: VecDeque::new(),
+        scratch: Vec::new(),
+        has_video: false,
+        ended: false,
+    };
+    while player.stages.accepted.is_none() {
+        if !player.step().await? {
+            return Err(Error::Refused("it closed the connection without an answer".into()));
+        }
+    }
+    Ok(player)
+}
+
+impl Player {
+    /// The next packet and when its last byte was read; `None` when the server has ended the stream. Nothing is lost when
+    /// the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// A broken connection, or bytes that break the protocol or the container.
+    pub async fn next(&mut self) -> Result<Option<(Packet, Instant)>, Error> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Ok(Some(ready));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.ended = !self.step().await?;
+        }
+    }
+
+    /// How far the start-up has come, and when.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// Bytes read from the socket so far.
+    pub fn bytes_in(&self) -> u64 {
+        match &self.transport {
+            Transport::Rtmp { link, .. } => link.bytes_in(),
+            Transport::Flv(link) => link.bytes_in,
+        }
+    }
+
+    /// Does what the socket is ready for and collects the packets. False at the end of the stream.
+    async fn step(&mut self) -> Result<bool, Error> {
+        match &mut self.transport {
+            Transport::Rtmp { link, .. } => {
+                let open = link.step().await?;
+                let open = self.take_events()? && open;
+                Ok(open)
+            }
+            Transport::Flv(link) => {
+                let open = link.step().await?;
+                self.take_flv()?;
+                Ok(open)
+            }
+        }
+    }
+
+    fn take_events(&mut self) -> Result<bool, Error> {
+        let Transport::Rtmp { link, clock, playing } = &mut self.transport else { return Ok(true) };
+        let arrived = link.arrived();
+        if link.bytes_in() >= HANDSHAKE_BYTES {
+            self.stages.requested.get_or_insert(arrived);
+        }
+        let mut open = true;
+        while let Some(event) = link.poll_event() {
+            match event {
+                Event::Playing => {
+                    *playing = true;
+                    self.stages.accepted.get_or_insert(arrived);
+                }
+                Event::Message(message) => {
+                    // Some servers send media without having said so.
+                    self.stages.accepted.get_or_insert(arrived);
+                    self.stages.first_media.get_or_insert(arrived);
+                    let dts = Time::from_millis(clock.unwrap(message.timestamp));
+                    flv::read_body(message.kind, dts, &message.payload, &mut self.scratch)?;
+                }
+                Event::Rejected(status) if !*playing => {
+                    return Err(Error::Refused(format!("{} ({})", status.description, status.code)));
+                }
+                Event::Rejected(_) | Event::Ended(_) | Event::Reconnect { .. } => open = false,
+                _ => {}
+            }
+        }
+        let mut packets = std::mem::take(&mut self.scratch);
+        for packet in packets.drain(..) {
+            self.arrive(packet, arrived);
+        }
+        self.scratch = packets;
+        Ok(open)
+    }
+
+    fn take_flv(&mut self) -> Result<(), Error> {
+        let Transport::Flv(link) = &mut self.transport else { return Ok(()) };
+        self.stages.requested = link.requested;
+        self.stages.accepted = link.accepted;
+        self.stages.first_media = link.first_media;
+        let arrived = link.arrived;
+        while let Transport::Flv(link) = &mut self.transport {
+            let Some(packet) = link.packet()? else { break };
+            self.arrive(packet, arrived);
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, packet: Packet, arrived: Instant) {
+        self.has_video |= packet.track.kind == Kind::Video;
+        let sound_alone = !self.has_video && packet.track.kind == Kind::Audio && packet.role == Role::Frame;
+        if packet.is_video_keyframe() || sound_alone {
+            self.stages.keyframe.get_or_insert(arrived);
+        }
+        self.ready.push_back((packet, arrived));
+    }
+}

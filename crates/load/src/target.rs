@@ -1,0 +1,169 @@
+//! Where to play from.
+
+use crate::Error;
+use rtmp::url::{Scheme, Url};
+use std::fmt;
+
+/// A URL that can be played.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `rtmp://host/app/channel`.
+    Rtmp(Url),
+    /// `http://host/path.flv`.
+    HttpFlv(Web),
+    /// `ws://host/path.flv`.
+    WsFlv(Web),
+    /// `tcp://host:port`: bytes without any protocol, as the bare limit server sends them. Only counted, never played.
+    Raw(Web),
+}
+
+/// The parts of an `http://` or `ws://` URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// A name or an address; an IPv6 address is without its brackets.
+    pub host: String,
+    /// The port to connect to.
+    pub port: u16,
+    /// The path and query, beginning with a slash.
+    pub path: String,
+}
+
+impl Web {
+    /// The `Host` field: with brackets around an IPv6 address, and the port unless it is 80.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl Target {
+    /// Parses a URL.
+    ///
+    /// # Errors
+    ///
+    /// A scheme that cannot be played, or a URL without host or stream.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let bad = |why: &str| Error::Argument(format!("{text}: {why}"));
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+            bad("expected a URL: rtmp://HOST/APP/CHANNEL, http://HOST/PATH.flv or ws://HOST/PATH.flv")
+        })?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "rtmp" => {
+                let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+                debug_assert_eq!(url.scheme, Scheme::Rtmp);
+                if url.app.is_empty() || url.name.is_empty() {
+                    return Err(bad("expected rtmp://HOST/APP/CHANNEL"));
+                }
+                Ok(Target::Rtmp(url))
+            }
+            "http" => Web::parse(rest).map(Target::HttpFlv).ok_or_else(|| bad("not a valid address")),
+            "ws" => Web::parse(rest).map(Target::WsFlv).ok_or_else(|| bad("not a valid address")),
+            "tcp" => Web::parse(rest).map(Target::Raw).ok_or_else(|| bad("not a valid address")),
+            other => Err(bad(&format!("{other}:// cannot be played; rtmp://, http:// and ws:// can"))),
+        }
+    }
+
+    /// The host and port to connect to.
+    pub fn address(&self) -> (&str, u16) {
+        match self {
+            Target::Rtmp(url) => (&url.host, url.port),
+            Target::HttpFlv(web) | Target::WsFlv(web) | Target::Raw(web) => (&web.host, web.port),
+        }
+    }
+
+    /// `rtmp`, `http-flv`, `ws-flv` or `tcp`, as reports and metrics call it.
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Target::Rtmp(_) => "rtmp",
+            Target::HttpFlv(_) => "http-flv",
+            Target::WsFlv(_) => "ws-flv",
+            Target::Raw(_) => "tcp",
+        }
+    }
+}
+
+impl Web {
+    fn parse(rest: &str) -> Option<Self> {
+        let split = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(split);
+        // A space or a line break would end up inside the request line.
+        if rest.contains(|c: char| c.is_whitespace() || c.is_control()) || authority.contains('@') {
+            return None;
+        }
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(v6) => {
+                let (host, port) = v6.split_once(']')?;
+                host.parse::<std::net::Ipv6Addr>().ok()?;
+                (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+            }
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        let port = port.map_or(Some(80), |port| port.parse().ok())?;
+        let path = path.split('#').next().unwrap_or_default();
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        (!host.is_empty()).then(|| Self { host: host.to_owned(), port, path })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Rtmp(url) => url.fmt(f),
+            Target::HttpFlv(web) => write!(f, "http://{}{}", web.authority(), web.path),
+            Target::WsFlv(web) => write!(f, "ws://{}{}", web.authority(), web.path),
+            Target::Raw(web) => write!(f, "tcp://{}", web.authority()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn three_kinds_of_url_can_be_played() {
+        for (text, protocol, address) in [
+            ("rtmp://h/live/a?key=1", "rtmp", ("h", 1935)),
+            ("http://127.0.0.1:8080/live/a.flv?x=1", "http-flv", ("127.0.0.1", 8080)),
+            ("WS://[::1]/live/a.flv", "ws-flv", ("::1", 80)),
+        ] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!((target.protocol(), target.address()), (protocol, address));
+        }
+        let Target::HttpFlv(web) = Target::parse("http://h:81?x#y").unwrap() else { panic!() };
+        assert_eq!((web.authority().as_str(), web.path.as_str()), ("h:81", "/?x"));
+    }
+
+    #[test]
+    fn other_urls_are_refused_with_a_reason() {
+        for text in [
+            "",
+            "h/live/a",
+            "https://h/a",
+            "http://",
+            "http://h:x/",
+            "http://u@h/",
+            "http://h/a b",
+            "rtmp://h/live",
+            "ws://[x]/",
+        ] {
+            assert!(
+                matches!(Target::parse(text), Err(Error::Argument(why)) if why.starts_with(text)),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_the_same(text in "(http|ws)://[\\[\\]a-z:0-9]{1,9}[/?a-z]{0,5}") {
+            if let Ok(target) = Target::parse(&text) {
+                prop_assert_eq!(Target::parse(&target.to_string()).unwrap(), target);
+            }
+        }
+    }
+}
