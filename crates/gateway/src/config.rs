@@ -124,7 +124,7 @@ section! {
         burst_ms: u64 = 500,
         /// ...and what is still missing at this multiple of the media rate, so that a burst into its network does
         /// not stall its start. 0 sends all at once.
-        pace: f32 = 2.0,
+        pace: f64 = 2.0,
     }
 }
 
@@ -387,6 +387,14 @@ impl Config {
         if self.runtime.threads > 1024 {
             wrong("runtime.threads", "must lie between 0 (one per core) and 1024".to_owned());
         }
+        if let Some(part) = self.log.level.split(',').find(|part| !is_log_directive(part)) {
+            wrong(
+                "log.level",
+                format!(
+                    "{part:?} is neither a level (off, error, warn, info, debug, trace) nor like gateway=debug"
+                ),
+            );
+        }
         if let Err(message) = parse_channel(&self.demo.channel) {
             wrong("demo.channel", message);
         }
@@ -468,7 +476,7 @@ impl HubConfig {
     /// How players are served. The caller adds where to start, and its shard.
     pub fn read_options(&self) -> hub::ReadOptions {
         hub::ReadOptions {
-            pace: (self.pace > 0.0).then_some(self.pace),
+            pace: (self.pace > 0.0).then_some(self.pace as f32),
             burst: Duration::from_millis(self.burst_ms),
             wait_max: Duration::from_millis(self.wait_ms),
             ..hub::ReadOptions::default()
@@ -494,6 +502,11 @@ impl AccessConfig {
 
 fn any(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)
+}
+
+fn is_log_directive(text: &str) -> bool {
+    let level = text.split_once('=').map_or(text, |(_, level)| level).trim().to_ascii_lowercase();
+    ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str())
 }
 
 fn is_origin(text: &str) -> bool {
@@ -539,6 +552,7 @@ mod tests {
             c.http.allow_origins.push("https://example.org/".to_owned());
             c.access.publish_key = Some("short".to_owned());
             c.access.channel.push(ChannelAccess { name: "live".to_owned(), ..ChannelAccess::default() });
+            c.log.level = "info,gateway=loud".to_owned();
             c.demo.channel = "live/../x".to_owned();
         });
         let keys: Vec<_> = found.iter().map(|p| p.split(": ").next().unwrap()).collect();
@@ -550,6 +564,7 @@ mod tests {
                 "http.allow_origins.1",
                 "access.publish_key",
                 "access.channel.0.name",
+                "log.level",
                 "demo.channel"
             ]
         );
