@@ -187,8 +187,7 @@ fn modules_are_named_for_what_they_do() {
 #[test]
 fn every_module_says_what_it_is() {
     let silent = files(&[".rs"]).into_iter().filter(|path| {
-        let is_exempt =
-            path.file_stem().is_some_and(|stem| stem == "tests") || path.starts_with(root().join("fuzz"));
+        let is_exempt = is_test_code(path) || path.starts_with(root().join("fuzz"));
         !is_exempt && !read(path).trim_start().starts_with("//!")
     });
     none("modules without a first line of documentation", silent.map(|path| shown(&path)).collect());
