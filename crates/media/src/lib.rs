@@ -5,6 +5,8 @@
 
 pub mod codec;
 pub mod container;
+#[doc(hidden)]
+pub mod fuzz;
 mod name;
 mod packet;
 mod time;

@@ -243,7 +243,7 @@ impl Input<'_> {
     fn script(&mut self) -> Result<(), Malformed> {
         const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
         const ON_META_DATA: &[u8] = b"\x02\x00\x0aonMetaData";
-        if self.reader.rest().starts_with(SET_DATA_FRAME) {
+        while self.reader.rest().starts_with(SET_DATA_FRAME) {
             self.reader.take(SET_DATA_FRAME.len())?;
         }
         if self.reader.is_empty() {

@@ -187,8 +187,10 @@ fn frame_type_of(packet: &Packet) -> u8 {
             }
         }
         Role::Frame => frame_type::INTER,
-        // Players that know nothing of metadata skip commands.
-        Role::Command | Role::Metadata => frame_type::COMMAND,
+        Role::Command => frame_type::COMMAND,
+        // Players that know nothing of metadata skip commands. Together with multitrack, the type would mean a command.
+        Role::Metadata if packet.track.index == 0 => frame_type::COMMAND,
+        Role::Metadata => frame_type::INTER,
         _ => frame_type::KEY,
     }
 }

@@ -1,0 +1,151 @@
+//! Bodies of the fuzz targets. Each panics where an invariant breaks; ordinary tests run them on seeds.
+
+use crate::container::flv::{self, Demuxer};
+use crate::{Codec, Packet, Time, codec};
+use bytes::{Bytes, BytesMut};
+
+/// A tag body: the first byte is its kind. What was read must survive being written and read again.
+pub fn flv_body(data: &[u8]) {
+    let Some((kind, body)) = data.split_first() else { return };
+    let mut packets = Vec::new();
+    let _ = flv::read_body(*kind, Time::from_millis(40), &Bytes::copy_from_slice(body), &mut packets);
+    for packet in packets {
+        let once = rewrite(&packet);
+        assert_eq!((once.track, once.codec, once.role), (packet.track, packet.codec, packet.role));
+        assert_eq!((once.flags, once.dts, &once.payload), (packet.flags, packet.dts, &packet.payload));
+        // The legacy form rounds the presentation time down to a millisecond, once.
+        assert_eq!(once.pts.millis(), packet.pts.millis());
+        assert_eq!(rewrite(&once), once);
+    }
+}
+
+/// Writes `packet` as a body and reads it back; exactly one packet must come.
+fn rewrite(packet: &Packet) -> Packet {
+    let mut body = BytesMut::new();
+    flv::write_body_head(packet, &mut body);
+    body.extend_from_slice(&packet.payload);
+    let mut out = Vec::new();
+    let read = flv::read_body(flv::kind_of(packet), packet.dts, &body.freeze(), &mut out);
+    assert_eq!(read, Ok(()));
+    assert_eq!(out.len(), 1);
+    out.remove(0)
+}
+
+/// An FLV file: the same packets must come whether it arrives at once or byte by byte.
+pub fn flv_file(data: &[u8]) {
+    let mut whole = Vec::new();
+    let mut demuxer = Demuxer::new();
+    let mut input = BytesMut::from(data);
+    let whole_end = drain(&mut demuxer, &mut input, &mut whole);
+    let mut pieces = Vec::new();
+    let mut demuxer = Demuxer::new();
+    let mut input = BytesMut::new();
+    let mut pieces_end = Ok(());
+    for byte in data {
+        input.extend_from_slice(&[*byte]);
+        pieces_end = drain(&mut demuxer, &mut input, &mut pieces);
+        if pieces_end.is_err() {
+            break;
+        }
+    }
+    assert_eq!((whole, whole_end), (pieces, pieces_end));
+}
+
+fn drain(demuxer: &mut Demuxer, input: &mut BytesMut, out: &mut Vec<Packet>) -> Result<(), crate::Malformed> {
+    while let Some(packet) = demuxer.push(input)? {
+        out.push(packet);
+    }
+    Ok(())
+}
+
+/// Configurations and frames: the first byte picks the codec.
+pub fn codec_headers(data: &[u8]) {
+    const CODECS: [Codec; 12] = [
+        Codec::H264,
+        Codec::H265,
+        Codec::H266,
+        Codec::Av1,
+        Codec::Vp8,
+        Codec::Vp9,
+        Codec::Aac,
+        Codec::Opus,
+        Codec::Mp3,
+        Codec::Flac,
+        Codec::Ac3,
+        Codec::Eac3,
+    ];
+    let Some((pick, bytes)) = data.split_first() else { return };
+    let codec = CODECS[usize::from(*pick) % CODECS.len()];
+    for summary in [codec::summary(codec, bytes), codec::summary_of_frame(codec, bytes)].into_iter().flatten()
+    {
+        assert!(!summary.mime.is_empty());
+        assert!(summary.width.is_none_or(|width| (1..=codec::limits::PICTURE_SIDE_MAX).contains(&width)));
+        assert!(summary.fps.is_none_or(|fps| fps > 0.0 && fps <= codec::limits::FPS_MAX));
+    }
+    codec::has_b_frames(codec, bytes);
+    for nal_length_size in 0..=5 {
+        let keyframe = codec::is_keyframe(codec, bytes, nal_length_size);
+        let disposable = codec::is_disposable(codec, bytes, nal_length_size);
+        if codec == Codec::H265 {
+            assert!(!(keyframe && disposable));
+        }
+    }
+    // Parameter sets on their own reach further than through a record that has to be right first.
+    let _ = codec::h264::read_sps(bytes);
+    let _ = codec::h265::read_sps(bytes);
+    let _ = codec::av1::read_sequence(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn seeds_pass() {
+        let seeds = [
+            &b""[..],
+            b"\x08",
+            b"\x09\xd1\x00",
+            b"\x12\x02\x00\x0d@setDataFrame\x02\x00\x0d@setDataFrame\x05",
+            b"\x08\x9f\x00\x00\x00\x00\x01mp4a",
+        ];
+        for seed in seeds {
+            flv_body(seed);
+            flv_file(seed);
+            codec_headers(seed);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_pass(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+            flv_body(&data);
+            flv_file(&data);
+            codec_headers(&data);
+        }
+
+        #[test]
+        fn enhanced_bodies_pass(
+            video in any::<bool>(),
+            first in any::<u8>(),
+            layout in 0u8..3,
+            pick in 0usize..8,
+            data in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let fourcc = [b"avc1", b"hvc1", b"av01", b"vp09", b"mp4a", b"Opus", b".mp3", b"none"][pick];
+            let mut body = if video { vec![flv::VIDEO, 0x80 | first] } else { vec![flv::AUDIO, 0x90 | first & 15] };
+            body.push(layout << 4 | (first >> 4) & 1);
+            body.extend_from_slice(fourcc);
+            body.extend_from_slice(&data);
+            flv_body(&body);
+        }
+
+        #[test]
+        fn files_with_a_good_header_pass(data in proptest::collection::vec(0u8..20, 0..120)) {
+            let mut file = b"FLV\x01\x05\x00\x00\x00\x09".to_vec();
+            file.extend_from_slice(&data);
+            flv_file(&file);
+        }
+    }
+}
