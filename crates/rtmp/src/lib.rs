@@ -24,3 +24,6 @@ pub mod url;
 pub use command::{Command, Status};
 pub use error::Error;
 pub use message::Message;
+
+#[cfg(test)]
+mod tests;

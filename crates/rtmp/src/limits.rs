@@ -56,5 +56,12 @@ pub const WINDOW_ACK_SIZE_DEFAULT: u32 = 2_500_000;
 /// Time for handshake and `connect`: slow mobile links need a few seconds, slow-loris attacks want forever.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time a client waits for its stream to start, connection setup included.
+pub const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time a pipelining client waits for the answer to `createStream` after that to `connect`. Both leave the server
+/// together; one that dropped what came before its own answer needs to be asked again.
+pub const PIPELINE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Silence after which a peer is asked whether it lives; below the usual 60 s of address translators.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);

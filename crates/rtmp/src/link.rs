@@ -80,7 +80,6 @@ impl Link {
                 }
                 Control::User(event) => return Ok(Some(Incoming::User(event))),
             }
-            self.check_output()?;
         }
     }
 

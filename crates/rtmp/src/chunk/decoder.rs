@@ -109,6 +109,12 @@ impl Decoder {
         self.partial_bytes
     }
 
+    /// Memory of the chunk streams themselves.
+    #[cfg(test)]
+    pub(crate) fn idle_bytes(&self) -> usize {
+        self.streams.capacity() * size_of::<ChunkStream>()
+    }
+
     /// The next complete message of any type, or `None` when more input is needed.
     ///
     /// # Errors

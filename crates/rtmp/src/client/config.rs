@@ -1,5 +1,7 @@
 //! Settings of a client session.
 
+use std::time::Duration;
+
 use crate::limits;
 use crate::url::Url;
 
@@ -28,7 +30,8 @@ pub struct Config {
     /// The program's name for the server.
     pub flash_ver: String,
     /// Sends `connect`, `createStream` and `play` or `publish` in one flight with the end of the handshake, which
-    /// saves two round trips. Turn it off for a server that cannot take it.
+    /// saves two round trips. The stream is then assumed to be number 1, and asked for again if it is not. Turn it
+    /// off for a server that cannot take it.
     pub pipelined: bool,
     /// The form of the handshake.
     pub handshake: Form,
@@ -40,8 +43,10 @@ pub struct Config {
     pub window_ack_size: u32,
     /// The buffer length a player announces, in milliseconds.
     pub buffer_ms: u32,
-    /// Where a player starts, in seconds; -2 is live or else recorded.
+    /// Where a player starts, in seconds; -2 is live or else recorded, -1 live only.
     pub start: f64,
+    /// How long the server may take until the stream has started.
+    pub start_timeout: Duration,
     /// The largest message accepted, in bytes.
     pub message_bytes_max: u32,
 }
@@ -63,7 +68,13 @@ impl Config {
             tc_url: url.tc_url(),
             app: url.app.clone(),
             name: url.stream_name(),
-            flash_ver: concat!("LNX 10,0,32,18 (Rushlight ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
+            // Servers tell encoders and players apart by these words.
+            flash_ver: match role {
+                Role::Play => "LNX 10,0,32,18".to_owned(),
+                Role::Publish => {
+                    concat!("FMLE/3.0 (compatible; Rushlight/", env!("CARGO_PKG_VERSION"), ")").to_owned()
+                }
+            },
             pipelined: true,
             handshake: Form::Plain,
             enhanced: true,
@@ -71,6 +82,7 @@ impl Config {
             window_ack_size: limits::WINDOW_ACK_SIZE_DEFAULT,
             buffer_ms: 1000,
             start: -2.0,
+            start_timeout: limits::START_TIMEOUT,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
         }
     }

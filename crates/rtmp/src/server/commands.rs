@@ -175,6 +175,8 @@ impl Session {
     }
 
     fn ask_to_play(&mut self, stream_id: u32, name: &str, start: f64, duration: f64, reset: bool) {
+        // Flash multiplies by 1000 on the way to the wire, the special values included, and others do as it does.
+        let start = if start <= -1000.0 { start / 1000.0 } else { start };
         if self.ask(stream_id, StreamState::AskedToPlay, name, reset, "NetStream.Play.Failed") {
             let (app, name) = (self.app.to_string(), name.to_owned());
             self.events.push_back(Event::Play(Play { stream_id, app, name, start, duration, reset }));

@@ -129,9 +129,10 @@ pub struct Play {
     pub app: String,
     /// The name as the peer wrote it, query included.
     pub name: String,
-    /// Position in seconds; -2 means live or else recorded (what players send by default), -1 live only.
+    /// -2 means live or else recorded, what players ask for by default, and -1 live only. Other numbers are a
+    /// position as the player wrote it: seconds by the text, milliseconds by what programs do.
     pub start: f64,
-    /// Seconds to play; -1 means to the end.
+    /// How long to play, in the unit of `start`; -1 means to the end.
     pub duration: f64,
     /// Whether a playlist that runs before it is to be dropped.
     pub reset: bool,
