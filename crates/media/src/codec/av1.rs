@@ -122,10 +122,7 @@ pub fn read_config(record: &[u8]) -> Result<Config, Malformed> {
         (true, false) => 10,
         (false, _) => 8,
     };
-    let sequence = Obus::new(reader.rest())
-        .take(OBUS_BEFORE_FRAME_MAX)
-        .find(|(obu_type, _)| *obu_type == OBU_SEQUENCE_HEADER)
-        .and_then(|(_, obu)| read_sequence(obu).ok());
+    let sequence = find_sequence(reader.rest());
     Ok(Config {
         profile: profile >> 5,
         level: profile & 0x1f,
@@ -162,6 +159,14 @@ pub struct Sequence {
     pub height: u32,
     /// From the timing information; `None` where there is none or the interval varies.
     pub fps: Option<f64>,
+}
+
+/// Finds and reads the sequence header among the OBUs of `payload`; `None` where there is none or it makes no sense.
+pub fn find_sequence(payload: &[u8]) -> Option<Sequence> {
+    Obus::new(payload)
+        .take(OBUS_BEFORE_FRAME_MAX)
+        .find(|(obu_type, _)| *obu_type == OBU_SEQUENCE_HEADER)
+        .and_then(|(_, obu)| read_sequence(obu).ok())
 }
 
 /// Reads the payload of a sequence header OBU.

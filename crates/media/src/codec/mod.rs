@@ -13,6 +13,8 @@ pub mod mp3;
 pub mod nal;
 pub mod opus;
 mod summary;
+#[cfg(test)]
+mod tests;
 pub mod vpx;
 
 pub use summary::{Summary, has_b_frames, summary, summary_of_frame};

@@ -40,7 +40,7 @@ pub fn summary(codec: Codec, config: &[u8]) -> Option<Summary> {
 }
 
 /// Reads what the frame `payload` says of its track: for MP3, AC-3 and E-AC-3, which have no configuration, and for
-/// keyframes of VP8 and VP9, whose configuration has no size.
+/// keyframes of VP8, VP9 and AV1, whose configuration has no size or may leave it out.
 pub fn summary_of_frame(codec: Codec, payload: &[u8]) -> Option<Summary> {
     let sound = |mime: &str, sample_rate, channels| Summary {
         mime: mime.into(),
@@ -60,6 +60,10 @@ pub fn summary_of_frame(codec: Codec, payload: &[u8]) -> Option<Summary> {
         }
         Codec::Vp8 => ("vp8", vpx::vp8_size(payload)?),
         Codec::Vp9 => ("vp9", vpx::vp9_size(payload)?),
+        Codec::Av1 => {
+            let sequence = av1::find_sequence(payload)?;
+            ("av01", (sequence.width, sequence.height))
+        }
         _ => return None,
     };
     Some(Summary { mime: mime.into(), width: Some(size.0), height: Some(size.1), ..Summary::default() })
