@@ -130,7 +130,7 @@ impl Input<'_> {
 
     fn enhanced_video(&mut self, frame_type: u8, packet_type: u8) -> Result<(), Malformed> {
         let packet_type = self.mod_ex(packet_type)?;
-        if frame_type == frame_type::COMMAND && packet_type != video_packet::METADATA {
+        if frame_type == frame_type::COMMAND && !self.is_metadata(packet_type) {
             // The enhanced form of a command names no codec.
             return self.command(Codec::FlvVideo(0));
         }
@@ -162,6 +162,17 @@ impl Input<'_> {
             input.push(track, codec, role, Flags::default(), 0, end);
             Ok(())
         })
+    }
+
+    /// Whether a message of frame type 5 is metadata and not a command. The specification leaves no room for metadata of
+    /// several tracks, but a command has one byte only, and metadata have a FourCC and a track after it.
+    fn is_metadata(&self, packet_type: u8) -> bool {
+        const HEADER_BYTES: usize = 1 + 4 + 1;
+        let inner = match packet_type {
+            video_packet::MULTITRACK if self.reader.remaining() >= HEADER_BYTES => self.reader.peek(),
+            packet_type => Some(packet_type),
+        };
+        inner.is_some_and(|inner| inner & 0x0f == video_packet::METADATA)
     }
 
     /// Reads ModEx headers until another packet type comes, and returns that type.

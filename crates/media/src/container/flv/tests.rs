@@ -97,7 +97,7 @@ fn bodies_and_packets_match() {
             b"\xd4hvc1\x02\0\x09colorInfo",
             packet(video, H265, Metadata, NONE, 0, b"\x02\0\x09colorInfo"),
         ),
-        (VIDEO, b"\xa6\x04hvc1\x01amf", packet(TrackId::video(1), H265, Metadata, NONE, 0, b"amf")),
+        (VIDEO, b"\xd6\x04hvc1\x01amf", packet(TrackId::video(1), H265, Metadata, NONE, 0, b"amf")),
         // Enhanced audio.
         (AUDIO, b"\x90OpusOpusHead", packet(audio, Opus, Config, NONE, 0, b"OpusHead")),
         (AUDIO, b"\x91Opusx", packet(audio, Opus, Frame, NONE, 0, b"x")),
@@ -172,6 +172,10 @@ fn what_others_write_is_understood() {
         // The default track may come as multitrack too.
         (VIDEO, b"\x96\x01av01\x00obu", b"\x91av01obu"),
         (SCRIPT, b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x05", b"\x02\0\x0aonMetaData\x05"),
+        // Metadata of a track need no frame type 5; a command of one byte is one.
+        (VIDEO, b"\xa6\x04hvc1\x01amf", b"\xd6\x04hvc1\x01amf"),
+        (VIDEO, b"\xd6\x04", b"\x50\x04"),
+        (VIDEO, b"\xd1\x01", b"\x50\x01"),
         // An end without composition time.
         (VIDEO, b"\x17\x02", b"\x17\x02\x00\x00\x00"),
     ];

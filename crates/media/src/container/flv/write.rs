@@ -188,9 +188,9 @@ fn frame_type_of(packet: &Packet) -> u8 {
         }
         Role::Frame => frame_type::INTER,
         Role::Command => frame_type::COMMAND,
-        // Players that know nothing of metadata skip commands. Together with multitrack, the type would mean a command.
-        Role::Metadata if packet.track.index == 0 => frame_type::COMMAND,
-        Role::Metadata => frame_type::INTER,
+        // Players that know nothing of metadata skip commands. So does ffmpeg 9 with the metadata of tracks other than 0,
+        // which it would otherwise take for a frame.
+        Role::Metadata => frame_type::COMMAND,
         _ => frame_type::KEY,
     }
 }
