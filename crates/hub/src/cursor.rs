@@ -4,7 +4,7 @@ use crate::join::{Missing, Place};
 use crate::kept::Preamble;
 use crate::log::Log;
 use crate::{BatchLimits, Entry, ReadOptions, ReaderStats, Start};
-use media::{Kind, Role, Time};
+use media::{Kind, Role, Time, TrackId};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,6 +86,10 @@ struct Opening {
     back: Range<u64>,
     /// The time of the keyframe.
     dts: Time,
+    /// Its track.
+    track: Option<TrackId>,
+    /// The generation of what is kept, as the preamble has it.
+    kept_generation: u64,
 }
 
 /// How the backlog is held back: media up to `dts` + `burst` at `since`, and from then on `pace` times the time that
@@ -139,6 +143,18 @@ impl Batch<'_> {
         self.bytes += bytes as u64;
         self.entries.push(entry.clone());
         true
+    }
+}
+
+impl Opening {
+    /// Whether `entry`, which stands before the keyframe, belongs after it: a frame of another track that is not
+    /// earlier, and that goes with the same configuration.
+    fn has_follower(&self, entry: &Entry) -> bool {
+        let packet = &entry.packet;
+        packet.role == Role::Frame
+            && packet.dts >= self.dts
+            && Some(packet.track) != self.track
+            && entry.kept_generation == self.kept_generation
     }
 }
 
@@ -253,6 +269,8 @@ impl Cursor {
             key: place.key.clone(),
             back: place.back.clone(),
             dts: place.dts,
+            track: place.key.as_ref().map(|key| key.packet.track),
+            kept_generation: place.kept_generation,
         };
         if self.joined {
             let skipped = place.first().saturating_sub(self.next);
@@ -315,8 +333,7 @@ impl Cursor {
     /// Delivers frames of other tracks that belong after the keyframe but stand before it.
     fn open_back(&mut self, opening: &mut Opening, log: &Log, batch: &mut Batch<'_>) -> bool {
         for entry in log.range(opening.back.start, opening.back.end) {
-            let belongs = entry.packet.role == Role::Frame && entry.packet.dts >= opening.dts;
-            if belongs && self.wants(entry) {
+            if opening.has_follower(entry) && self.wants(entry) {
                 if !batch.push(entry) {
                     return false;
                 }

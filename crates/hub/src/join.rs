@@ -96,13 +96,12 @@ impl Log {
         })
     }
 
-    /// The newest audio frame, or the end of the log if other things stand there. What is kept is that of now, so that
-    /// no packet of a kept kind may lie between the place and the end.
+    /// The newest audio frame, if it goes with what is kept now; or else the end of the log.
     fn at_edge(&self) -> Option<Place> {
         let head = self.head()?;
         let mut next = self.end();
         for entry in self.range(next.saturating_sub(LOOK_BACK_MAX), next).rev() {
-            if entry.packet.role.is_kept() {
+            if entry.kept_generation != self.kept_generation() {
                 break;
             }
             if entry.packet.track.kind == Kind::Audio && entry.packet.role == Role::Frame {

@@ -78,6 +78,13 @@ fn audio_that_belongs_after_the_keyframe_but_came_before_it_follows_it() {
 }
 
 #[test]
+fn frame_of_the_same_time_before_the_keyframe_stays_where_it_is() {
+    let (rig, mut publisher) = rig();
+    rig.write(&mut publisher, [key(0), video(100), key(100), video(140)]);
+    assert_eq!(rig.got(&mut rig.read()), "K100 V140");
+}
+
+#[test]
 fn audio_from_before_the_keyframe_is_left_out() {
     let (rig, mut publisher) = rig();
     rig.write(&mut publisher, [key(100), audio(60), audio(80), audio(100), video(140)]);
