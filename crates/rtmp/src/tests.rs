@@ -1,1 +1,200 @@
+//! Client and server sessions against each other, over pipes that split the bytes anywhere.
 
+use std::time::Instant;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use proptest::prelude::*;
+
+use crate::client::{self, Form};
+use crate::url::Url;
+use crate::{Message, chunk, server};
+
+struct Pair {
+    now: Instant,
+    client: client::Session,
+    server: server::Session,
+    /// Sent and not yet delivered.
+    to_server: BytesMut,
+    to_client: BytesMut,
+    /// Delivered and not yet taken.
+    server_input: BytesMut,
+    client_input: BytesMut,
+    client_events: Vec<client::Event>,
+    server_events: Vec<server::Event>,
+}
+
+impl Pair {
+    fn new(config: client::Config) -> Self {
+        let now = Instant::now();
+        let mut pair = Self {
+            now,
+            client: client::Session::new(config, [1; 32], now),
+            server: server::Session::new(server::Config::default(), [2; 32], now),
+            to_server: BytesMut::new(),
+            to_client: BytesMut::new(),
+            server_input: BytesMut::new(),
+            client_input: BytesMut::new(),
+            client_events: Vec::new(),
+            server_events: Vec::new(),
+        };
+        pair.collect();
+        pair
+    }
+
+    /// Takes outputs and events; the server agrees to everything.
+    fn collect(&mut self) {
+        while let Some(event) = self.server.poll_event() {
+            match &event {
+                server::Event::Connect(_) => self.server.accept_connect(),
+                server::Event::Publish(publish) => self.server.accept_publish(publish.stream_id),
+                server::Event::Play(play) => self.server.accept_play(play.stream_id),
+                _ => {}
+            }
+            self.server_events.push(event);
+        }
+        while let Some(event) = self.client.poll_event() {
+            self.client_events.push(event);
+        }
+        while let Some(bytes) = self.client.poll_output() {
+            self.to_server.put_slice(&bytes);
+        }
+        while let Some(bytes) = self.server.poll_output() {
+            self.to_client.put_slice(&bytes);
+        }
+    }
+
+    fn deliver_to_server(&mut self, count: usize) {
+        let count = count.min(self.to_server.len());
+        self.server_input.put_slice(&self.to_server.split_to(count));
+        self.server.handle_input(self.now, &mut self.server_input).unwrap();
+        self.collect();
+    }
+
+    fn deliver_to_client(&mut self, count: usize) {
+        let count = count.min(self.to_client.len());
+        self.client_input.put_slice(&self.to_client.split_to(count));
+        self.client.handle_input(self.now, &mut self.client_input).unwrap();
+        self.collect();
+    }
+
+    /// Delivers everything, in pieces.
+    fn settle(&mut self, splits: &[usize]) {
+        for split in splits.iter().cycle() {
+            if self.to_server.is_empty() && self.to_client.is_empty() {
+                return;
+            }
+            self.deliver_to_server(*split);
+            self.deliver_to_client(*split);
+        }
+    }
+
+    fn started(&self) -> bool {
+        self.client_events
+            .iter()
+            .any(|event| matches!(event, client::Event::Playing | client::Event::Publishing))
+    }
+}
+
+fn config(role: client::Role) -> client::Config {
+    let url = Url::parse("rtmp://host/live/cam").unwrap();
+    if role == client::Role::Play { client::Config::play(&url) } else { client::Config::publish(&url) }
+}
+
+/// Round trips from the first byte of the client to the start of the stream.
+fn round_trips(config: client::Config) -> usize {
+    let mut pair = Pair::new(config);
+    for round in 1..20 {
+        pair.deliver_to_server(usize::MAX);
+        pair.deliver_to_client(usize::MAX);
+        if pair.started() {
+            return round;
+        }
+    }
+    panic!("{:?}", pair.client_events);
+}
+
+#[test]
+fn pipelined_start_takes_two_round_trips_after_tcp_and_the_other_four() {
+    for role in [client::Role::Play, client::Role::Publish] {
+        assert_eq!(round_trips(config(role)), 2);
+        assert_eq!(round_trips(client::Config { pipelined: false, ..config(role) }), 4);
+    }
+}
+
+fn any_media() -> impl Strategy<Value = Message> {
+    let kind = prop_oneof![Just(8_u8), Just(9), Just(18)];
+    let timestamp = prop_oneof![0_u32..1000, 0xff_fff0_u32..0x100_0010, 0xffff_ff00_u32..=u32::MAX];
+    let length = prop_oneof![0_usize..20, 400_usize..700, 60_000_usize..140_000];
+    (kind, timestamp, length, any::<u8>()).prop_map(|(kind, timestamp, length, seed)| Message {
+        stream_id: 1,
+        kind,
+        timestamp,
+        payload: Bytes::from(vec![seed; length]),
+    })
+}
+
+fn any_config(role: client::Role) -> impl Strategy<Value = client::Config> {
+    (any::<bool>(), any::<bool>(), any::<bool>(), prop_oneof![1_u32..300, Just(65_536)]).prop_map(
+        move |(pipelined, digest, enhanced, out_chunk_size)| client::Config {
+            pipelined,
+            handshake: if digest { Form::Digest } else { Form::Plain },
+            enhanced,
+            out_chunk_size,
+            ..config(role)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn published_messages_arrive_as_they_were_sent(
+        config in any_config(client::Role::Publish),
+        messages in prop::collection::vec(any_media(), 0..6),
+        splits in prop::collection::vec(1_usize..5000, 1..10),
+    ) {
+        let mut pair = Pair::new(config);
+        pair.settle(&splits);
+        prop_assert!(pair.started(), "{:?}", pair.client_events);
+        for message in &messages {
+            let (head, body) = message.payload.split_at(message.payload.len() / 3);
+            pair.client.send_message(message.kind, message.timestamp, &[head, body]).unwrap();
+        }
+        pair.client.close();
+        pair.collect();
+        pair.settle(&splits);
+        let mut got: Vec<_> = pair.server_events.into_iter().skip(2).collect();
+        prop_assert_eq!(got.pop(), Some(server::Event::Unpublish { stream_id: 1 }));
+        let expected: Vec<_> = messages.into_iter().map(server::Event::Message).collect();
+        prop_assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn played_messages_arrive_as_they_were_sent(
+        config in any_config(client::Role::Play),
+        messages in prop::collection::vec(any_media(), 1..6),
+        splits in prop::collection::vec(1_usize..5000, 1..10),
+    ) {
+        let mut pair = Pair::new(config);
+        pair.settle(&splits);
+        prop_assert!(pair.started(), "{:?}", pair.client_events);
+        for message in &messages {
+            let csid = u32::from(message.kind % 3) + 4;
+            let Message { kind, timestamp, payload, .. } = message;
+            let chunk_size = pair.server.out_chunk_size();
+            chunk::write_message(&mut pair.to_client, chunk_size, csid, 1, *kind, *timestamp, &[payload]);
+        }
+        pair.settle(&splits);
+        pair.server.end_play(1, "NetStream.Play.UnpublishNotify");
+        pair.collect();
+        pair.settle(&splits);
+        let got: Vec<_> = pair.client_events.into_iter().filter_map(|event| match event {
+            client::Event::Message(message) => Some(message),
+            client::Event::Ended(_) | client::Event::Connected | client::Event::Playing => None,
+            client::Event::Status(status) => { assert_eq!(status.code, "NetStream.Play.Reset"); None }
+            other => panic!("{other:?}"),
+        }).collect();
+        prop_assert_eq!(got, messages);
+    }
+}

@@ -319,3 +319,6 @@ fn is_notice(message: &Message) -> bool {
             .iter()
             .any(|start| message.payload.starts_with(start))
 }
+
+#[cfg(test)]
+mod tests;
