@@ -1,0 +1,69 @@
+import { paintStill } from '../player/still';
+import type { Channel } from './api';
+import { el, icon, setText } from './dom';
+import { clock, t, viewers } from './strings';
+
+/** Pictures are taken anew this often, one keyframe of traffic each, while a card is in view. */
+const PICTURE_MS = 20_000;
+
+export interface Card {
+  element: HTMLElement;
+  update(channel: Channel): void;
+  remove(): void;
+}
+
+export function buildCard(): Card {
+  const canvas = el('canvas', { hidden: true, 'aria-hidden': 'true' });
+  const watching = el('span');
+  const title = el('h2');
+  const detail = el('p');
+  const link = el('a', { class: 'card' },
+    el('div', { class: 'picture' }, canvas, el('div', { class: 'tag' }, icon('eye'), watching)), title, detail);
+  const element = el('li', {}, link);
+  for (const event of ['pointerenter', 'touchstart', 'focus']) {
+    link.addEventListener(event, () => prefetch(link.href), { once: true, passive: true });
+  }
+
+  let visible = false;
+  let name = '';
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const picture = async () => {
+    clearTimeout(timer);
+    if (!visible || !name) return;
+    if (!document.hidden) await paintStill(`/live/${encodeURIComponent(name)}.flv`, canvas);
+    timer = setTimeout(picture, PICTURE_MS);
+  };
+  const observer = new IntersectionObserver(([entry]) => {
+    const before = visible;
+    visible = entry?.isIntersecting ?? false;
+    if (visible && !before) void picture();
+  });
+  observer.observe(element);
+
+  return {
+    element,
+    update(channel) {
+      const first = !name;
+      name = channel.channel;
+      link.href = `/watch/${encodeURIComponent(name)}`;
+      setText(title, channel.title ?? name);
+      setText(watching, String(channel.viewers));
+      const size = channel.video?.height ? ` · ${channel.video.height}p` : '';
+      const host = channel.title ? `${name} · ` : '';
+      setText(detail, `${host}${t('uptime', { time: clock(Date.now() - Date.parse(channel.startedAt)) })}${size}`);
+      link.setAttribute('aria-label', `${channel.title ?? name}, ${viewers(channel.viewers)}`);
+      if (first) void picture();
+    },
+    remove() {
+      clearTimeout(timer);
+      visible = false;
+      observer.disconnect();
+      element.remove();
+    },
+  };
+}
+
+/** The watch page holds the whole player, so having it means that only the stream is left to fetch. */
+function prefetch(href: string): void {
+  document.head.append(el('link', { rel: 'prefetch', href }));
+}

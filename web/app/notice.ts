@@ -1,0 +1,45 @@
+import type { RushlightPlayer } from '../player/element';
+import type { State } from '../player/engine';
+import { el, setText } from './dom';
+import { t, type Key } from './strings';
+
+/** Before this, a slow start looks like a start, not like a message. */
+const STARTING_QUIET_MS = 1_200;
+
+const TEXTS: Partial<Record<State, [Key, Key]>> = {
+  starting: ['stateStarting', 'stateStartingText'],
+  reconnecting: ['stateReconnecting', 'stateReconnectingText'],
+  waiting: ['stateWaiting', 'stateWaitingText'],
+  ended: ['stateEnded', 'stateEndedText'],
+  forbidden: ['stateForbidden', 'stateForbiddenText'],
+  unsupported: ['stateUnsupported', 'stateUnsupportedText'],
+};
+
+/** What stands over the picture when there is something to say instead of it. */
+export function buildNotice(player: RushlightPlayer) {
+  const heading = el('h2');
+  const text = el('p');
+  const again = el('button', { class: 'button strong', type: 'button', on: { click: () => player.load() } }, t('retry'));
+  const browse = el('a', { class: 'button strong', href: '/' }, t('browseLive'));
+  const element = el('div', { class: 'notice', role: 'status', hidden: true }, heading, text, again, browse);
+  let since = performance.now();
+  let last: State | undefined;
+
+  return {
+    element,
+    update(state: State): void {
+      const now = performance.now();
+      if (state !== last) since = now;
+      last = state;
+      const keys = TEXTS[state];
+      element.hidden = !keys || (state === 'starting' && now - since < STARTING_QUIET_MS);
+      if (!keys || element.hidden) return;
+      setText(heading, t(keys[0]));
+      setText(text, t(keys[1], { codec: player.engine?.reason ?? '' }));
+      // The last picture shines through while it may come back.
+      element.classList.add('veil');
+      again.hidden = state !== 'forbidden' && state !== 'unsupported';
+      browse.hidden = state !== 'ended';
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import type { Plugin } from 'vite';
+
+/** What the watch page may weigh in all, gzip: the page with the player in it, and what it loads. */
+const WATCH_BYTES_MAX = 40 * 1024;
+/**
+ * The page alone. Its head, which sends the request for the stream, lies in the
+ * first segment; a first flight of TCP (10 segments, 14 KiB) holds nearly all of
+ * the rest, and what is left arrives while the stream's answer is on its way.
+ */
+const PAGE_BYTES_MAX = 16 * 1024;
+
+/** Writes `x.gz` beside every text file, and fails the build when the watch page is over its budget. */
+export function compressPlugin(): Plugin {
+  return {
+    name: 'rushlight-compress',
+    apply: 'build',
+    writeBundle(options) {
+      const root = options.dir!;
+      const sizes = new Map<string, number>();
+      for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+        if (!/\.(html|js|css|svg|json)$/.test(name)) continue;
+        const packed = gzipSync(readFileSync(join(root, name)), { level: 9 });
+        writeFileSync(join(root, `${name}.gz`), packed);
+        sizes.set(name, packed.length);
+      }
+      const page = readFileSync(join(root, 'watch.html'), 'utf8');
+      const loaded = [...sizes].filter(([name]) => page.includes(`/${name}"`));
+      const html = sizes.get('watch.html')!;
+      const total = loaded.reduce((sum, [, size]) => sum + size, html);
+      this.info(`watch page: ${html} bytes gzip, ${total} with what it loads`);
+      if (html > PAGE_BYTES_MAX) this.error(`watch.html is ${html} bytes gzip, over ${PAGE_BYTES_MAX}`);
+      if (total > WATCH_BYTES_MAX) this.error(`the watch page is ${total} bytes gzip, over ${WATCH_BYTES_MAX}`);
+    },
+  };
+}

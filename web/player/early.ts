@@ -1,0 +1,42 @@
+import { attach } from './source';
+
+// Runs at the very top of the watch page, before anything else is parsed: the
+// stream is requested and the media source opens while the page still arrives.
+
+export interface Early {
+  url: string;
+  /** `performance.now()` at which the request was sent. */
+  sent: number;
+  response: Promise<Response>;
+  abort: AbortController;
+  video: HTMLVideoElement;
+  source: MediaSource | undefined;
+}
+
+declare global {
+  interface Window {
+    __rushlightEarly?: Early | undefined;
+  }
+}
+
+/** Path of the stream which the page at `location` shows, with `startPts` passed on. */
+export function streamUrl(place: { pathname: string; search: string }): string | undefined {
+  const channel = /^\/watch\/([^/]+)\/?$/.exec(place.pathname)?.[1];
+  if (!channel) return undefined;
+  const start = new URLSearchParams(place.search).get('startPts');
+  return `/live/${channel}.flv${start && /^-?\d+$/.test(start) ? `?startPts=${start}` : ''}`;
+}
+
+export function startEarly(): void {
+  const url = streamUrl(location);
+  if (!url) return;
+  const abort = new AbortController();
+  const sent = performance.now();
+  const response = fetch(url, { signal: abort.signal, cache: 'no-store' });
+  // The player takes the promise over; until then a failure is not unhandled.
+  response.catch(() => undefined);
+  const video = document.createElement('video');
+  video.muted = true;
+  video.playsInline = true;
+  window.__rushlightEarly = { url, sent, response, abort, video, source: attach(video) };
+}

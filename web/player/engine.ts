@@ -1,0 +1,574 @@
+import { Backoff } from './backoff';
+import { audioConfig, videoConfig, type AudioConfig, type TrackConfig, type VideoConfig } from './codec';
+import type { Early } from './early';
+import { FlvDemuxer, type Metadata, type Packet } from './flv';
+import { LatencyController } from './latency';
+import { MseSink, playable } from './mse';
+import { Poster } from './poster';
+import { attach } from './source';
+import type { Renderer, Stages } from './telemetry';
+import { Timeline } from './timeline';
+import { connect, fetchStreams, type Connection, type End, type Protocol } from './transport';
+
+export type State =
+  | 'starting' | 'live' | 'paused' | 'behind' | 'reconnecting' | 'waiting' | 'ended' | 'forbidden' | 'unsupported';
+
+/** Without a byte for this long the connection counts as dead. */
+const SILENCE_MS = 12_000;
+/** A host who is gone for longer than this has ended the stream. */
+const ENDED_AFTER_MS = 45_000;
+/** A pause longer than this gives the connection back. */
+const PAUSE_RELEASE_MS = 15_000;
+/** Playback starts with this much in the buffer, or after the grace period with less. */
+const START_BUFFER_S = 0.2;
+const START_GRACE_MS = 250;
+/** Shorter hiccups of the `waiting` event are not seen by anyone. */
+const STALL_MIN_MS = 60;
+const TICK_MS = 100;
+/** How long frames after the first keyframe wait at most for it to be shown. */
+const HOLD_MS = 100;
+/** Frames that a decoder takes before it gives out the first one of a stream with B-frames. */
+const REORDER_FRAMES = 3;
+const HAVE_METADATA = 1;
+/** Playback that cannot start this often in a row is not going to. */
+const FAILURES_MAX = 3;
+
+export interface EngineElements {
+  video: HTMLVideoElement;
+  canvas: HTMLCanvasElement;
+}
+
+export interface EngineOptions {
+  /** When the person asked for the stream, on the `performance.now()` clock. */
+  t0: number;
+  t1?: number;
+  early?: Early | undefined;
+  changed(): void;
+  firstPicture(): void;
+}
+
+/** Plays one live stream on one <video>: connection, demuxing, MSE, recovery. */
+export class Engine {
+  readonly stages: Stages = {};
+  state: State = 'starting';
+  protocol: Protocol = fetchStreams() ? 'http-flv' : 'ws-flv';
+  renderer: Renderer = 'mse';
+  stalls = 0;
+  stallMs = 0;
+  framesPresented = 0;
+  videoConfig: VideoConfig | undefined;
+  audioConfig: AudioConfig | undefined;
+  /** Why the state is `unsupported`, or what was last wrong. */
+  reason = '';
+
+  private readonly video: HTMLVideoElement;
+  private readonly poster: Poster;
+  private readonly retry = new Backoff(300, 8_000);
+  private readonly latency = new LatencyController();
+  private readonly abort = new AbortController();
+  private timeline = new Timeline();
+  private sink: MseSink | undefined;
+  private nextSource: MediaSource | undefined;
+  private connection: Connection | undefined;
+  private connected = false;
+  private announcedAudio = true;
+  private announcedVideo = true;
+  private metadata: Metadata = {};
+  private needKey = true;
+  private restartAtKey = false;
+  /** The first keyframe and how many frames followed it, while nothing is shown yet. */
+  private opening: { key: Packet['data']; frames: number } | undefined;
+  /** The <video> itself shows a picture, not only the poster canvas. */
+  private presented = false;
+  /** What composition adds to the first dts, so that none lies before 0. */
+  private shift: number | undefined;
+  private retryTimer: ReturnType<typeof setTimeout> | undefined;
+  private pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly ticker: ReturnType<typeof setInterval>;
+  private down: 'reconnecting' | 'waiting' | 'ended' = 'reconnecting';
+  private lostAt: number | undefined;
+  private everLive = false;
+  private lastByteAt = 0;
+  private firstFrameAt: number | undefined;
+  private stallAt: number | undefined;
+  private dryAt: number | undefined;
+  private rewound = false;
+  private failures = 0;
+  private wantsPlay = true;
+  private watched = 0;
+  private lastTick = 0;
+  private readonly rates: [number, number][] = [];
+
+  constructor(
+    private readonly url: string,
+    elements: EngineElements,
+    private readonly options: EngineOptions,
+  ) {
+    this.video = elements.video;
+    this.poster = new Poster(elements.canvas, () => this.pictureShown('webcodecs'));
+    this.lastTick = performance.now();
+    if (options.t1 !== undefined) this.stages.t1 = options.t1;
+    const { signal } = this.abort;
+    const on = (name: string, run: () => void) => this.video.addEventListener(name, run, { signal });
+    on('waiting', () => this.stallBegins());
+    on('playing', () => this.stallEnds());
+    on('error', () => this.broken(this.video.error?.message || 'media element'));
+    addEventListener('online', () => this.retryNow(), { signal });
+    document.addEventListener('visibilitychange', () => document.hidden || this.tick(), { signal });
+    this.ticker = setInterval(() => this.tick(), TICK_MS);
+
+    this.nextSource = options.early ? options.early.source : attach(this.video);
+    if (!this.nextSource) {
+      options.early?.abort.abort();
+      this.reason = 'no MediaSource';
+      this.setState('unsupported');
+    } else {
+      this.watchFrames();
+      this.open(options.early);
+    }
+  }
+
+  // ---- what a page asks for -------------------------------------------------
+
+  play(): void {
+    this.wantsPlay = true;
+    clearTimeout(this.pauseTimer);
+    if (this.state === 'forbidden' || this.state === 'unsupported') return;
+    if (!this.connection && !this.retryTimer) this.open();
+    this.startPlayback();
+    this.settle();
+  }
+
+  pause(): void {
+    this.wantsPlay = false;
+    this.video.pause();
+    clearTimeout(this.pauseTimer);
+    this.pauseTimer = setTimeout(() => {
+      this.disconnect();
+      this.restartAtKey = true;
+    }, PAUSE_RELEASE_MS);
+    this.settle();
+  }
+
+  get paused(): boolean {
+    return !this.wantsPlay;
+  }
+
+  goLive(): void {
+    this.rewound = false;
+    if (!this.wantsPlay) return this.play();
+    const { end } = this.range();
+    const to = end - this.latency.target;
+    if (to > this.video.currentTime) this.video.currentTime = to;
+    this.settle();
+  }
+
+  /** Moves inside what is buffered; going back stops the chase for the live edge. */
+  skip(seconds: number): void {
+    const { start, end } = this.range();
+    const to = this.video.currentTime + seconds;
+    if (to >= end - this.latency.target) return this.goLive();
+    this.rewound = true;
+    this.video.playbackRate = 1;
+    this.video.currentTime = Math.max(start + 0.01, to);
+    this.settle();
+  }
+
+  retryNow(): void {
+    if (this.connection || this.state === 'unsupported') return;
+    clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+    this.retry.reset();
+    this.setState('starting');
+    this.open();
+  }
+
+  destroy(): void {
+    this.disconnect();
+    clearTimeout(this.retryTimer);
+    clearTimeout(this.pauseTimer);
+    clearInterval(this.ticker);
+    this.abort.abort();
+    this.sink?.close();
+    this.poster.close();
+  }
+
+  /** Distance behind the live edge as the server delivers it; 0 before anything plays. */
+  get latencyMs(): number {
+    const edge = this.latency.liveEdge(performance.now());
+    return edge === undefined || !this.firstFrameAt ? 0 : Math.max(0, edge - this.video.currentTime * 1000);
+  }
+
+  get targetMs(): number {
+    return this.latency.target * 1000;
+  }
+
+  get bufferedMs(): number {
+    return Math.max(0, this.range().end - this.video.currentTime) * 1000;
+  }
+
+  get watchedMs(): number {
+    return this.watched;
+  }
+
+  /** Received bits per second over the last seconds. */
+  get bitrateBps(): number {
+    const now = performance.now();
+    const recent = this.rates.filter(([at]) => now - at < 3_000);
+    const first = recent[0];
+    if (!first || now - first[0] < 200) return 0;
+    return (recent.reduce((sum, [, size]) => sum + size, 0) * 8_000) / (now - first[0]);
+  }
+
+  // ---- connection -----------------------------------------------------------
+
+  private open(early?: Early): void {
+    if (this.abort.signal.aborted) return;
+    this.retryTimer = undefined;
+    const now = performance.now();
+    this.lastByteAt = now;
+    this.stages.t2 ??= (early?.sent ?? now) - this.options.t0;
+    this.needKey = true;
+    this.timeline.rejoin();
+    const demuxer = new FlvDemuxer({
+      header: (audio, video) => {
+        this.announcedAudio = audio;
+        this.announcedVideo = video;
+      },
+      metadata: (values) => (this.metadata = values),
+      packet: (packet) => this.packet(packet),
+    });
+    let any = false;
+    this.connection = connect(this.protocol, this.url, {
+      open: () => undefined,
+      chunk: (data) => {
+        const at = performance.now();
+        this.lastByteAt = at;
+        this.rates.push([at, data.length]);
+        while (this.rates.length > 1 && at - this.rates[0]![0] > 5_000) this.rates.shift();
+        if (!any) {
+          any = true;
+          this.connected = true;
+          this.lostAt = undefined;
+          this.latency.rejoin(at);
+          this.stages.t3 ??= at - this.options.t0;
+        }
+        try {
+          demuxer.push(data);
+        } catch (error) {
+          // Not FLV, or a broken tag: this connection cannot be followed further.
+          this.reason = String(error);
+          this.disconnect();
+          return this.lost({ why: 'network' }, any);
+        }
+        this.sink?.flush();
+        this.showPoster();
+      },
+      end: (end) => this.lost(end, any),
+    }, early);
+  }
+
+  private disconnect(): void {
+    this.connection?.close();
+    this.connection = undefined;
+    this.connected = false;
+  }
+
+  private lost(end: End, hadBytes: boolean): void {
+    this.connection = undefined;
+    this.connected = false;
+    const now = performance.now();
+    this.lostAt ??= now;
+    if (hadBytes) this.retry.reset();
+    let wait = this.retry.next();
+    if (end.why === 'status' && (end.status === 401 || end.status === 403)) return this.setState('forbidden');
+    if (end.why === 'status' && (end.status === 404 || end.status === 410)) {
+      const gone = this.everLive && now - this.lostAt > ENDED_AFTER_MS;
+      this.down = gone ? 'ended' : 'waiting';
+      // The host may be back at any moment, but nobody is served by asking all the time.
+      wait = Math.max(wait, gone ? 8_000 : 1_500);
+    } else {
+      this.down = 'reconnecting';
+      if (end.why === 'status') wait = Math.max(wait, end.retryAfterMs ?? 1_000);
+      // A proxy that breaks one transport may let the other one through.
+      else if (!hadBytes && end.why === 'network') this.protocol = this.protocol === 'http-flv' || !fetchStreams() ? 'ws-flv' : 'http-flv';
+    }
+    clearTimeout(this.retryTimer);
+    if (this.wantsPlay) this.retryTimer = setTimeout(() => this.open(), wait);
+    else this.restartAtKey = true;
+    this.settle();
+  }
+
+  // ---- media ----------------------------------------------------------------
+
+  private packet(packet: Packet): void {
+    if (packet.role === 'config') return this.configured(packet);
+    if (packet.kind === 'audio' && !this.audioConfig && (packet.codec === '.mp3' || packet.codec === 'ac-3')) {
+      this.configured(packet); // These have no configuration record: each frame says it all.
+    }
+    if (packet.kind === 'video') this.videoFrame(packet);
+    else if (!this.needKey || !this.announcedVideo) this.frame(packet);
+  }
+
+  private configured(packet: Packet): void {
+    const { kind, codec, data } = packet;
+    const old = kind === 'video' ? this.videoConfig : this.audioConfig;
+    if (old && old.codec === codec && same(old.record, data)) return;
+    // The record outlives the network chunk it lies in.
+    const record = data.slice();
+    const config = kind === 'video' ? videoConfig(codec, record, this.metadata) : audioConfig(codec, record);
+    if (!config || !playable(config)) {
+      this.reason = config ? config.mime : `${codec} configuration`;
+      if (kind === 'video') {
+        this.disconnect();
+        this.setState('unsupported');
+      }
+      return;
+    }
+    if (config.kind === 'video') this.videoConfig = config;
+    else this.audioConfig = config;
+    if (!this.sink?.started) this.prepare();
+    else if (this.sink.has(kind)) this.sink.reconfigure(config);
+    else this.restartAtKey = true; // A track that was not there before needs a new media source.
+  }
+
+  /** Sets playback up as soon as every announced track is known, before the keyframe is there. */
+  private prepare(): void {
+    if ((!this.announcedAudio || this.audioConfig) && (!this.announcedVideo || this.videoConfig)) this.startSink();
+  }
+
+  private startSink(): void {
+    if (this.sink?.started || !this.nextSource) return;
+    this.sink = new MseSink(this.video, this.nextSource, (reason) => this.broken(reason));
+    this.nextSource = undefined;
+    const configs: TrackConfig[] = [];
+    if (this.videoConfig) configs.push(this.videoConfig);
+    if (this.audioConfig) configs.push(this.audioConfig);
+    this.sink.start(configs);
+  }
+
+  private videoFrame(packet: Packet): void {
+    if (!this.videoConfig) return;
+    if (packet.key) {
+      if (this.restartAtKey) this.restart();
+      this.needKey = false;
+    } else if (this.needKey) return;
+    const first = !this.timeline.started;
+    if (first) {
+      this.timeline.start(packet.pts);
+      this.stages.t4 ??= performance.now() - this.options.t0;
+      this.startSink();
+      if (this.videoConfig.reorders ?? packet.pts > packet.dts) this.opening = { key: packet.data, frames: 0 };
+    }
+    if (this.opening) this.opening.frames++;
+    this.latency.arrived(performance.now(), this.frame(packet));
+    if (first) this.sendFirst(packet);
+  }
+
+  /**
+   * The keyframe goes ahead of whatever came with it. Where it can be shown on
+   * its own, decoding what follows would only take time away from showing it.
+   */
+  private sendFirst(packet: Packet): void {
+    if (this.opening || packet.kind !== 'video') return this.sink?.flush();
+    this.sink?.flushAndHold();
+    setTimeout(() => this.sink?.release(), HOLD_MS);
+  }
+
+  /**
+   * A stream with reordering shows nothing in MSE before its third frame. If the
+   * first burst was shorter, a decoder of its own paints the keyframe meanwhile.
+   */
+  private showPoster(): void {
+    const { opening, videoConfig } = this;
+    this.opening = undefined;
+    if (opening && opening.frames < REORDER_FRAMES && videoConfig) this.poster.show(videoConfig, opening.key);
+  }
+
+  /** Returns the frame's presentation time on the media timeline, ms. */
+  private frame(packet: Packet): number {
+    if (!this.timeline.started) {
+      // Sound only: there is no picture to wait for.
+      this.timeline.start(packet.pts);
+      this.startSink();
+    }
+    const base = this.timeline.base(packet.kind, packet.dts);
+    const pts = packet.pts - base;
+    let dts = packet.dts - base;
+    if (packet.kind === 'video') dts += this.shift ??= packet.pts - packet.dts;
+    this.everLive = true;
+    // Sound from before the first picture has no place on the timeline.
+    if (pts >= 0) this.sink?.push(packet.kind, dts, pts, packet.key, packet.data);
+    return pts;
+  }
+
+  /** Begins again with a new media source at the keyframe that is about to come. */
+  private restart(): void {
+    this.restartAtKey = false;
+    this.poster.hold(this.video);
+    this.sink?.close();
+    this.sink = undefined;
+    this.nextSource = attach(this.video);
+    this.timeline = new Timeline();
+    this.shift = undefined;
+    this.firstFrameAt = undefined;
+    this.presented = false;
+  }
+
+  /** The media element or a SourceBuffer gave up. */
+  private broken(reason: string): void {
+    this.reason = reason;
+    this.disconnect();
+    this.sink?.close();
+    if (++this.failures >= FAILURES_MAX) return this.setState('unsupported');
+    this.restartAtKey = true;
+    this.lost({ why: 'network' }, true);
+  }
+
+  // ---- playback -------------------------------------------------------------
+
+  private watchFrames(): void {
+    const { video } = this;
+    if (video.requestVideoFrameCallback) {
+      const next = (_: number, frame: VideoFrameCallbackMetadata) => {
+        if (this.abort.signal.aborted) return;
+        this.framesPresented = Math.max(this.framesPresented, frame.presentedFrames);
+        // After a change of source, a last callback for the old one may come.
+        if (video.readyState >= HAVE_METADATA) this.pictureShown('mse');
+        video.requestVideoFrameCallback(next);
+      };
+      video.requestVideoFrameCallback(next);
+    }
+    video.addEventListener('loadeddata', () => {
+      // Sound only, or a browser that does not announce frames.
+      if (!this.videoConfig || !video.requestVideoFrameCallback) requestAnimationFrame(() => this.pictureShown('mse'));
+    }, { signal: this.abort.signal });
+  }
+
+  private pictureShown(renderer: Renderer): void {
+    if (renderer === 'mse') {
+      if (this.presented) return;
+      this.presented = true;
+      this.sink?.release();
+      this.failures = 0;
+      this.poster.hide();
+    }
+    if (this.stages.t5 === undefined) {
+      this.stages.t5 = performance.now() - this.options.t0;
+      this.renderer = renderer;
+      this.options.firstPicture();
+    }
+    this.firstFrameAt ??= performance.now();
+    this.startPlayback();
+    this.settle();
+  }
+
+  /** Starts to play once there is enough for it not to stop again at once. */
+  private startPlayback(): void {
+    if (!this.wantsPlay || !this.video.paused || !this.presented) return;
+    const waited = performance.now() - (this.firstFrameAt ?? 0);
+    if (this.bufferedMs < START_BUFFER_S * 1000 && waited < START_GRACE_MS) return;
+    this.video.play().catch((error: DOMException) => {
+      // Sound needs a gesture first: begin without it, the page offers to turn it on.
+      if (error.name === 'NotAllowedError' && !this.video.muted) {
+        this.video.muted = true;
+        this.video.play().catch(() => undefined);
+      }
+    });
+  }
+
+  /** The buffered range around the playhead, seconds. */
+  private range(): { start: number; end: number } {
+    const { buffered, currentTime } = this.video;
+    for (let i = 0; i < buffered.length; i++) {
+      if (buffered.start(i) <= currentTime + 0.1 && currentTime <= buffered.end(i)) {
+        return { start: buffered.start(i), end: buffered.end(i) };
+      }
+    }
+    return { start: currentTime, end: currentTime };
+  }
+
+  private stallBegins(): void {
+    if (this.firstFrameAt && this.wantsPlay && !this.video.seeking) this.stallAt ??= performance.now();
+  }
+
+  private stallEnds(): void {
+    if (this.stallAt === undefined) return;
+    const lasted = performance.now() - this.stallAt;
+    this.stallAt = undefined;
+    if (lasted < STALL_MIN_MS) return;
+    this.stalls++;
+    this.stallMs += lasted;
+    this.latency.stalled();
+  }
+
+  private tick(): void {
+    const now = performance.now();
+    const elapsed = now - this.lastTick;
+    this.lastTick = now;
+    if (this.connection && now - this.lastByteAt > SILENCE_MS) {
+      this.disconnect();
+      this.lost({ why: 'network' }, this.everLive);
+    }
+    const { video } = this;
+    if (this.firstFrameAt) {
+      this.startPlayback();
+      this.jumpGap();
+      this.sink?.trim();
+      const ahead = this.bufferedMs / 1000;
+      if (!video.paused && !this.rewound && !video.seeking && ahead > 0) {
+        const { rate, seekBehind } = this.latency.decide(now, ahead);
+        if (video.playbackRate !== rate) video.playbackRate = rate;
+        if (seekBehind !== undefined) video.currentTime += ahead - seekBehind;
+      }
+      if (this.wantsPlay) this.watched += elapsed;
+      this.dryAt = ahead > 0.05 || video.paused ? undefined : (this.dryAt ?? now);
+    }
+    this.settle();
+  }
+
+  /** Steps over a hole in the buffer that playback stands before. */
+  private jumpGap(): void {
+    const { buffered, currentTime, seeking } = this.video;
+    if (seeking || this.range().end - currentTime > 0.1) return;
+    for (let i = 0; i < buffered.length; i++) {
+      const start = buffered.start(i);
+      // A little must lie behind the hole, or the next one comes at once.
+      if (start > currentTime && buffered.end(i) - start > 0.1) {
+        this.video.currentTime = start + 0.001;
+        return;
+      }
+    }
+  }
+
+  // ---- state ----------------------------------------------------------------
+
+  private settle(): void {
+    if (this.state === 'forbidden' || this.state === 'unsupported') return;
+    const now = performance.now();
+    const playing = this.firstFrameAt !== undefined;
+    if (!this.wantsPlay && playing) return this.setState('paused');
+    if (!this.connected) {
+      // What is buffered still plays; the loss shows only when that has run out.
+      if (playing && this.lostAt !== undefined && this.bufferedMs > 100) return;
+      if (this.lostAt !== undefined) return this.setState(this.down);
+      const early = now - (this.stages.t2 ?? 0) - this.options.t0;
+      if (!this.everLive) this.setState(early > 2_500 ? 'waiting' : 'starting');
+      return;
+    }
+    if (!playing) return this.setState('starting');
+    if (this.dryAt !== undefined && now - this.dryAt > 1_200) return this.setState('reconnecting');
+    if (this.dryAt !== undefined && (this.state === 'reconnecting' || this.state === 'waiting')) return;
+    this.setState(this.rewound ? 'behind' : 'live');
+  }
+
+  private setState(state: State): void {
+    if (this.state === state) return;
+    this.state = state;
+    this.options.changed();
+  }
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

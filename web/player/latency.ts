@@ -1,0 +1,119 @@
+// Keeps playback a short, steady distance behind the live edge. Pure: the
+// caller brings the clock, the buffer level, and applies what is decided.
+
+export interface Decision {
+  rate: number;
+  /** When set, move the playhead so that this many seconds stay buffered. */
+  seekBehind?: number;
+}
+
+const TARGET_MIN = 0.3;
+const TARGET_MAX = 3;
+const TARGET_START = 1;
+/** Chasing by rate takes 10 s for each second of lag; past this, one seek is kinder. */
+const SEEK_ABOVE = 5;
+const SEEK_COOLDOWN_MS = 10_000;
+/** Arrivals are judged only after this long, so the join burst is not taken for jitter. */
+const SETTLE_MS = 4_000;
+const WINDOW_MS = 30_000;
+const SLOT_MS = 1_000;
+/** Steps, because every change of rate restarts the audio time stretcher. */
+const RATES = [0.95, 1, 1.03, 1.06, 1.1];
+
+interface Slot {
+  start: number;
+  offsetMin: number;
+  latenessMax: number;
+}
+
+export class LatencyController {
+  private slots: Slot[] = [];
+  private joined: number | undefined;
+  private penalty = 0;
+  private lastSeek = -Infinity;
+  private lastDecision: number | undefined;
+  private rate = 1;
+  private current = TARGET_START;
+
+  /** Seconds of media the controller tries to keep ahead of the playhead. */
+  get target(): number {
+    return this.current;
+  }
+
+  /** A new connection: its first burst says nothing about jitter. */
+  rejoin(now: number): void {
+    this.joined = now;
+    this.slots = [];
+  }
+
+  /** One video packet: when it came and its time on the media timeline, both in ms. */
+  arrived(now: number, mediaMs: number): void {
+    this.joined ??= now;
+    const offset = now - mediaMs;
+    let slot = this.slots[this.slots.length - 1];
+    if (!slot || now - slot.start >= SLOT_MS) {
+      slot = { start: now, offsetMin: Infinity, latenessMax: 0 };
+      this.slots.push(slot);
+      while (this.slots[0] && now - this.slots[0].start > WINDOW_MS) this.slots.shift();
+    }
+    slot.offsetMin = Math.min(slot.offsetMin, offset);
+    if (now - this.joined > SETTLE_MS) {
+      slot.latenessMax = Math.max(slot.latenessMax, offset - this.offsetMin());
+    }
+  }
+
+  /** Media time (ms) that is live at `now`: the fastest arrival of the window, extrapolated. */
+  liveEdge(now: number): number | undefined {
+    return this.slots.length ? now - this.offsetMin() : undefined;
+  }
+
+  /** Worst lateness of the window in ms, less the single worst second. */
+  get jitterMs(): number {
+    const worst = this.slots.map((s) => s.latenessMax).sort((a, b) => b - a);
+    return worst[1] ?? worst[0] ?? 0;
+  }
+
+  /** Playback ran dry: keep more for a while. */
+  stalled(): void {
+    this.penalty = Math.min(2, this.penalty + 0.4);
+  }
+
+  /** `buffered` is the number of seconds between the playhead and the end of the buffer. */
+  decide(now: number, buffered: number): Decision {
+    const elapsed = this.lastDecision === undefined ? 0 : (now - this.lastDecision) / 1000;
+    this.lastDecision = now;
+    this.penalty = Math.max(0, this.penalty - elapsed / 60);
+    this.adjustTarget(now, elapsed);
+
+    if (buffered > SEEK_ABOVE && now - this.lastSeek > SEEK_COOLDOWN_MS) {
+      this.lastSeek = now;
+      this.rate = 1;
+      return { rate: 1, seekBehind: this.current };
+    }
+    const excess = buffered - this.current;
+    let wanted = this.rate;
+    if (excess > 0.15 + this.current * 0.1) {
+      wanted = excess > 1 ? 1.1 : excess > 0.5 ? 1.06 : 1.03;
+    } else if (excess <= 0.03 && this.rate > 1) {
+      wanted = 1;
+    } else if (buffered < this.current * 0.4 && this.current > 0.5) {
+      wanted = 0.95;
+    } else if (this.rate < 1 && buffered > this.current * 0.7) {
+      wanted = 1;
+    }
+    this.rate = RATES.includes(wanted) ? wanted : 1;
+    return { rate: this.rate };
+  }
+
+  private offsetMin(): number {
+    return this.slots.reduce((least, slot) => Math.min(least, slot.offsetMin), Infinity);
+  }
+
+  private adjustTarget(now: number, elapsed: number): void {
+    const settled = this.joined !== undefined && now - this.joined > 2 * SETTLE_MS;
+    const measured = settled ? 0.25 + (1.25 * this.jitterMs) / 1000 : TARGET_START;
+    const wanted = Math.min(TARGET_MAX, Math.max(TARGET_MIN, measured + this.penalty));
+    // Up at once, because a stall is what it prevents; down slowly.
+    this.current = wanted > this.current ? wanted : Math.max(wanted, this.current - 0.05 * elapsed);
+  }
+}
