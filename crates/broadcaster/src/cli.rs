@@ -80,7 +80,7 @@ pub async fn run(args: PublishArgs) -> Result<(), Error> {
         pushed = push(feed, &args.url, options, &stats, interrupted) => pushed,
         never = report(&stats, &args) => match never {},
     };
-    if !args.quiet {
+    if !args.quiet && stats.snapshot().connections > 0 {
         if std::io::stderr().is_terminal() {
             eprintln!();
         }

@@ -27,7 +27,7 @@ pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a finished stream waits for the server to take the last bytes and close.
-pub const LINGER: Duration = Duration::from_secs(2);
+pub const LINGER: Duration = Duration::from_millis(800);
 
 /// Bytes that may wait for the socket before the next packet is held back: a keyframe, and little enough that what
 /// waits is not old when it leaves.

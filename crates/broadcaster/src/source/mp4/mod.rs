@@ -5,6 +5,7 @@
 
 mod config;
 mod fragment;
+mod metadata;
 mod tables;
 
 use super::Source;
@@ -12,6 +13,7 @@ use crate::{Error, limits};
 use bytes::Bytes;
 use media::{Codec, Flags, Kind, Packet, Role, Time, TrackId};
 use mp4_atom::{Atom, DecodeAtom, FourCC, Header, Moof, Mvex, Mvhd, ReadAtom, ReadFrom, Trak};
+use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
 
 /// One sample: where it lies and when it is due, in units of the track's timescale.
@@ -39,6 +41,15 @@ struct Track {
 }
 
 impl Track {
+    /// Frames per second on average.
+    fn frame_rate(&self) -> Option<f64> {
+        let (first, last) = (self.samples.first()?, self.samples.last()?);
+        let seconds = (last.dts - first.dts) as f64 / f64::from(self.timescale);
+        // To the thousandth, where 30000/1001 is 29.97.
+        let rate = (self.samples.len() - 1) as f64 / seconds;
+        (seconds > 0.0).then(|| (rate * 1000.0).round() / 1000.0)
+    }
+
     fn due(&self) -> Option<Time> {
         self.samples.get(self.next).map(|sample| Time::from_ticks(sample.dts - self.start, self.timescale))
     }
@@ -49,7 +60,7 @@ impl Track {
 pub struct Mp4Source<R> {
     file: R,
     tracks: Vec<Track>,
-    configs_sent: usize,
+    head: VecDeque<Packet>,
 }
 
 impl<R: Read + Seek> Mp4Source<R> {
@@ -61,7 +72,31 @@ impl<R: Read + Seek> Mp4Source<R> {
         while position < length {
             position = index.read_box(&mut file, position)?;
         }
-        index.into_source(file)
+        let mut source = index.into_source(file)?;
+        source.head = source.head();
+        Ok(source)
+    }
+
+    /// What comes before the first frame.
+    fn head(&self) -> VecDeque<Packet> {
+        let first = self.tracks.iter().filter_map(Track::due).min().unwrap_or_default();
+        let packet = |track, codec, role, payload| Packet {
+            track,
+            codec,
+            role,
+            flags: Flags::default(),
+            dts: first,
+            pts: first,
+            payload,
+        };
+        let metadata = metadata::describe(&self.tracks);
+        let mut head = VecDeque::from([packet(TrackId::DATA, Codec::Amf, Role::StreamMetadata, metadata)]);
+        for track in &self.tracks {
+            if let Some(config) = &track.config {
+                head.push_back(packet(track.id, track.codec, Role::Config, config.clone()));
+            }
+        }
+        head
     }
 
     fn read_sample(&mut self, index: usize) -> Result<Packet, Error> {
@@ -88,20 +123,8 @@ impl<R: Read + Seek> Mp4Source<R> {
 
 impl<R: Read + Seek + Send> Source for Mp4Source<R> {
     fn next(&mut self) -> Result<Option<Packet>, Error> {
-        let first = self.tracks.iter().filter_map(Track::due).min();
-        while let Some(track) = self.tracks.get(self.configs_sent) {
-            self.configs_sent += 1;
-            if let (Some(config), Some(first)) = (&track.config, first) {
-                return Ok(Some(Packet {
-                    track: track.id,
-                    codec: track.codec,
-                    role: Role::Config,
-                    flags: Flags::default(),
-                    dts: first,
-                    pts: first,
-                    payload: config.clone(),
-                }));
-            }
+        if let Some(packet) = self.head.pop_front() {
+            return Ok(Some(packet));
         }
         let due = |(index, track): (usize, &Track)| track.due().map(|due| (due, index));
         match self.tracks.iter().enumerate().filter_map(due).min() {
@@ -111,10 +134,10 @@ impl<R: Read + Seek + Send> Source for Mp4Source<R> {
     }
 
     fn rewind(&mut self) -> Result<(), Error> {
-        self.configs_sent = 0;
         for track in &mut self.tracks {
             track.next = 0;
         }
+        self.head = self.head();
         Ok(())
     }
 }
@@ -244,7 +267,7 @@ impl Index {
                 None => "the file has no video or audio".into(),
             }));
         }
-        Ok(Mp4Source { file, tracks, configs_sent: 0 })
+        Ok(Mp4Source { file, tracks, head: VecDeque::new() })
     }
 }
 

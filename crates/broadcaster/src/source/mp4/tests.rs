@@ -97,10 +97,11 @@ fn summary(packets: &[Packet]) -> Vec<(Kind, i64, i64, bool, &[u8])> {
 #[test]
 fn samples_come_in_decode_order_with_the_times_of_the_edit_list() {
     let packets = read_all(&file(&plain())).unwrap();
-    assert_eq!(packets[0].role, Role::Config);
-    assert_eq!((packets[0].codec, packets[1].codec), (Codec::H264, Codec::Aac));
-    assert_eq!(&packets[0].payload[..5], &[1, 0x42, 0xc0, 0x1f, 0xff]);
-    assert_eq!(&packets[1].payload[..], &[0x11, 0x90]);
+    assert_eq!(packets[0].role, Role::StreamMetadata);
+    assert_eq!((packets[1].role, packets[1].codec), (Role::Config, Codec::H264));
+    assert_eq!((packets[2].role, packets[2].codec), (Role::Config, Codec::Aac));
+    assert_eq!(&packets[1].payload[..5], &[1, 0x42, 0xc0, 0x1f, 0xff]);
+    assert_eq!(&packets[2].payload[..], &[0x11, 0x90]);
     assert_eq!(
         summary(&packets),
         [
@@ -111,6 +112,16 @@ fn samples_come_in_decode_order_with_the_times_of_the_edit_list() {
             (Kind::Audio, 60, 60, false, b"YY"),
         ]
     );
+}
+
+#[test]
+fn metadata_describes_the_tracks() {
+    let packets = read_all(&file(&plain())).unwrap();
+    let values = rtmp::amf::amf0::read_all(&packets[0].payload).unwrap();
+    assert_eq!(values[0].as_str(), Some("onMetaData"));
+    let number = |key: &str| values[1].get(key).and_then(rtmp::amf::Value::as_number);
+    assert_eq!((number("framerate"), number("audiosamplerate")), (Some(25.0), Some(48_000.0)));
+    assert_eq!((number("videocodecid"), number("audiocodecid")), (Some(7.0), Some(10.0)));
 }
 
 #[test]
