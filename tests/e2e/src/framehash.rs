@@ -1,7 +1,7 @@
 //! Packet-by-packet comparison with ffmpeg's `framehash` format: one line per packet with its times, size and hash.
 
 use crate::{process, program};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::process::Command;
@@ -34,12 +34,14 @@ impl fmt::Debug for Track {
     }
 }
 
-/// Reads what ffmpeg wrote.
+/// Reads what ffmpeg wrote: the video and audio tracks.
 ///
 /// # Errors
 /// The first line that makes no sense.
 pub fn parse(text: &str) -> Result<Vec<Track>, String> {
     let mut tracks: BTreeMap<usize, (Track, (i64, i64))> = BTreeMap::new();
+    // Script data is a track to some versions of ffmpeg, and none to others.
+    let mut data = BTreeSet::new();
     for line in text.lines() {
         let wrong = || format!("not a framehash line: {line:?}");
         if let Some(rest) = line.strip_prefix("#tb ") {
@@ -47,6 +49,11 @@ pub fn parse(text: &str) -> Result<Vec<Track>, String> {
             let (num, den) = base.split_once('/').ok_or_else(wrong)?;
             let base = (num.parse().map_err(|_| wrong())?, den.parse().map_err(|_| wrong())?);
             tracks.entry(index.parse().map_err(|_| wrong())?).or_default().1 = base;
+        } else if let Some(rest) = line.strip_prefix("#media_type ") {
+            let (index, kind) = rest.split_once(": ").ok_or_else(wrong)?;
+            if !["video", "audio"].contains(&kind) {
+                data.insert(index.parse::<usize>().map_err(|_| wrong())?);
+            }
         } else if let Some(rest) = line.strip_prefix("#codec_id ") {
             let (index, codec) = rest.split_once(": ").ok_or_else(wrong)?;
             tracks.entry(index.parse().map_err(|_| wrong())?).or_default().0.codec = codec.into();
@@ -67,6 +74,7 @@ pub fn parse(text: &str) -> Result<Vec<Track>, String> {
             });
         }
     }
+    tracks.retain(|index, _| !data.contains(index));
     Ok(tracks.into_values().map(|(track, _)| track).collect())
 }
 

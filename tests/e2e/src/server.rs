@@ -39,28 +39,18 @@ impl Server {
             program.display()
         );
         let scratch = Scratch::new();
-        let addresses = scratch.file("addresses.json");
         let mut command = Command::new(program);
-        command.arg("serve").arg("--addresses-file").arg(&addresses);
         let data = format!("data_dir={}", scratch.file("data").display());
+        command.arg("serve");
         for setting in ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", &data].iter().chain(settings) {
             command.args(["--set", setting]);
         }
         let mut process = Process::spawn(command.current_dir(scratch.path()));
-        let text = wait::until("the server writes its addresses", || {
+        let (rtmp, http) = wait::until("the server says where it listens", || {
             assert!(process.is_running(), "the server ended at start");
-            std::fs::read_to_string(&addresses)
-                .ok()
-                .filter(|text| serde_json::from_str::<Value>(text).is_ok())
+            opened(&process.output())
         });
-        let listed: Value = serde_json::from_str(&text).expect("checked above");
-        let first = |name: &str| -> SocketAddr {
-            listed[name][0]
-                .as_str()
-                .and_then(|a| a.parse().ok())
-                .unwrap_or_else(|| panic!("no {name} in {text}"))
-        };
-        Self { rtmp: first("rtmp"), http: first("http"), process, scratch }
+        Self { rtmp, http, process, scratch }
     }
 
     /// `rtmp://…/live/CHANNEL`.
@@ -162,4 +152,14 @@ impl Server {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }
+}
+
+/// The addresses in the line `open rtmp ADDRESS, http ADDRESS` that the server prints once it listens.
+fn opened(printed: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line = printed.lines().find_map(|line| line.trim().strip_prefix("open "))?;
+    let of = |protocol: &str| {
+        let mut each = line.split(',').filter_map(|part| part.trim().split_once(' '));
+        each.find(|(name, _)| *name == protocol)?.1.parse().ok()
+    };
+    Some((of("rtmp")?, of("http")?))
 }

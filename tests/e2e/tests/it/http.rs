@@ -73,7 +73,10 @@ fn monitors_find_health_readiness_and_metrics() {
     }
     let metrics = server.metrics();
     let samples: Vec<_> = metrics.lines().filter(|line| !line.starts_with('#')).collect();
-    assert!(samples.iter().all(|line| line.starts_with("rushlight_")), "{metrics}");
+    assert!(
+        samples.iter().all(|line| ["rushlight_", "process_"].iter().any(|name| line.starts_with(name))),
+        "{metrics}"
+    );
     assert!(metrics.trim_end().ends_with("# EOF"), "OpenMetrics ends with its marker");
 }
 
