@@ -48,6 +48,8 @@ pub(crate) struct Cursor {
     /// Whether it has begun once.
     joined: bool,
     live: bool,
+    /// Whether the last pick came to the end of what is shown.
+    drained: bool,
     keyframe_asked: bool,
     news: News,
     packets: u64,
@@ -196,6 +198,7 @@ impl Cursor {
             video_first: options.video_first,
             joined: false,
             live: false,
+            drained: false,
             keyframe_asked: false,
             news: News::default(),
             packets: 0,
@@ -220,6 +223,7 @@ impl Cursor {
             packets: 0,
             bytes: 0,
         };
+        self.drained = false;
         let picked = self.fill(log, now, &mut batch);
         self.packets += batch.packets;
         self.bytes += batch.bytes;
@@ -312,11 +316,10 @@ impl Cursor {
             }
             opening.preamble = None;
         }
-        if self.video_first {
-            self.open_key(opening, batch) && self.open_back(opening, log, batch)
-        } else {
-            self.open_back(opening, log, batch) && self.open_key(opening, batch)
-        }
+        // The keyframe is delivered once: before the others, or else in its place after them.
+        (!self.video_first || self.open_key(opening, batch))
+            && self.open_back(opening, log, batch)
+            && self.open_key(opening, batch)
     }
 
     fn open_key(&mut self, opening: &mut Opening, batch: &mut Batch<'_>) -> bool {
@@ -379,7 +382,7 @@ impl Cursor {
             self.kept_generation = entry.kept_generation;
         }
         // Live from here on, however long it takes to read the next packet.
-        self.live = true;
+        (self.live, self.drained) = (true, true);
         self.pacing = None;
         self.lag_joined = Duration::ZERO;
         Picked::Nothing(None)
@@ -406,6 +409,11 @@ impl Cursor {
         }
     }
 
+    /// Whether there is nothing to pick before something is written.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
     /// What others have to be told, once.
     pub(crate) fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
@@ -420,6 +428,7 @@ impl Cursor {
             gops_skipped: self.gops_skipped,
             lag: if is_behind { log.lag(self.next) } else { Duration::ZERO },
             live: self.live,
+            waiting: matches!(self.stage, Stage::Begin(_)),
         }
     }
 }

@@ -115,7 +115,9 @@ mod tests {
         let entry = entry();
         let pointers: Vec<usize> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| entry.form(FormKey(7), |_| Bytes::from(vec![1; 100])).as_ptr() as usize))
+                .map(|_| {
+                    scope.spawn(|| entry.form(FormKey(7), |_| Bytes::from(vec![1; 100])).as_ptr() as usize)
+                })
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });

@@ -57,9 +57,7 @@ impl Log {
             false => Some(false),
         };
         match at_keyframe {
-            Some(true) => {
-                self.find_key(start).and_then(|key| self.at_keyframe(key)).ok_or(Missing::Keyframe)
-            }
+            Some(true) => self.find_key(start).and_then(|key| self.at_keyframe(key)).ok_or(Missing::Keyframe),
             Some(false) => self.at_edge().ok_or(Missing::Frame),
             None => {
                 let until = self.session.started.map(|started| started + VIDEO_AWAITED);
@@ -78,9 +76,7 @@ impl Log {
                 keys.get(keys.partition_point(|key| key.dts <= until).saturating_sub(1))
             }
             // Players name keyframes by the milliseconds that their container showed them.
-            Start::AtPts(pts) => {
-                keys.iter().rev().find(|key| key.pts.millis() <= pts.millis()).or(newest)
-            }
+            Start::AtPts(pts) => keys.iter().rev().find(|key| key.pts.millis() <= pts.millis()).or(newest),
         }
     }
 

@@ -102,8 +102,7 @@ impl Preamble {
 
     pub(crate) fn entries(&self) -> &[Arc<Entry>] {
         self.entries.get_or_init(|| {
-            let at_start =
-                |packet: &Packet| Packet { dts: self.dts, pts: self.dts, ..packet.clone() };
+            let at_start = |packet: &Packet| Packet { dts: self.dts, pts: self.dts, ..packet.clone() };
             self.kept
                 .packets
                 .iter()

@@ -31,9 +31,11 @@ impl Meter {
                 self.buckets.push_back((now, bytes as u64));
             }
         }
-        while self.buckets.front().is_some_and(|(start, _)| {
-            now.saturating_duration_since(*start) > BUCKET * BUCKETS_MAX as u32
-        }) {
+        while self
+            .buckets
+            .front()
+            .is_some_and(|(start, _)| now.saturating_duration_since(*start) > BUCKET * BUCKETS_MAX as u32)
+        {
             self.buckets.pop_front();
         }
         self.last = Some(now);

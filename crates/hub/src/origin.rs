@@ -4,9 +4,7 @@ use crate::publisher::{Publisher, Slot};
 use crate::reader::Reader;
 use crate::stream::{Phase, State, Stream};
 use crate::wake::ShardQueue;
-use crate::{
-    Config, Feedback, PublishError, ReadError, ReadOptions, SecondPublisher, StreamStatus, lock,
-};
+use crate::{Config, Feedback, PublishError, ReadError, ReadOptions, SecondPublisher, StreamStatus, lock};
 use media::StreamName;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

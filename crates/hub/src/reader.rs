@@ -6,7 +6,7 @@ use crate::stream::{Phase, Stream};
 use crate::wake::Ticket;
 use crate::{BatchLimits, EndReason, Entry, Feedback, ReadOptions, ReaderStats};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -30,6 +30,8 @@ pub struct Reader {
     cursor: Cursor,
     ticket: Ticket,
     shard: u16,
+    /// The stream's version when this reader had read everything and more may come.
+    drained_at: Option<u64>,
     ended: Option<EndReason>,
     /// When to give up waiting for a publisher.
     deadline: Option<Instant>,
@@ -42,6 +44,7 @@ impl Reader {
             deadline: now.checked_add(options.wait_max),
             cursor: Cursor::new(&options, stream.config.lag_max),
             ticket: Ticket::default(),
+            drained_at: None,
             ended: None,
             stream,
         }
@@ -58,8 +61,15 @@ impl Reader {
         if let Some(reason) = self.ended {
             return Poll::Ready(Next::Ended(reason));
         }
+        if self.drained_at.is_some_and(|version| self.register_at(version, cx)) {
+            return Poll::Pending;
+        }
         let state = self.stream.state();
+        // Read under the lock: what changes later changes the version after that.
+        let version = self.stream.version();
         let picked = self.cursor.pick(&state.log, now, batch, limits);
+        let is_drained = self.cursor.is_drained() && !matches!(state.phase, Phase::Ended(_));
+        self.drained_at = is_drained.then_some(version);
         let news = self.cursor.take_news();
         let publisher = if news.is_any() { state.active.clone() } else { None };
         let mut call_at = None;
@@ -96,6 +106,18 @@ impl Reader {
             }
         }
         next
+    }
+
+    /// Registers the waker if the stream still is at `version`, at which there was nothing more to read. Most polls end
+    /// here: the one after each batch. It takes no lock that other threads take, except to wake.
+    fn register_at(&mut self, version: u64, cx: &mut Context<'_>) -> bool {
+        if self.stream.version() != version {
+            return false;
+        }
+        self.stream.wait_list(self.shard.into()).register(&mut self.ticket, cx.waker());
+        // Pairs with the fence of the publisher: either it finds the waker, or its version is seen here.
+        fence(Ordering::SeqCst);
+        self.stream.version() == version
     }
 
     /// What this reader has had.

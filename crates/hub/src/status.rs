@@ -103,4 +103,6 @@ pub struct ReaderStats {
     pub lag: Duration,
     /// Whether the reader has caught up with the newest packet since it joined.
     pub live: bool,
+    /// Whether the reader waits for a place to begin or to go on at: mostly a keyframe.
+    pub waiting: bool,
 }

@@ -7,7 +7,7 @@ use crate::wake::{ShardQueue, Taken, WaitList, wake_all};
 use crate::{Config, EndReason, LogStatus, StreamStatus, TrackStatus, lock};
 use media::{Role, StreamName};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,9 @@ pub(crate) struct Stream {
     pub(crate) name: StreamName,
     pub(crate) config: Arc<Config>,
     pub(crate) origin: Weak<Inner>,
-    state: RwLock<State>,
+    /// Boxed, so that the lock's word, which every reader writes, does not share a cache line with what they all read.
+    state: RwLock<Box<State>>,
+    version: Version,
     waits: Box<[WaitList]>,
     shards: Arc<[ShardQueue]>,
     due: Mutex<Due>,
@@ -31,6 +33,11 @@ pub(crate) struct Stream {
     pub(crate) skips: AtomicU64,
     pub(crate) packets_skipped: AtomicU64,
 }
+
+/// Counts wakes. On its own cache line, since readers look at it where they need not take the lock.
+#[derive(Default)]
+#[repr(align(128))]
+struct Version(AtomicU64);
 
 /// The timeout that is set, and when the last one was.
 #[derive(Default)]
@@ -74,14 +81,15 @@ impl Stream {
     ) -> Self {
         Self {
             name,
-            state: RwLock::new(State {
+            state: RwLock::new(Box::new(State {
                 log: Log::new(&config),
                 phase: Phase::Waiting,
                 active: None,
                 standby: VecDeque::new(),
                 started: None,
                 told: None,
-            }),
+            })),
+            version: Version::default(),
             waits: shards.iter().map(|_| WaitList::default()).collect(),
             shards,
             config,
@@ -94,11 +102,11 @@ impl Stream {
         }
     }
 
-    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, Box<State>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+    pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, Box<State>> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -111,8 +119,16 @@ impl Stream {
         self.waits.len()
     }
 
+    /// A number that changes after each change of the state that a waiting reader has to see.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.0.load(Ordering::Acquire)
+    }
+
     /// Wakes all readers that wait. Not to be called under the lock.
     pub(crate) fn wake(self: &Arc<Self>, taken: &mut Taken) {
+        self.version.0.fetch_add(1, Ordering::AcqRel);
+        // Pairs with the fence of a reader that registers without the lock: it sees the new version, or is seen.
+        fence(Ordering::SeqCst);
         wake_all(self, &self.waits, &self.shards, taken);
     }
 

@@ -26,6 +26,13 @@ pub(crate) struct Head {
     pub(crate) arrived: Instant,
 }
 
+impl Head {
+    /// The time of a stream that goes on at `now`: as long after its newest frame as that is past.
+    fn continued(&self, now: Instant) -> Time {
+        self.dts + now.saturating_duration_since(self.arrived).max(EPOCH_GAP_MIN)
+    }
+}
+
 /// What has to be added to the times of one publisher.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
@@ -60,7 +67,7 @@ impl Timeline {
         let (dts, change) = if packet.role == Role::Frame {
             self.place_frame(packet.dts, last, head, now)
         } else {
-            (self.place_other(packet.dts, last, head), Change::None)
+            (self.place_other(packet.dts, last, head, now), Change::None)
         };
         packet.pts = shift(dts, packet.pts - packet.dts);
         packet.dts = dts;
@@ -95,10 +102,9 @@ impl Timeline {
         }
     }
 
-    /// Lets the stream go on at `dts`, as long after its newest frame as that is past.
+    /// Lets the stream go on with a frame of time `dts`.
     fn rebase(&mut self, dts: Time, head: Head, now: Instant) -> Time {
-        let gap = now.saturating_duration_since(head.arrived).max(EPOCH_GAP_MIN);
-        let placed = head.dts + gap;
+        let placed = head.continued(now);
         self.offset = Some(placed - dts);
         placed
     }
@@ -116,11 +122,14 @@ impl Timeline {
     }
 
     /// Configurations and messages follow the frames and move nothing: many senders stamp them with zero.
-    fn place_other(&self, dts: Time, last: Option<Time>, head: Option<Head>) -> Time {
+    fn place_other(&self, dts: Time, last: Option<Time>, head: Option<Head>, now: Instant) -> Time {
         let Some(head) = head else {
             return dts;
         };
-        let placed = self.offset.map_or(head.dts, |offset| shift(dts, offset));
+        let Some(offset) = self.offset else {
+            return head.continued(now);
+        };
+        let placed = shift(dts, offset);
         let far = placed.since(head.dts).max(head.dts.since(placed)) > JITTER_MAX;
         let placed = if far { head.dts } else { placed };
         last.map_or(placed, |last| placed.max(last))
@@ -219,7 +228,7 @@ mod tests {
         let mut source = Source::new();
         source.frame(0, 10_000, 0);
         source.timeline = Timeline::default();
-        assert_eq!(source.config(0), 10_000, "before the first frame there is nothing to measure by");
+        assert_eq!(source.config(0), 10_020, "its own time says nothing yet");
         assert_eq!(source.frame(0, 777, 3_000), (13_000, Change::None));
         assert_eq!(source.frame(0, 817, 3_040), (13_040, Change::None));
     }

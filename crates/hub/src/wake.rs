@@ -34,8 +34,7 @@ pub(crate) struct Ticket {
 #[repr(align(128))]
 pub(crate) struct WaitList {
     waiters: Mutex<Waiters>,
-    /// Whether `waiters` holds anyone. Written under its lock; read without it by a publisher that has just held the
-    /// stream's lock, under which readers register.
+    /// Whether `waiters` holds anyone. Written under its lock, read without it.
     occupied: AtomicBool,
     /// Whether the stream stands in the queue of the shard.
     queued: AtomicBool,
@@ -52,7 +51,8 @@ struct Waiters {
 impl WaitList {
     /// Puts `waker` into the list, at the place of `ticket` if that is still in it.
     ///
-    /// The caller holds the stream's lock and has found nothing to read: so whatever is published later finds it here.
+    /// The caller has found nothing to read and holds the stream's lock, so that whatever is published later finds it here;
+    /// or looks once more afterwards.
     pub(crate) fn register(&self, ticket: &mut Ticket, waker: &Waker) {
         let mut waiters = lock(&self.waiters);
         let waiters = &mut *waiters;

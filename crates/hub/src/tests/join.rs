@@ -119,7 +119,8 @@ fn reader_behind_live_starts_at_the_keyframe_before_that_point() {
 #[test]
 fn reader_at_a_presentation_time_starts_at_that_keyframe() {
     let (rig, mut publisher) = rig();
-    let at = |dts: i64, pts_micros: i64| Packet { pts: media::Time::from_nanos(pts_micros * 1000), ..key(dts) };
+    let at =
+        |dts: i64, pts_micros: i64| Packet { pts: media::Time::from_nanos(pts_micros * 1000), ..key(dts) };
     rig.write(&mut publisher, [at(0, 66_667), at(1000, 1_066_667), at(2000, 2_066_667)]);
     let start_of = |millis| {
         let options = ReadOptions { start: Start::AtPts(ms(millis)), ..unpaced() };
@@ -154,7 +155,10 @@ fn other_video_tracks_begin_at_their_own_keyframe() {
     let (rig, mut publisher) = rig();
     let low = TrackId::video(1);
     rig.write(&mut publisher, [frame(low, 0, true), key(0), frame(low, 40, false), video(40)]);
-    rig.write(&mut publisher, [key(80), frame(low, 80, false), frame(low, 120, true), frame(low, 160, false)]);
+    rig.write(
+        &mut publisher,
+        [key(80), frame(low, 80, false), frame(low, 120, true), frame(low, 160, false)],
+    );
     assert_eq!(rig.got(&mut rig.read()), "K80 K/1:120 V/1:160");
 }
 
@@ -162,7 +166,10 @@ fn other_video_tracks_begin_at_their_own_keyframe() {
 fn keyframe_of_another_track_just_before_the_start_is_not_missed() {
     let (rig, mut publisher) = rig();
     let low = TrackId::video(1);
-    rig.write(&mut publisher, [key(0), frame(low, 0, true), frame(low, 80, true), key(80), frame(low, 120, false)]);
+    rig.write(
+        &mut publisher,
+        [key(0), frame(low, 0, true), frame(low, 80, true), key(80), frame(low, 120, false)],
+    );
     assert_eq!(rig.got(&mut rig.read()), "K80 K/1:80 V/1:120");
 }
 
@@ -244,10 +251,15 @@ fn reader_without_audio_gets_none() {
 fn backlog_comes_in_a_burst_and_then_at_its_pace() {
     let (mut rig, mut publisher) = rig();
     two_gops(&mut rig, &mut publisher);
-    let mut reader = rig.read_with(ReadOptions { start: Start::Behind(Duration::from_secs(1)), ..ReadOptions::default() });
+    let mut reader =
+        rig.read_with(ReadOptions { start: Start::Behind(Duration::from_secs(1)), ..ReadOptions::default() });
     let (got, rest) = rig.drain(&mut reader);
     assert!(short(&got).ends_with("V500"), "keyframe at 0 and 500 ms: {}", short(&got));
-    assert_eq!(rest, Rest::Later(Duration::from_millis(10)), "audio at 510 after 5 ms, but not in steps below 10");
+    assert_eq!(
+        rest,
+        Rest::Later(Duration::from_millis(10)),
+        "audio at 510 after 5 ms, but not in steps below 10"
+    );
     rig.pass(100);
     let (got, _) = rig.drain(&mut reader);
     assert_eq!(short(&got), "A510 V600 A610 V700");

@@ -155,7 +155,10 @@ fn publisher_on_standby_continues_at_its_keyframe_with_its_configuration() {
     let mut reader = rig.read();
     let mut second = rig.publish();
     assert!(second.is_standby() && !first.is_standby());
-    rig.write(&mut second, [config(TrackId::VIDEO, b"two"), config(TrackId::AUDIO, b"asc"), key(0), audio(0)]);
+    rig.write(
+        &mut second,
+        [config(TrackId::VIDEO, b"two"), config(TrackId::AUDIO, b"asc"), key(0), audio(0)],
+    );
     assert_eq!(rig.got(&mut reader), "[one] K1000");
     rig.pass(40);
     first.finish();
@@ -230,7 +233,9 @@ fn reader_before_the_publisher_starts_with_its_first_keyframe() {
 fn many_waiting_readers_are_not_woken_for_each_deadline() {
     let mut rig = rig(SecondPublisher::Reject);
     let mut readers: Vec<_> = (0..100)
-        .map(|i| rig.read_with(ReadOptions { wait_max: Duration::from_millis(1000 + i), ..ReadOptions::default() }))
+        .map(|i| {
+            rig.read_with(ReadOptions { wait_max: Duration::from_millis(1000 + i), ..ReadOptions::default() })
+        })
         .collect();
     for _ in 0..20 {
         readers.iter_mut().for_each(|reader| drop(rig.drain(reader)));
@@ -269,7 +274,8 @@ fn origin_that_is_gone_leaves_its_readers_and_publishers_at_work() {
     publisher.write(key(0), now).unwrap();
     let mut batch = Vec::new();
     let waker = waker.waker();
-    let next = reader.poll_next(now, &mut batch, crate::BatchLimits::default(), &mut Context::from_waker(&waker));
+    let next =
+        reader.poll_next(now, &mut batch, crate::BatchLimits::default(), &mut Context::from_waker(&waker));
     assert_eq!((next, batch.len()), (Poll::Ready(crate::Next::Packets), 1));
     drop(publisher);
 }

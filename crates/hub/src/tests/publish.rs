@@ -25,7 +25,10 @@ fn each_video_track_opens_on_its_own_keyframe() {
     let rig = Rig::new(Config::default());
     let mut publisher = rig.publish();
     let low = TrackId::video(1);
-    rig.write(&mut publisher, [key(0), frame(low, 0, false), video(40), frame(low, 40, true), frame(low, 80, false)]);
+    rig.write(
+        &mut publisher,
+        [key(0), frame(low, 0, false), video(40), frame(low, 40, true), frame(low, 80, false)],
+    );
     assert_eq!(rig.got(&mut rig.read()), "K0 V40 K/1:40 V/1:80");
 }
 
@@ -161,7 +164,10 @@ fn status_tells_what_there_is() {
     let mut rig = Rig::new(Config::default());
     let mut publisher = rig.publish();
     let started = rig.now;
-    rig.write(&mut publisher, [kept(TrackId::DATA, Role::StreamMetadata, b"meta"), config(TrackId::AUDIO, b"asc")]);
+    rig.write(
+        &mut publisher,
+        [kept(TrackId::DATA, Role::StreamMetadata, b"meta"), config(TrackId::AUDIO, b"asc")],
+    );
     rig.write(&mut publisher, [config(TrackId::VIDEO, b"avcC")]);
     for i in 0..100 {
         rig.write(&mut publisher, [if i % 25 == 0 { key(i * 40) } else { video(i * 40) }, audio(i * 40)]);
@@ -171,7 +177,8 @@ fn status_tells_what_there_is() {
     let status = rig.origin.stream(&rig.name).unwrap();
     assert!(status.live);
     assert_eq!((status.started, status.publishers, status.standby, status.readers), (Some(started), 1, 0, 1));
-    let tracks: Vec<_> = status.tracks.iter().map(|track| (track.id, track.codec, track.config.as_deref())).collect();
+    let tracks: Vec<_> =
+        status.tracks.iter().map(|track| (track.id, track.codec, track.config.as_deref())).collect();
     assert_eq!(
         tracks,
         [

@@ -1,7 +1,7 @@
 //! Real threads: a publisher and readers that park.
 
-use crate::testing::packet::{audio, config, key, video};
 use crate::testing::Rig;
+use crate::testing::packet::{audio, config, key, video};
 use crate::{BatchLimits, Config, EndReason, FormKey, Next, Origin, ReadOptions, Reader};
 use bytes::Bytes;
 use media::{Kind, StreamName, TrackId};
@@ -107,7 +107,8 @@ fn eight_readers(with_shards: bool) {
         let waker = Waker::noop();
         for reader in &mut waiting {
             let mut batch = Vec::new();
-            let next = reader.poll_next(start, &mut batch, BatchLimits::default(), &mut Context::from_waker(waker));
+            let next =
+                reader.poll_next(start, &mut batch, BatchLimits::default(), &mut Context::from_waker(waker));
             assert!(next.is_pending());
         }
         publish(origin, name, start);

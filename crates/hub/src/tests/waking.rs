@@ -7,7 +7,10 @@ use std::task::{Context, Poll};
 
 fn poll(rig: &Rig, reader: &mut Reader, counter: &std::sync::Arc<CountingWaker>) -> usize {
     let (mut batch, waker) = (Vec::new(), counter.waker());
-    while reader.poll_next(rig.now, &mut batch, BatchLimits::default(), &mut Context::from_waker(&waker)).is_ready() {}
+    while reader
+        .poll_next(rig.now, &mut batch, BatchLimits::default(), &mut Context::from_waker(&waker))
+        .is_ready()
+    {}
     batch.len()
 }
 
