@@ -1,0 +1,150 @@
+//! What a start prints: where to watch, where to push, and with which key.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use gateway::Config;
+
+/// What is known when the listeners are open.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    /// The configuration.
+    pub(crate) config: &'a Config,
+    /// Protocols and open addresses.
+    pub(crate) open: &'a [(&'static str, SocketAddr)],
+    /// The address of this machine in its network, if it has one.
+    pub(crate) network: Option<IpAddr>,
+    /// The key to show; `None` where it would go into a log.
+    pub(crate) key: Option<&'a str>,
+    /// Where the key is kept, and whether it is new. `None` if the configuration has one.
+    pub(crate) key_file: Option<(&'a str, bool)>,
+}
+
+/// The address by which others in the local network reach this machine: the one that it would send from. No packet is
+/// sent; the peer is of a range that is reserved for documentation (RFC 5737).
+pub(crate) fn network_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+}
+
+impl Start<'_> {
+    /// The text, of several lines.
+    pub(crate) fn text(&self) -> String {
+        let mut out = format!("Rushlight {}\n", env!("CARGO_PKG_VERSION"));
+        let channel = if self.config.demo.enabled { self.demo_channel() } else { "cam" };
+        if let Some(http) = self.address("http") {
+            for (index, host) in self.hosts(http).iter().enumerate() {
+                let label = if index == 0 { "watch" } else { "" };
+                let page = format!("watch/{channel}");
+                let page = if self.config.demo.enabled { page.as_str() } else { "" };
+                let _ = writeln!(out, "  {label:<9} http://{}/{page}", with_port(host, http.port(), 80));
+            }
+        }
+        if let Some(rtmp) = self.address("rtmp") {
+            self.push(&mut out, rtmp);
+        }
+        let open = self.open.iter().map(|(protocol, address)| format!("{protocol} {address}"));
+        let _ = writeln!(out, "  {:<9} {}", "open", open.collect::<Vec<_>>().join(", "));
+        if let Some((path, created)) = self.key_file {
+            let made = if created { " (made just now)" } else { "" };
+            let _ = writeln!(out, "  {:<9} {path}{made}", "key file");
+        }
+        let _ = writeln!(out, "  {:<9} Ctrl-C", "stop");
+        out
+    }
+
+    fn push(&self, out: &mut String, rtmp: SocketAddr) {
+        let hosts = self.hosts(rtmp);
+        let free = self.config.access.publish_loopback_without_key;
+        for (index, host) in hosts.iter().enumerate() {
+            let label = if index == 0 { "publish" } else { "" };
+            let server = format!("rtmp://{}/live", with_port(host, rtmp.port(), 1935));
+            let key = match (is_this_machine(host) && free, self.key) {
+                (true, _) => "cam".to_owned(),
+                (false, Some(key)) => format!("cam?key={key}"),
+                (false, None) => "cam?key=KEY".to_owned(),
+            };
+            let _ = writeln!(out, "  {label:<9} {server}  stream key {key}");
+            if index == 0 {
+                let _ = writeln!(
+                    out,
+                    "  {:<9} OBS: Settings, Stream, Service \"Custom\": server and stream key as above",
+                    ""
+                );
+                let url = format!("{server}/{key}");
+                let _ = writeln!(out, "  {:<9} ffmpeg -re -i FILE -c copy -f flv \"{url}\"", "");
+            }
+        }
+    }
+
+    fn demo_channel(&self) -> &str {
+        self.config.demo.channel.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn address(&self, protocol: &str) -> Option<SocketAddr> {
+        self.open.iter().find(|(name, _)| *name == protocol).map(|(_, address)| *address)
+    }
+
+    /// Names by which a listener is reached, this machine first.
+    fn hosts(&self, listener: SocketAddr) -> Vec<String> {
+        let ip = listener.ip();
+        if ip.is_unspecified() {
+            return [Some("localhost".to_owned()), self.network.map(host)].into_iter().flatten().collect();
+        }
+        if ip.is_loopback() { vec!["localhost".to_owned()] } else { vec![host(ip)] }
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost"
+}
+
+fn host(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+fn with_port(host: &str, port: u16, default: u16) -> String {
+    if port == default { host.to_owned() } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(open: &[(&'static str, &str)], key: Option<&str>, demo: bool) -> String {
+        let mut config = Config::default();
+        config.demo.enabled = demo;
+        let open: Vec<_> = open.iter().map(|(name, address)| (*name, address.parse().unwrap())).collect();
+        let network = Some(IpAddr::from([192, 168, 1, 5]));
+        let key_file = Some(("data/publish.key", true));
+        Start { config: &config, open: &open, network, key, key_file }.text()
+    }
+
+    #[test]
+    fn a_start_says_where_to_watch_and_how_to_push() {
+        let text = text(&[("rtmp", "[::]:1935"), ("http", "[::]:8080")], Some("c0ffee"), true);
+        for part in [
+            "http://localhost:8080/watch/demo\n",
+            "http://192.168.1.5:8080/watch/demo\n",
+            "rtmp://localhost/live  stream key cam\n",
+            "rtmp://192.168.1.5/live  stream key cam?key=c0ffee\n",
+            "ffmpeg -re -i FILE -c copy -f flv \"rtmp://localhost/live/cam\"\n",
+            "rtmp [::]:1935, http [::]:8080\n",
+            "data/publish.key (made just now)\n",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_key_stays_hidden_and_other_ports_are_named() {
+        let text = text(&[("rtmp", "203.0.113.7:1936"), ("http", "127.0.0.1:80")], None, false);
+        assert!(text.contains("rtmp://203.0.113.7:1936/live  stream key cam?key=KEY\n"), "{text}");
+        assert!(text.contains("http://localhost/\n") && !text.contains("192.168"), "{text}");
+    }
+}

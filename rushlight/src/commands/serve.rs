@@ -1,0 +1,236 @@
+//! `rushlight serve`.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use gateway::config::{LimitsConfig, LogFormat};
+use gateway::{BindError, Config, Env};
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+use super::{FAILED, IMPOSSIBLE, SettingsArgs, fail};
+use crate::banner::{self, Start};
+use crate::keyfile::{self, PublishKey};
+use crate::{demo, logging};
+
+/// Files that a node needs beside its connections: listeners, logs, the runtimes' own.
+const FILES_BESIDE_CONNECTIONS: u64 = 100;
+
+/// Run the server.
+///
+/// Publish to rtmp://HOST/live/NAME with OBS, ffmpeg or any RTMP program, and watch at http://HOST:8080/watch/NAME.
+/// From this machine publishing needs no key; from elsewhere it needs the key that the first start prints.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rushlight serve                                   RTMP on port 1935, pages on port 8080
+  rushlight serve --demo                            with a channel to watch at once
+  rushlight serve --http-listen 127.0.0.1:9000      pages for this machine only
+  rushlight serve --set hub.second_publisher=take-over
+  rushlight serve --config /etc/rushlight.toml --check
+  RUSHLIGHT_HTTP__LISTEN=0.0.0.0:80 rushlight serve
+
+Stop it with Ctrl-C or SIGTERM: sessions end in order within 5 seconds, a second signal ends them at once.")]
+pub(crate) struct ServeArgs {
+    /// Check the configuration and exit
+    #[arg(long)]
+    check: bool,
+
+    /// Write the open addresses to this file as JSON once the server listens, for scripts that use port 0
+    #[arg(long, value_name = "FILE")]
+    addresses_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+pub(crate) fn run(args: &ServeArgs) -> ExitCode {
+    let loaded = match args.settings.load() {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    if args.check {
+        let file =
+            loaded.file.map_or_else(|| "no file, defaults".to_owned(), |file| file.display().to_string());
+        println!("the configuration is valid ({file})");
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = logging::start(&loaded.config.log) {
+        return fail(IMPOSSIBLE, error);
+    }
+    if let Some(file) = &loaded.file {
+        info!(file = %file.display(), "configuration read");
+    }
+    match serve(loaded.config, args.addresses_file.as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Bind(error)) => fail(IMPOSSIBLE, error),
+        Err(Failed::Other(error)) => fail(FAILED, error),
+    }
+}
+
+/// Why the server could not run.
+#[derive(Debug)]
+enum Failed {
+    Bind(BindError),
+    Other(String),
+}
+
+fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
+    let other = |what: &str, error: std::io::Error| Failed::Other(format!("{what}: {error}"));
+    let files = net::limits::raise_file_limit();
+    let connections = files.saturating_sub(FILES_BESIDE_CONNECTIONS);
+    let wanted = config.limits.connections_max;
+    if connections < wanted as u64 {
+        // The default is higher than most systems allow without being asked.
+        if wanted == LimitsConfig::default().connections_max {
+            debug!(connections, "open files of this process limit the connections");
+        } else {
+            warn!(
+                connections,
+                wanted, "open files of this process limit the connections: raise its limit (ulimit -n)"
+            );
+        }
+    }
+    let shards = config.shards();
+    // Before the key: a second start by mistake leaves no trace.
+    let bound = gateway::bind(&config, shards).map_err(Failed::Bind)?;
+    let key = match &config.access.publish_key {
+        Some(_) => None,
+        None => Some(keyfile::load(&config.data_dir).map_err(Failed::Other)?),
+    };
+    let policy = config.access.to_policy(key.as_ref().map(|key| key.key.clone()));
+    let (trigger, shutdown) = net::Shutdown::new();
+    let env = Env::new(config, policy, shards, shutdown);
+
+    let open: Vec<_> = bound.addresses().collect();
+    announce(&env.config, &open, key.as_ref());
+    let running =
+        gateway::run(env.clone(), bound, shards).map_err(|error| other("cannot start threads", error))?;
+
+    if let Some(file) = addresses_file {
+        write_addresses(file, &open).map_err(|error| other("cannot write --addresses-file", error))?;
+    }
+
+    // Signals and the demo channel are no business of the threads that carry media.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| other("cannot start a runtime", error))?;
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("join".to_owned())
+        .spawn(move || {
+            running.join();
+            // Nobody listens any more after a second signal.
+            let _ = ended.send(());
+        })
+        .map_err(|error| other("cannot start threads", error))?;
+    runtime.block_on(async {
+        let signals = Signals::new().map_err(|error| other("cannot listen for signals", error))?;
+        supervise(env, trigger, signals, end).await
+    })
+}
+
+/// Writes `{"rtmp": ["127.0.0.1:1935"], ...}`. The file appears whole or not at all: who waits for it may read it at once.
+fn write_addresses(file: &Path, open: &[(&'static str, SocketAddr)]) -> std::io::Result<()> {
+    let mut by_protocol = BTreeMap::<_, Vec<_>>::new();
+    for (protocol, address) in open {
+        by_protocol.entry(protocol).or_default().push(address);
+    }
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(".part");
+    std::fs::write(&unfinished, serde_json::to_vec(&by_protocol)?)?;
+    std::fs::rename(&unfinished, file)
+}
+
+/// Runs until the shards have ended, asked by a signal.
+async fn supervise(
+    env: Arc<Env>,
+    trigger: net::ShutdownTrigger,
+    mut signals: Signals,
+    mut end: oneshot::Receiver<()>,
+) -> Result<(), Failed> {
+    if env.config.demo.enabled
+        && let Ok(name) = gateway::config::parse_channel(&env.config.demo.channel)
+    {
+        tokio::spawn(demo::run(env.clone(), name));
+    }
+    tokio::select! {
+        signal = signals.next() => info!(signal, sessions = env.sessions.len(), "shutting down"),
+        _ = &mut end => return Err(Failed::Other("all threads have ended; this is a bug, please report it".to_owned())),
+    }
+    trigger.trigger();
+    tokio::select! {
+        signal = signals.next() => warn!(signal, sessions = env.sessions.len(), "ended at once"),
+        _ = &mut end => info!("ended"),
+    }
+    Ok(())
+}
+
+/// The signals that end a server.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// The name of the next one.
+    #[cfg(unix)]
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> &'static str {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
+}
+
+/// Says where everything is. A key is shown on a terminal and when it is new; a log keeps what it is told, so
+/// later starts of a service name only the file.
+fn announce(config: &Config, open: &[(&'static str, SocketAddr)], key: Option<&PublishKey>) {
+    let shown = std::io::stdout().is_terminal() || key.is_some_and(|key| key.created);
+    let configured = config.access.publish_key.as_deref().filter(|_| std::io::stdout().is_terminal());
+    let path = key.map(|key| key.path.display().to_string());
+    let start = Start {
+        config,
+        open,
+        network: banner::network_address(),
+        key: key.filter(|_| shown).map(|key| key.key.as_str()).or(configured),
+        key_file: path.as_deref().zip(key.map(|key| key.created)),
+    };
+    match config.log.format {
+        LogFormat::Text => print!("{}", start.text()),
+        LogFormat::Json => {
+            for (protocol, address) in open {
+                info!(protocol, %address, "open");
+            }
+            if let Some(key) = key {
+                info!(path = %key.path.display(), created = key.created, "publish key");
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The key that publishes: made on first start, kept in the data folder, readable by its owner only.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The name of the file in the data folder.
+pub(crate) const NAME: &str = "publish.key";
+/// 128 bits cannot be guessed over a network, or anywhere else.
+const KEY_BYTES: usize = 16;
+
+/// A key and where it is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PublishKey {
+    /// 32 hexadecimal digits, or what the owner wrote into the file.
+    pub(crate) key: String,
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Whether it was made just now.
+    pub(crate) created: bool,
+}
+
+/// Reads the key in `folder`, or makes one.
+pub(crate) fn load(folder: &Path) -> Result<PublishKey, String> {
+    let path = folder.join(NAME);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let key = text.trim().to_owned();
+            if key.is_empty() {
+                return Err(format!(
+                    "{} is empty: remove it, and the next start makes a new key",
+                    path.display()
+                ));
+            }
+            Ok(PublishKey { key, path, created: false })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder),
+        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+    }
+}
+
+/// Makes a new key, in place of one that is there. Running servers keep the old one until they are started again.
+pub(crate) fn create(folder: &Path) -> Result<PublishKey, String> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = folder.join(NAME);
+    let failed = |error: io::Error| format!("{} cannot be written: {error} (data_dir)", path.display());
+    make_folder(folder).map_err(failed)?;
+    // Written beside and moved, so that there is never half a key.
+    let fresh = folder.join(format!(".{NAME}.{}", std::process::id()));
+    let written =
+        write_private(&fresh, format!("{key}\n").as_bytes()).and_then(|()| fs::rename(&fresh, &path));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&fresh);
+        return Err(failed(error));
+    }
+    Ok(PublishKey { key, path, created: true })
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that is removed in the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("rushlight-{name}-{}", std::process::id()));
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_first_start_makes_a_key_and_the_second_reads_it() {
+        let folder = Folder::new("key");
+        let data = folder.0.join("deep/data");
+        let first = load(&data).unwrap();
+        assert!(first.created && first.key.len() == 32 && first.key.bytes().all(|b| b.is_ascii_hexdigit()));
+        let second = load(&data).unwrap();
+        assert_eq!((second.created, second.key), (false, first.key.clone()));
+        let rotated = create(&data).unwrap();
+        assert_ne!(rotated.key, first.key);
+        assert_eq!(load(&data).unwrap().key, rotated.key);
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing else is left behind");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_the_key() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new("mode");
+        let key = load(&folder.0).unwrap();
+        assert_eq!(fs::metadata(&key.path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&folder.0).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn an_empty_file_is_an_error_and_no_open_door() {
+        let folder = Folder::new("empty");
+        fs::create_dir_all(&folder.0).unwrap();
+        fs::write(folder.0.join(NAME), "\n").unwrap();
+        assert!(load(&folder.0).unwrap_err().contains("is empty"));
+    }
+}
