@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -248,7 +248,8 @@ pub struct Handles {
     pub skipped_gops: Counter,
     open: Vec<Gauge>,
     closed: Vec<Vec<Counter>>,
-    join: Vec<Histogram>,
+    join_family: Timings<ByJoinStage>,
+    join: [OnceLock<Histogram>; JoinStage::ALL.len()],
     publish_rejected: Vec<Counter>,
     play_rejected: Vec<Counter>,
 }
@@ -273,8 +274,6 @@ impl ProtocolMetrics {
             outcomes.map(|labels| f.closed.get_or_create_owned(&labels)).collect()
         };
         let open = |role: &Role| f.sessions.get_or_create_owned(&ByRole { protocol, role: role.as_str() });
-        let join =
-            |stage: &JoinStage| f.join.get_or_create_owned(&ByJoinStage { protocol, stage: stage.as_str() });
         Self {
             handles: Arc::new(Handles {
                 protocol,
@@ -286,7 +285,8 @@ impl ProtocolMetrics {
                 skipped_gops: f.skipped_gops.get_or_create_owned(&plain),
                 open: Role::ALL.iter().map(open).collect(),
                 closed: Role::ALL.iter().map(closed).collect(),
-                join: JoinStage::ALL.iter().map(join).collect(),
+                join_family: f.join.clone(),
+                join: Default::default(),
                 publish_rejected: rejected(&f.publish_rejected),
                 play_rejected: rejected(&f.play_rejected),
             }),
@@ -302,7 +302,11 @@ impl Handles {
 
     /// Notes how long a join took to reach `stage`.
     pub fn join(&self, stage: JoinStage, time: Duration) {
-        self.join[stage as usize].observe(time.as_secs_f64());
+        // Protocols without joins have no empty histograms of two dozen lines each.
+        let labels = || ByJoinStage { protocol: self.protocol, stage: stage.as_str() };
+        let histogram =
+            self.join[stage as usize].get_or_init(|| self.join_family.get_or_create_owned(&labels()));
+        histogram.observe(time.as_secs_f64());
     }
 
     /// Counts a request that was not let in.
