@@ -1,6 +1,6 @@
 // Joins live streams in Chromium again and again and prints one JSON line per join.
 //
-// Standard input: {playwright, chromium, runs, spacing_ms, seed, targets: [{name, page, key?, flv?}]}. A target with
+// Standard input: {playwright, chromium, host, runs, spacing_ms, seed, targets: [{name, page, key?, flv?}]}. A target with
 // `flv` is played by mpegts.js on `page`; one without is our own server at `page`, watched on its own watch page.
 
 import { createRequire } from 'node:module';
@@ -18,12 +18,15 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 const browser = await chromium.launch({
   executablePath: job.chromium,
-  args: ['--no-sandbox', '--autoplay-policy=no-user-gesture-required'],
+  args: [
+    '--no-sandbox', '--autoplay-policy=no-user-gesture-required', `--host-resolver-rules=MAP stream.test ${job.host}`,
+  ],
 });
 
 /** Runs `join` on a page whose browser has neither cache nor connections, and prints what it measured. */
 async function measure(target, kind, join) {
-  const context = await browser.newContext();
+  // Our page allows its own origin only; `play` asks for the stream by another name.
+  const context = await browser.newContext({ bypassCSP: true });
   try {
     const page = await context.newPage();
     page.setDefaultTimeout(TIMEOUT_MS);
@@ -42,13 +45,12 @@ async function measure(target, kind, join) {
 /** First frame of our watch page, in milliseconds after `since` (a wall-clock time) or the navigation's start. */
 async function watched(page, since) {
   await page.waitForFunction(() => window.__rushlight?.stages?.t5 !== undefined);
-  const { origin, stages, t0 } = await page.evaluate(() => ({
+  // The stages of a page that requests its stream by itself count from the start of the navigation.
+  const { origin, stages } = await page.evaluate(() => ({
     origin: performance.timeOrigin,
-    stages: { ...window.__rushlight.stages },
-    t0: window.__rushlight.t0 ?? 0,
+    stages: window.__rushlight.stages,
   }));
-  const shown = origin + t0 + stages.t5;
-  return { ms: shown - (since ?? origin), stages };
+  return { ms: stages.t5 + (since ? origin - since : 0), stages };
 }
 
 /** Straight to the watch page: connection, page and stream all at once. */
@@ -69,21 +71,35 @@ async function click(target, page) {
   return watched(page, since);
 }
 
+/** Our player on a page that is loaded already: the watch page of a channel that is not live. */
+async function play(target, page) {
+  await page.goto(`${target.page}/watch/absent`);
+  // Another host name for the same address: the browser cannot use the page's connection for the stream.
+  const src = new URL(`/live/${target.key}.flv`, target.page);
+  src.hostname = 'stream.test';
+  await page.evaluate((src) => {
+    const player = document.querySelector('rushlight-player');
+    player.setAttribute('src', src);
+    player.load();
+  }, src.href);
+  await page.waitForFunction(() => window.__rushlight.stages.t5 !== undefined);
+  const stages = await page.evaluate(() => window.__rushlight.stages);
+  return { ms: stages.t5, stages };
+}
+
 /** mpegts.js on a page that is loaded already. */
-async function clickMpegts(target, page) {
+async function playMpegts(target, page) {
   await page.goto(target.page);
   return { ms: await page.evaluate((url) => window.join(url), target.flv) };
 }
 
+const JOINS = { mpegts: { player: playMpegts }, rushlight: { player: play, click, page: navigate } };
+
 for (let run = 0; run < job.runs; run += 1) {
   for (const target of job.targets) {
-    await sleep(random() * job.spacing_ms);
-    if (target.flv) {
-      await measure(target, 'click', (page) => clickMpegts(target, page));
-    } else {
-      await measure(target, 'click', (page) => click(target, page));
+    for (const [kind, join] of Object.entries(JOINS[target.flv ? 'mpegts' : 'rushlight'])) {
       await sleep(random() * job.spacing_ms);
-      await measure(target, 'page', (page) => navigate(target, page));
+      await measure(target, kind, (page) => join(target, page));
     }
   }
 }

@@ -16,7 +16,7 @@ APP = "live"
 
 
 class Server:
-    """One server on ports of its own. `prefix` (such as `ip netns exec NAME`) decides where it runs, `host` what
+    """One server on ports of its own. `prefix` (such as `nsenter --net=FILE --`) decides where it runs, `host` what
     its clients dial."""
 
     name = ""

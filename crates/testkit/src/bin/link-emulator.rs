@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// namespace (10.77.0.1).
 ///
 /// Without COMMAND it prints the names of both namespaces as one line of JSON and holds them until its standard
-/// input ends: `ip netns exec NAME PROGRAM` then runs anything there.
+/// input ends: `nsenter --net=/run/netns/NAME PROGRAM` then runs anything there.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

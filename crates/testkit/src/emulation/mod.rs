@@ -151,7 +151,7 @@ impl Emulation {
         }
     }
 
-    /// Name of a namespace, as `ip netns exec NAME` takes it.
+    /// Name of a namespace: `/run/netns/NAME` is its file.
     pub fn namespace(&self, side: Side) -> &str {
         match side {
             Side::Left => self.left.name(),
@@ -160,9 +160,12 @@ impl Emulation {
     }
 
     /// A command that runs `program` inside a namespace; its process id is that of the program.
+    ///
+    /// Only the network changes. (`ip netns exec` would also hide `/sys/fs/cgroup`, and with it what a server does to
+    /// its sockets through its control group.)
     pub fn command(&self, side: Side, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", self.namespace(side)]).arg(program);
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.namespace(side))).arg("--").arg(program);
         command
     }
 

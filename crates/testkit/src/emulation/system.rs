@@ -34,9 +34,11 @@ pub(super) fn check_available() -> Result<(), Error> {
     if !Path::new(TUN_PATH).exists() {
         return unavailable("there is no /dev/net/tun");
     }
-    let ip = Command::new("ip").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !ip.is_ok_and(|status| status.success()) {
-        return unavailable("there is no `ip` program (Debian package iproute2)");
+    for program in ["ip", "nsenter"] {
+        let status = Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !status.is_ok_and(|status| status.success()) {
+            return unavailable("it needs `ip` and `nsenter` (Debian packages iproute2 and util-linux)");
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::*;
 
 /// Runs `program` on one side to its end and returns what it printed.
 fn output(emulation: &Emulation, side: Side, program: &str, arguments: &[&str]) -> String {
-    let output = emulation.command(side, program).args(arguments).output().expect("`ip` runs");
+    let output = emulation.command(side, program).args(arguments).output().expect("`nsenter` runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("programs print UTF-8")
 }
@@ -24,7 +24,7 @@ fn programs_reach_each_other_over_the_links_and_namespaces_go() {
         .args(["-c", listener])
         .stdout(Stdio::piped())
         .spawn()
-        .expect("`ip` runs");
+        .expect("`nsenter` runs");
     let mut ready = [0; 3];
     server.stdout.take().expect("stdout is piped").read_exact(&mut ready).expect("the server starts");
     assert_eq!(output(&emulation, Side::Right, "bash", &["-c", script]), "got hello\n");
