@@ -7,7 +7,7 @@ export default defineConfig({
   plugins: [inlinePlugin(), compressPlugin()],
   build: {
     target: TARGET,
-    modulePreload: false,
+    modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     rollupOptions: {
       input: ['index.html', 'watch.html'],

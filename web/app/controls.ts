@@ -1,4 +1,4 @@
-import './controls.css';
+import css from './controls.css?inline';
 import type { RushlightPlayer } from '../player/element';
 import type { State } from '../player/engine';
 import { el, icon, setText, type Icon } from './dom';
@@ -7,6 +7,8 @@ import { seconds, t } from './strings';
 const IDLE_MS = 2_600;
 const VOLUME_STEP = 0.1;
 const SKIP_S = 5;
+
+const PICTURE = new Set<State>(['live', 'behind', 'paused', 'reconnecting']);
 
 type OldVideo = HTMLVideoElement & { webkitEnterFullscreen?(): void };
 
@@ -27,6 +29,11 @@ export interface Controls {
 export function buildControls(
   player: RushlightPlayer, stage: HTMLElement, options: { toggleStats(): void },
 ): Controls {
+  // A <link> would hold up the player's script until it had arrived.
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(css);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+
   const button = (name: Icon, label: string, click: () => void, extra = '') =>
     el('button', { type: 'button', label, class: extra, on: { click } }, icon(name));
   const change = (node: HTMLElement, name: Icon, label: string) => {
@@ -117,6 +124,8 @@ export function buildControls(
       const paused = player.engine?.paused ?? false;
       change(play, paused ? 'play' : 'pause', paused ? t('play') : t('pause'));
       refreshSound();
+      // Without a picture there is nothing to control.
+      element.hidden = !PICTURE.has(state);
       const latency = player.engine?.latencyMs ?? 0;
       const on = state === 'live';
       edge.classList.toggle('on', on);

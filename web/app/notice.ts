@@ -17,11 +17,12 @@ const TEXTS: Partial<Record<State, [Key, Key]>> = {
 
 /** What stands over the picture when there is something to say instead of it. */
 export function buildNotice(player: RushlightPlayer) {
+  const flame = document.querySelector('.brand svg')!.cloneNode(true);
   const heading = el('h2');
   const text = el('p');
   const again = el('button', { class: 'button strong', type: 'button', on: { click: () => player.load() } }, t('retry'));
   const browse = el('a', { class: 'button strong', href: '/' }, t('browseLive'));
-  const element = el('div', { class: 'notice', role: 'status', hidden: true }, heading, text, again, browse);
+  const element = el('div', { class: 'notice', role: 'status', hidden: true }, flame, heading, text, again, browse);
   let since = performance.now();
   let last: State | undefined;
 
@@ -36,8 +37,6 @@ export function buildNotice(player: RushlightPlayer) {
       if (!keys || element.hidden) return;
       setText(heading, t(keys[0]));
       setText(text, t(keys[1], { codec: player.engine?.reason ?? '' }));
-      // The last picture shines through while it may come back.
-      element.classList.add('veil');
       again.hidden = state !== 'forbidden' && state !== 'unsupported';
       browse.hidden = state !== 'ended';
     },

@@ -83,7 +83,7 @@ function refresh(): void {
     reconnecting: t('stateReconnecting'), waiting: t('stateWaiting'), ended: t('stateEnded'),
     forbidden: t('stateForbidden'), unsupported: t('stateUnsupported'),
   };
-  setText(live, on && latency ? `${word[state]} · ${t('behindLive', { s: seconds(latency) })}` : word[state]);
+  setText(live, on && latency ? `${word[state]} · ${t(state === 'live' ? 'latency' : 'behindLive', { s: seconds(latency) })}` : word[state]);
   setText(watching, info?.live ? viewers(info.viewers) : '');
   const config = player.engine?.videoConfig;
   const size = config ? `${config.height}p` : '';

@@ -60,4 +60,4 @@ async function style(path: string): Promise<string> {
 
 const escapeScript = (code: string) => code.trim().replace(/<\/(script)/gi, '<\\/$1');
 
-export const TARGET = ['es2022', 'safari16'];
+export const TARGET = ['es2022', 'safari16.4'];

@@ -6,7 +6,8 @@
 //
 // GET /mock/stop/NAME ends a channel, /mock/start/NAME begins it again,
 // /mock/freeze/NAME?ms=N sends nothing for a while, /mock/cut/NAME breaks
-// connections. NAME=FILE,frames=N holds everything after the first N tags of
+// connections, /mock/swap/NAME?with=OTHER goes on with the file of another
+// channel. NAME=FILE,frames=N holds everything after the first N tags of
 // a join back for 1.5 s. Channel names that begin with `private` answer 403.
 
 import { createHash } from 'node:crypto';
@@ -71,6 +72,18 @@ class Channel {
     this.tick();
   }
 
+  /** As when a publisher reconnects with other settings: new configurations, the clock goes on. */
+  swap(flv) {
+    const { media, length } = this.flv;
+    const ms = media[this.index % media.length].ms - media[0].ms + Math.floor(this.index / media.length) * length;
+    this.flv = flv;
+    this.index = 0;
+    this.ahead -= ms;
+    this.shift = (this.shift ?? 0) + ms;
+    this.gop = [];
+    for (const tag of flv.configs) for (const reader of this.readers) reader.write(stamped(tag, this.shift));
+  }
+
   end() {
     this.live = false;
     for (const reader of this.readers) reader.end();
@@ -87,7 +100,7 @@ class Channel {
       const ms = tag.ms - media[0].ms + loop * length;
       if (ms > now - this.startedAt + this.ahead) return;
       this.index++;
-      const bytes = stamped(tag, ms);
+      const bytes = stamped(tag, ms + (this.shift ?? 0));
       if (tag.key) this.gop = [];
       this.gop.push(bytes);
       for (const reader of this.readers) reader.write(bytes);
@@ -105,12 +118,12 @@ class Channel {
     // The rest comes later, still from this group: what is cut off here, live would have sent.
     reader.write(Buffer.concat([head, ...this.gop.slice(0, this.first)]));
     const held = this.gop.slice(this.first);
-    const collect = { write: (bytes) => held.push(bytes), end: () => reader.end(), cut: () => reader.cut() };
-    this.readers.add(collect);
+    const { write } = reader;
+    reader.write = (bytes) => held.push(bytes);
+    this.readers.add(reader);
     setTimeout(() => {
-      this.readers.delete(collect);
+      reader.write = write;
       reader.write(Buffer.concat(held));
-      this.readers.add(reader);
     }, 1500);
   }
 
@@ -147,11 +160,12 @@ const server = createServer((request, response) => {
     response.end(JSON.stringify(value));
   };
   let match;
-  if ((match = /^\/mock\/(stop|start|freeze|cut)\/(.+)$/.exec(path))) {
+  if ((match = /^\/mock\/(stop|start|freeze|cut|swap)\/(.+)$/.exec(path))) {
     const channel = channels.get(match[2]);
     if (match[1] === 'stop') channel.end();
     if (match[1] === 'start') channel.begin();
     if (match[1] === 'freeze') channel.frozenUntil = Date.now() + Number(url.searchParams.get('ms') ?? 2000);
+    if (match[1] === 'swap') channel.swap(channels.get(url.searchParams.get('with')).flv);
     if (match[1] === 'cut') for (const reader of channel.readers) reader.cut();
     return json({});
   }

@@ -283,6 +283,8 @@ export class Engine {
     let wait = this.retry.next();
     if (end.why === 'status' && (end.status === 401 || end.status === 403)) return this.setState('forbidden');
     if (end.why === 'status' && (end.status === 404 || end.status === 410)) {
+      // The host left: that the picture stands still is no fault of the way here.
+      this.stallAt = undefined;
       const gone = this.everLive && now - this.lostAt > ENDED_AFTER_MS;
       this.down = gone ? 'ended' : 'waiting';
       // The host may be back at any moment, but nobody is served by asking all the time.
@@ -361,7 +363,7 @@ export class Engine {
       if (this.videoConfig.reorders ?? packet.pts > packet.dts) this.opening = { key: packet.data, frames: 0 };
     }
     if (this.opening) this.opening.frames++;
-    this.latency.arrived(performance.now(), this.frame(packet));
+    this.frame(packet);
     if (first) this.sendFirst(packet);
   }
 
@@ -385,8 +387,7 @@ export class Engine {
     if (opening && opening.frames < REORDER_FRAMES && videoConfig) this.poster.show(videoConfig, opening.key);
   }
 
-  /** Returns the frame's presentation time on the media timeline, ms. */
-  private frame(packet: Packet): number {
+  private frame(packet: Packet): void {
     if (!this.timeline.started) {
       // Sound only: there is no picture to wait for.
       this.timeline.start(packet.pts);
@@ -399,7 +400,7 @@ export class Engine {
     this.everLive = true;
     // Sound from before the first picture has no place on the timeline.
     if (pts >= 0) this.sink?.push(packet.kind, dts, pts, packet.key, packet.data);
-    return pts;
+    if (packet.kind === 'video' || !this.videoConfig) this.latency.arrived(performance.now(), pts);
   }
 
   /** Begins again with a new media source at the keyframe that is about to come. */
@@ -522,7 +523,7 @@ export class Engine {
         if (seekBehind !== undefined) video.currentTime += ahead - seekBehind;
       }
       if (this.wantsPlay) this.watched += elapsed;
-      this.dryAt = ahead > 0.05 || video.paused ? undefined : (this.dryAt ?? now);
+      this.dryAt = this.stallAt ?? (ahead > 0.05 || video.paused ? undefined : (this.dryAt ?? now));
     }
     this.settle();
   }

@@ -100,20 +100,21 @@ export class FlvDemuxer {
     }
     while (at < data.length) {
       if (data.length - at < TAG_HEAD) return this.keep(data.subarray(at), TAG_HEAD);
+      const kind = data[at]! & 0x1f;
+      // Told by its head, before room is made for a body that is none.
+      if (kind !== TAG_AUDIO && kind !== TAG_VIDEO && kind !== TAG_SCRIPT) throw new FlvError(`unknown tag type ${kind}`);
       const size = u24(data, at + 1);
       // The last four bytes only repeat the size. A tag is usable before they
       // arrive, but waiting for them keeps one cursor, and they are sent in
       // the same write.
       const end = at + TAG_HEAD + size + TAG_TAIL;
       if (end > data.length) return this.keep(data.subarray(at), end - at);
-      const kind = data[at]! & 0x1f;
       const stamp = (u24(data, at + 4) | (data[at + 7]! << 24)) >>> 0;
       const body = data.subarray(at + TAG_HEAD, at + TAG_HEAD + size);
       at = end;
       if (kind === TAG_VIDEO) this.video(this.clock.next(stamp), body);
       else if (kind === TAG_AUDIO) this.audio(this.clock.next(stamp), body);
-      else if (kind === TAG_SCRIPT) this.script(body);
-      else throw new FlvError(`unknown tag type ${kind}`);
+      else this.script(body);
     }
   }
 

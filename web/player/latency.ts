@@ -93,7 +93,7 @@ export class LatencyController {
     const excess = buffered - this.current;
     let wanted = this.rate;
     if (excess > 0.15 + this.current * 0.1) {
-      wanted = excess > 1 ? 1.1 : excess > 0.5 ? 1.06 : 1.03;
+      wanted = excess > 0.6 ? 1.1 : excess > 0.3 ? 1.06 : 1.03;
     } else if (excess <= 0.03 && this.rate > 1) {
       wanted = 1;
     } else if (buffered < this.current * 0.4 && this.current > 0.5) {

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest';
+import { streamUrl } from '../player/early';
+
+const at = (path: string) => streamUrl(new URL(path, 'http://host'));
+
+test('the address of the page names the stream', () => {
+  expect(at('/watch/demo')).toBe('/live/demo.flv');
+  expect(at('/watch/demo/')).toBe('/live/demo.flv');
+  expect(at('/watch/%E7%9B%B4%E6%92%AD')).toBe('/live/%E7%9B%B4%E6%92%AD.flv');
+});
+
+test('a join position is passed on when it is a number', () => {
+  expect(at('/watch/demo?startPts=-2000')).toBe('/live/demo.flv?startPts=-2000');
+  expect(at('/watch/demo?startPts=1e9%26x')).toBe('/live/demo.flv');
+});
+
+test('other pages have no stream', () => {
+  expect(at('/')).toBeUndefined();
+  expect(at('/watch/')).toBeUndefined();
+  expect(at('/watch/a/b')).toBeUndefined();
+});
