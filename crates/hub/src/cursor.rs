@@ -39,8 +39,7 @@ pub(crate) struct Cursor {
     /// What is left to be delivered before the log, while there is any; and how to begin, until that.
     stage: Stage,
     pacing: Option<Box<Pacing>>,
-    lag_max: Duration,
-    /// How much further than `lag_max` it may be behind, since it joined there.
+    /// How much further than the maximum it may be behind, since it joined there.
     lag_joined: Duration,
     wants_audio: bool,
     wants_video: bool,
@@ -51,7 +50,6 @@ pub(crate) struct Cursor {
     /// Whether the last pick came to the end of what is shown.
     drained: bool,
     keyframe_asked: bool,
-    news: News,
     packets: u64,
     bytes: u64,
     packets_skipped: u64,
@@ -104,6 +102,15 @@ struct Pacing {
     pace: f64,
 }
 
+/// What a cursor sees.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) log: &'a Log,
+    pub(crate) now: Instant,
+    /// How far it may be behind.
+    pub(crate) lag_max: Duration,
+}
+
 /// What others have to be told after a pick.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct News {
@@ -126,6 +133,7 @@ pub(crate) enum Picked {
 /// A batch being filled.
 struct Batch<'a> {
     entries: &'a mut Vec<Arc<Entry>>,
+    news: News,
     packets_left: usize,
     bytes_left: usize,
     packets: u64,
@@ -180,7 +188,7 @@ impl News {
 }
 
 impl Cursor {
-    pub(crate) fn new(options: &ReadOptions, lag_max: Duration) -> Self {
+    pub(crate) fn new(options: &ReadOptions) -> Self {
         let begin = Begin { start: options.start, pace: options.pace, burst: options.burst };
         Self {
             next: 0,
@@ -191,7 +199,6 @@ impl Cursor {
             begun: 0,
             stage: Stage::Begin(Box::new(begin)),
             pacing: None,
-            lag_max,
             lag_joined: Duration::ZERO,
             wants_audio: options.audio,
             wants_video: options.video,
@@ -200,7 +207,6 @@ impl Cursor {
             live: false,
             drained: false,
             keyframe_asked: false,
-            news: News::default(),
             packets: 0,
             bytes: 0,
             packets_skipped: 0,
@@ -211,52 +217,52 @@ impl Cursor {
     /// Appends what comes next.
     pub(crate) fn pick(
         &mut self,
-        log: &Log,
-        now: Instant,
+        view: View<'_>,
         entries: &mut Vec<Arc<Entry>>,
         limits: BatchLimits,
-    ) -> Picked {
+    ) -> (Picked, News) {
         let mut batch = Batch {
             entries,
+            news: News::default(),
             packets_left: limits.packets_max,
             bytes_left: limits.bytes_max,
             packets: 0,
             bytes: 0,
         };
         self.drained = false;
-        let picked = self.fill(log, now, &mut batch);
+        let picked = self.fill(view, &mut batch);
         self.packets += batch.packets;
         self.bytes += batch.bytes;
-        if batch.packets > 0 { Picked::Packets } else { picked }
+        (if batch.packets > 0 { Picked::Packets } else { picked }, batch.news)
     }
 
     /// Fills `batch`; what is returned counts only if it stays empty.
-    fn fill(&mut self, log: &Log, now: Instant, batch: &mut Batch<'_>) -> Picked {
+    fn fill(&mut self, view: View<'_>, batch: &mut Batch<'_>) -> Picked {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Follow) {
-                Stage::Begin(begin) => match log.find(begin.start, self.wants_video, now) {
-                    Ok(place) => self.begin(place, &begin, log, now),
+                Stage::Begin(begin) => match view.log.find(begin.start, self.wants_video, view.now) {
+                    Ok(place) => self.begin(place, &begin, view, &mut batch.news),
                     Err(missing) => {
                         self.stage = Stage::Begin(begin);
-                        return self.wait(missing);
+                        return self.wait(missing, &mut batch.news);
                     }
                 },
                 Stage::Opening(mut opening) => {
-                    if !self.open(&mut opening, log, batch) {
+                    if !self.open(&mut opening, view.log, batch) {
                         self.stage = Stage::Opening(opening);
                         return Picked::Packets;
                     }
                 }
-                Stage::Follow if self.skip(log, now) => {}
-                Stage::Follow => return self.follow(log, now, batch),
+                Stage::Follow if self.skip(view, &mut batch.news) => {}
+                Stage::Follow => return self.follow(view, batch),
             }
         }
     }
 
-    fn wait(&mut self, missing: Missing) -> Picked {
+    fn wait(&mut self, missing: Missing, news: &mut News) -> Picked {
         match missing {
             Missing::Keyframe => {
-                self.news.keyframe_wanted |= !self.keyframe_asked;
+                news.keyframe_wanted = !self.keyframe_asked;
                 self.keyframe_asked = true;
                 Picked::Nothing(None)
             }
@@ -266,7 +272,7 @@ impl Cursor {
     }
 
     /// Goes to `place`, the first one or the one to skip to.
-    fn begin(&mut self, place: Place, begin: &Begin, log: &Log, now: Instant) {
+    fn begin(&mut self, place: Place, begin: &Begin, view: View<'_>, news: &mut News) {
         let mut opening = Opening {
             preamble: Some(place.preamble.clone()),
             preamble_next: 0,
@@ -280,8 +286,8 @@ impl Cursor {
             let skipped = place.first().saturating_sub(self.next);
             self.packets_skipped += skipped;
             self.gops_skipped += place.gop.saturating_sub(self.gop);
-            self.news.skips += 1;
-            self.news.packets_skipped += skipped;
+            news.skips += 1;
+            news.packets_skipped += skipped;
             self.pacing = None;
             opening.back.start = opening.back.start.max(self.next).min(opening.back.end);
             if place.kept_generation == self.kept_generation {
@@ -289,11 +295,11 @@ impl Cursor {
             }
         } else {
             self.joined = true;
-            self.joined_until = log.end();
-            self.lag_joined = log.head().map_or(Duration::ZERO, |head| head.dts.since(place.dts));
+            self.joined_until = view.log.end();
+            self.lag_joined = view.log.head().map_or(Duration::ZERO, |head| head.dts.since(place.dts));
             self.pacing = begin.pace.map(|pace| {
                 let pace = f64::from(pace.max(PACE_MIN));
-                Box::new(Pacing { since: now, dts: place.dts, burst: begin.burst, pace })
+                Box::new(Pacing { since: view.now, dts: place.dts, burst: begin.burst, pace })
             });
         }
         self.next = place.next;
@@ -349,26 +355,28 @@ impl Cursor {
 
     /// Goes on to the newest place if the log has moved past this reader, or if it is too far behind and there is a
     /// newer one. Whether it did, or has to wait for one.
-    fn skip(&mut self, log: &Log, now: Instant) -> bool {
+    fn skip(&mut self, view: View<'_>, news: &mut News) -> bool {
+        let log = view.log;
         let is_lost = self.next < log.first();
-        let lag_max = self.lag_max.saturating_add(self.lag_joined);
+        let lag_max = view.lag_max.saturating_add(self.lag_joined);
         if !is_lost && (self.next + 1 >= log.end() || log.lag(self.next) <= lag_max) {
             return false;
         }
         let begin = Begin { start: Start::Live, pace: None, burst: Duration::ZERO };
-        match log.find(begin.start, self.wants_video, now) {
-            Ok(place) if place.first() > self.next => self.begin(place, &begin, log, now),
+        match log.find(begin.start, self.wants_video, view.now) {
+            Ok(place) if place.first() > self.next => self.begin(place, &begin, view, news),
             Err(_) if is_lost => self.stage = Stage::Begin(Box::new(begin)),
             _ => return false,
         }
         true
     }
 
-    fn follow(&mut self, log: &Log, now: Instant, batch: &mut Batch<'_>) -> Picked {
+    fn follow(&mut self, view: View<'_>, batch: &mut Batch<'_>) -> Picked {
+        let log = view.log;
         let until = log.shown().max(self.joined_until);
         for entry in log.range(self.next, until) {
             if self.wants(entry) {
-                let later = self.pacing.as_mut().and_then(|pacing| pacing.later(entry.packet.dts, now));
+                let later = self.pacing.as_mut().and_then(|pacing| pacing.later(entry.packet.dts, view.now));
                 if let Some(at) = later {
                     return Picked::Later(at);
                 }
@@ -412,11 +420,6 @@ impl Cursor {
     /// Whether there is nothing to pick before something is written.
     pub(crate) fn is_drained(&self) -> bool {
         self.drained
-    }
-
-    /// What others have to be told, once.
-    pub(crate) fn take_news(&mut self) -> News {
-        std::mem::take(&mut self.news)
     }
 
     pub(crate) fn stats(&self, log: &Log) -> ReaderStats {

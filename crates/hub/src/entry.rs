@@ -1,7 +1,7 @@
 //! One packet in the log, with the wire forms made of it.
 
 use bytes::Bytes;
-use media::Packet;
+use media::{Packet, Time};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -25,6 +25,8 @@ pub struct Entry {
     pub packet: Packet,
     /// When it came.
     pub arrived: Instant,
+    /// The newest decoding time of the stream when it came. Unlike its own it never decreases along the log.
+    pub(crate) head: Time,
     /// The number of the group of pictures it belongs to.
     pub(crate) gop: u64,
     /// The generation of the kept state after this packet.
@@ -50,7 +52,8 @@ impl Form {
 
 impl Entry {
     pub(crate) fn new(seq: u64, packet: Packet, arrived: Instant) -> Self {
-        Self { seq, packet, arrived, gop: 0, kept_generation: 0, slot: 0, first: OnceLock::new() }
+        let head = packet.dts;
+        Self { seq, packet, arrived, head, gop: 0, kept_generation: 0, slot: 0, first: OnceLock::new() }
     }
 
     /// The bytes of this packet in the form `key`, made by `build` on the first call and shared from then on.

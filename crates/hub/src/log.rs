@@ -203,6 +203,7 @@ impl Log {
         self.counters.bytes += bytes as u64;
         self.bytes += bytes;
         let mut entry = Entry::new(self.end(), packet, now);
+        entry.head = self.head.map_or(entry.packet.dts, |head| head.dts);
         entry.gop = self.gop;
         entry.kept_generation = self.kept_generation;
         entry.slot = slot as u8;
@@ -219,13 +220,16 @@ impl Log {
             return;
         };
         let horizon = head.dts - config.retain;
-        // Frames of other tracks that stand before a keyframe but are not earlier belong to those who join at it.
-        let (before, until) = match self.keys.partition_point(|key| key.dts <= horizon) {
-            _ if !self.has_live_video() => (u64::MAX, horizon),
-            0 => self.keys.front().map_or((u64::MAX, horizon), |key| (key.seq, horizon.min(key.dts))),
-            n => (self.keys[n - 1].seq, self.keys[n - 1].dts),
+        let live = self.has_live_video();
+        let old = self.keys.partition_point(|key| key.dts <= horizon);
+        // The keyframe that everything is kept from, if there is one; and else the first, if there is one.
+        let from = self.keys.get(old.saturating_sub(1)).filter(|_| live).map(|key| (key.seq, key.dts));
+        let is_old = |entry: &Entry| {
+            // Frames of other tracks that stand before a keyframe but are not earlier belong to those who join at it.
+            from.is_none_or(|(seq, dts)| entry.seq < seq && entry.packet.dts < dts)
+                && (entry.head < horizon || (live && old > 0))
         };
-        while self.entries.front().is_some_and(|entry| entry.seq < before && entry.packet.dts < until) {
+        while self.entries.front().is_some_and(|entry| is_old(entry)) {
             self.pop();
         }
     }
@@ -303,7 +307,7 @@ impl Log {
     /// The media time from the entry `seq` to the newest.
     pub(crate) fn lag(&self, seq: u64) -> Duration {
         match (self.head, self.get(seq.max(self.first))) {
-            (Some(head), Some(entry)) => head.dts.since(entry.packet.dts),
+            (Some(head), Some(entry)) => head.dts.since(entry.head),
             _ => Duration::ZERO,
         }
     }

@@ -68,6 +68,7 @@ impl Origin {
                 drop(streams);
                 if let Some(before) = before.filter(|_| !standby) {
                     before.raise(Feedback::TakenOver);
+                    stream.wake(&mut Vec::new());
                 }
                 return Ok(Publisher::new(stream, slot, standby));
             }

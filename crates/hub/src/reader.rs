@@ -1,10 +1,11 @@
 //! The reading side of a stream.
 
-use crate::cursor::{Cursor, Picked};
+use crate::cursor::{Cursor, Picked, View};
 use crate::origin::Inner;
 use crate::stream::{Phase, Stream};
 use crate::wake::Ticket;
 use crate::{BatchLimits, EndReason, Entry, Feedback, ReadOptions, ReaderStats};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll};
@@ -31,7 +32,7 @@ pub struct Reader {
     ticket: Ticket,
     shard: u16,
     /// The stream's version when this reader had read everything and more may come.
-    drained_at: Option<u64>,
+    drained_at: Option<NonZeroU64>,
     ended: Option<EndReason>,
     /// When to give up waiting for a publisher.
     deadline: Option<Instant>,
@@ -42,7 +43,7 @@ impl Reader {
         Self {
             shard: (options.shard % stream.shards()) as u16,
             deadline: now.checked_add(options.wait_max),
-            cursor: Cursor::new(&options, stream.config.lag_max),
+            cursor: Cursor::new(&options),
             ticket: Ticket::default(),
             drained_at: None,
             ended: None,
@@ -67,10 +68,10 @@ impl Reader {
         let state = self.stream.state();
         // Read under the lock: what changes later changes the version after that.
         let version = self.stream.version();
-        let picked = self.cursor.pick(&state.log, now, batch, limits);
+        let view = View { log: &state.log, now, lag_max: self.stream.config.lag_max };
+        let (picked, news) = self.cursor.pick(view, batch, limits);
         let is_drained = self.cursor.is_drained() && !matches!(state.phase, Phase::Ended(_));
-        self.drained_at = is_drained.then_some(version);
-        let news = self.cursor.take_news();
+        self.drained_at = Some(version).filter(|_| is_drained);
         let publisher = if news.is_any() { state.active.clone() } else { None };
         let mut call_at = None;
         let next = match picked {
@@ -110,7 +111,7 @@ impl Reader {
 
     /// Registers the waker if the stream still is at `version`, at which there was nothing more to read. Most polls end
     /// here: the one after each batch. It takes no lock that other threads take, except to wake.
-    fn register_at(&mut self, version: u64, cx: &mut Context<'_>) -> bool {
+    fn register_at(&mut self, version: NonZeroU64, cx: &mut Context<'_>) -> bool {
         if self.stream.version() != version {
             return false;
         }
@@ -143,6 +144,6 @@ mod tests {
 
     #[test]
     fn reader_is_small() {
-        assert!(size_of::<Reader>() <= 256, "{}", size_of::<Reader>());
+        assert!(size_of::<Reader>() <= 200, "{}", size_of::<Reader>());
     }
 }

@@ -7,6 +7,7 @@ use crate::wake::{ShardQueue, Taken, WaitList, wake_all};
 use crate::{Config, EndReason, LogStatus, StreamStatus, TrackStatus, lock};
 use media::{Role, StreamName};
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
@@ -120,8 +121,8 @@ impl Stream {
     }
 
     /// A number that changes after each change of the state that a waiting reader has to see.
-    pub(crate) fn version(&self) -> u64 {
-        self.version.0.load(Ordering::Acquire)
+    pub(crate) fn version(&self) -> NonZeroU64 {
+        NonZeroU64::MIN.saturating_add(self.version.0.load(Ordering::Acquire))
     }
 
     /// Wakes all readers that wait. Not to be called under the lock.
