@@ -96,13 +96,14 @@ impl File {
         headers.insert(header::ETAG, self.etag.clone());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        // Also with a 304, whose headers replace those of the page in the cache (RFC 9111 section 3.2).
+        if let Some(policy) = &self.security_policy {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+        }
         if request.get(header::IF_NONE_MATCH).is_some_and(|tags| lists(tags, self.etag.as_bytes())) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         headers.insert(header::CONTENT_TYPE, self.content_type.clone());
-        if let Some(policy) = &self.security_policy {
-            headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
-        }
         let body = match &self.gzip {
             Some(gzip) if accepts_gzip(request) => {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -233,7 +234,10 @@ mod tests {
             (format!("\"x\", W/{etag}"), StatusCode::NOT_MODIFIED),
             ("\"x\"".to_owned(), StatusCode::OK),
         ] {
-            assert_eq!(get("index.html", header::IF_NONE_MATCH, &tags).status(), status, "{tags}");
+            let response = get("index.html", header::IF_NONE_MATCH, &tags);
+            assert_eq!(response.status(), status, "{tags}");
+            // A cache takes the policy of the answer, whichever it was.
+            assert!(response.headers().contains_key(header::CONTENT_SECURITY_POLICY));
         }
     }
 
