@@ -54,6 +54,8 @@ pub(crate) struct Cursor {
     bytes: u64,
     packets_skipped: u64,
     gops_skipped: u64,
+    /// How far it is behind since the last pick.
+    lag: Duration,
 }
 
 #[derive(Debug)]
@@ -211,6 +213,7 @@ impl Cursor {
             bytes: 0,
             packets_skipped: 0,
             gops_skipped: 0,
+            lag: Duration::ZERO,
         }
     }
 
@@ -233,6 +236,7 @@ impl Cursor {
         let picked = self.fill(view, &mut batch);
         self.packets += batch.packets;
         self.bytes += batch.bytes;
+        self.lag = if self.drained || !self.joined { Duration::ZERO } else { view.log.lag(self.next) };
         (if batch.packets > 0 { Picked::Packets } else { picked }, batch.news)
     }
 
@@ -422,14 +426,13 @@ impl Cursor {
         self.drained
     }
 
-    pub(crate) fn stats(&self, log: &Log) -> ReaderStats {
-        let is_behind = self.joined && self.next < log.end();
+    pub(crate) fn stats(&self) -> ReaderStats {
         ReaderStats {
             packets: self.packets,
             bytes: self.bytes,
             packets_skipped: self.packets_skipped,
             gops_skipped: self.gops_skipped,
-            lag: if is_behind { log.lag(self.next) } else { Duration::ZERO },
+            lag: self.lag,
             live: self.live,
             waiting: matches!(self.stage, Stage::Begin(_)),
         }

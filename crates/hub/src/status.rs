@@ -99,7 +99,7 @@ pub struct ReaderStats {
     pub packets_skipped: u64,
     /// Groups of pictures cut short or passed over because the reader was behind.
     pub gops_skipped: u64,
-    /// Media time between the reader and the newest packet.
+    /// Media time between the reader and the newest packet, after the last poll.
     pub lag: Duration,
     /// Whether the reader has caught up with the newest packet since it joined.
     pub live: bool,

@@ -159,3 +159,27 @@ fn log_without_keyframes_is_bounded_by_time() {
     rig.write(&mut publisher, (0..1000).map(|i| audio(i * 20)));
     assert_eq!(rig.origin.stream(&rig.name).unwrap().log.packets, 151);
 }
+
+#[test]
+fn tracks_whose_clocks_differ_do_not_make_a_reader_lag() {
+    let rig = Rig::new(Config::default());
+    let mut publisher = rig.publish();
+    rig.write(&mut publisher, [key(20_000), audio(0), video(20_040), audio(20)]);
+    let mut reader = rig.read();
+    rig.drain(&mut reader);
+    rig.write(&mut publisher, [audio(40), video(20_080), key(20_120), audio(60), video(20_160)]);
+    assert_eq!(rig.got(&mut reader), "V20080 K20120 V20160", "the audio would be heard 20 s before");
+    assert_eq!(reader.stats().packets_skipped, 0);
+}
+
+#[test]
+fn lag_is_told_as_of_the_last_poll() {
+    let rig = Rig::new(Config::default());
+    let mut publisher = rig.publish();
+    rig.write(&mut publisher, gop(0));
+    let mut reader = rig.read();
+    rig.poll(&mut reader, BatchLimits { packets_max: 1, ..BatchLimits::default() });
+    assert_eq!(reader.stats().lag, Duration::from_millis(1920));
+    rig.drain(&mut reader);
+    assert_eq!(reader.stats().lag, Duration::ZERO);
+}

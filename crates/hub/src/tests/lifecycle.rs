@@ -148,6 +148,20 @@ fn second_publisher_takes_over() {
 }
 
 #[test]
+fn packets_that_waited_for_a_batch_are_shown_when_another_takes_over() {
+    let second_publisher = SecondPublisher::TakeOver;
+    let rig = Rig::new(Config { second_publisher, batch: Duration::from_secs(1), ..Config::default() });
+    let mut first = rig.publish();
+    rig.write(&mut first, [key(0)]);
+    let mut reader = rig.read();
+    rig.got(&mut reader);
+    rig.write(&mut first, [video(40)]);
+    let _second = rig.publish();
+    assert_eq!(rig.waker.wakes(), 1);
+    assert_eq!(rig.got(&mut reader), "V40");
+}
+
+#[test]
 fn publisher_on_standby_continues_at_its_keyframe_with_its_configuration() {
     let mut rig = rig(SecondPublisher::StandBy);
     let mut first = rig.publish();

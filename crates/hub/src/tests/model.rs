@@ -18,19 +18,23 @@ const PACKETS_MAX: usize = 120;
 #[derive(Debug, Clone)]
 enum Op {
     Publish,
-    Lose,
+    Lose(usize),
+    /// From the active publisher (0) or another.
     Video {
+        which: usize,
         low: bool,
         key: bool,
     },
-    Audio,
+    Audio(usize),
     Config {
+        which: usize,
         track: TrackId,
         version: u8,
     },
-    /// So many GOPs of ten frames with audio.
+    /// So many GOPs of ten frames with audio, from the active one.
     Gops(u8),
     ClockStartsAnew,
+    Flush,
     Pass(u64),
     Join {
         start: Start,
@@ -44,6 +48,11 @@ enum Op {
     PollAll,
 }
 
+/// Mostly the active publisher.
+fn which() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0), 1 => 1..3usize]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let track = prop_oneof![Just(TrackId::VIDEO), Just(TrackId::AUDIO), Just(LOW)];
     let start = prop_oneof![
@@ -52,13 +61,16 @@ fn op() -> impl Strategy<Value = Op> {
         (0..10_000i64).prop_map(|ms| Start::AtPts(Time::from_millis(ms))),
     ];
     prop_oneof![
-        1 => Just(Op::Publish),
-        1 => Just(Op::Lose),
-        6 => (any::<bool>(), prop::bool::weighted(0.3)).prop_map(|(low, key)| Op::Video { low, key }),
-        4 => Just(Op::Audio),
-        2 => (track, 0..4u8).prop_map(|(track, version)| Op::Config { track, version }),
+        2 => Just(Op::Publish),
+        1 => any::<usize>().prop_map(Op::Lose),
+        6 => (which(), any::<bool>(), prop::bool::weighted(0.3))
+            .prop_map(|(which, low, key)| Op::Video { which, low, key }),
+        4 => which().prop_map(Op::Audio),
+        2 => (which(), track, 0..4u8)
+            .prop_map(|(which, track, version)| Op::Config { which, track, version }),
         3 => (1..8u8).prop_map(Op::Gops),
         1 => Just(Op::ClockStartsAnew),
+        2 => Just(Op::Flush),
         2 => (0..6000u64).prop_map(Op::Pass),
         2 => (start, any::<bool>(), any::<bool>(), prop::bool::weighted(0.8))
             .prop_map(|(start, paced, video_first, video)| Op::Join { start, paced, video_first, video }),
@@ -176,78 +188,131 @@ impl Seen {
     }
 }
 
+/// A publisher, and what the model knows of it.
+struct Source {
+    publisher: Publisher,
+    begun: bool,
+    clock: i64,
+    /// What it has said while it stood by: configurations, and whether there is video.
+    held: Option<(HashMap<TrackId, Bytes>, bool)>,
+}
+
 struct History {
     rig: Rig,
     model: Model,
-    publisher: Option<Publisher>,
-    begun: bool,
-    clock: i64,
+    config: Config,
+    /// The active one first, then those on stand-by.
+    sources: Vec<Source>,
     readers: Vec<Seen>,
 }
 
 impl History {
-    fn new() -> Self {
-        let rig = Rig::new(Config {
-            second_publisher: SecondPublisher::TakeOver,
+    fn new(second_publisher: SecondPublisher, batch: u64) -> Self {
+        let config = Config {
+            second_publisher,
+            batch: Duration::from_millis(batch),
             log_bytes_max: BYTES_MAX,
             log_packets_max: PACKETS_MAX,
             ..Config::default()
-        });
-        Self { rig, model: Model::default(), publisher: None, begun: false, clock: 0, readers: Vec::new() }
+        };
+        let rig = Rig::new(config.clone());
+        Self { rig, model: Model::default(), config, sources: Vec::new(), readers: Vec::new() }
     }
 
-    fn write(&mut self, mut packet: Packet) {
-        let Some(publisher) = &mut self.publisher else {
+    fn publish(&mut self) {
+        let stands_by =
+            self.config.second_publisher == SecondPublisher::StandBy && !self.sources.is_empty();
+        if stands_by && self.sources.len() > self.config.limits.standby_max {
+            assert!(self.rig.origin.publish(&self.rig.name, self.rig.now).is_err());
+            return;
+        }
+        let publisher = self.rig.publish();
+        assert_eq!(publisher.is_standby(), stands_by);
+        if !stands_by {
+            // Dropped after the new one has taken over.
+            self.sources.clear();
+        }
+        let held = stands_by.then(Default::default);
+        self.sources.push(Source { publisher, begun: false, clock: 0, held });
+    }
+
+    /// Writes to the active publisher, or to another.
+    fn write(&mut self, which: usize, mut packet: Packet) {
+        let Some(source) = self.sources.get_mut(which) else {
             return;
         };
-        if !std::mem::replace(&mut self.begun, true) {
+        let is_video = packet.track.kind == Kind::Video;
+        if let Some((configs, video)) = &mut source.held {
+            let opens = packet.is_video_keyframe()
+                || (!*video && packet.track.kind == Kind::Audio && packet.role == Role::Frame);
+            if which > 0 || !opens {
+                *video |= is_video;
+                if packet.role == Role::Config {
+                    configs.insert(packet.track, packet.payload.clone());
+                }
+                source.publisher.write(packet, self.rig.now).unwrap();
+                return;
+            }
+        }
+        if !std::mem::replace(&mut source.begun, true) {
             self.model.begin_session();
+            if let Some((configs, _)) = source.held.take() {
+                self.model.configs = configs;
+            }
         }
         let admitted = self.model.admit(&mut packet);
-        publisher.write(packet, self.rig.now).unwrap();
-        if admitted {
-            for seen in &mut self.readers {
-                if let Some(before) = seen.pending.take() {
-                    assert!(seen.counter.wakes() > before, "a waiting reader was not woken");
-                }
-            }
+        source.publisher.write(packet, self.rig.now).unwrap();
+        if admitted && source.publisher.flush_at().is_none() {
+            self.check_woken();
         }
         let log = self.rig.origin.stream(&self.rig.name).unwrap().log;
         assert!(log.bytes <= BYTES_MAX && log.packets <= PACKETS_MAX, "{log:?}");
     }
 
-    fn frame(&mut self, track: TrackId, key: bool) {
-        self.write(frame(track, self.clock, key));
+    fn check_woken(&mut self) {
+        for seen in &mut self.readers {
+            if let Some(before) = seen.pending.take() {
+                assert!(seen.counter.wakes() > before, "a waiting reader was not woken");
+            }
+        }
+    }
+
+    fn frame(&mut self, which: usize, step: i64, track: TrackId, key: bool) {
+        if let Some(source) = self.sources.get_mut(which) {
+            source.clock += step;
+            let clock = source.clock;
+            self.write(which, frame(track, clock, key));
+        }
     }
 
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Publish => {
-                // The old publisher is dropped after the new one has taken over.
-                self.publisher = Some(self.rig.publish());
-                (self.begun, self.clock) = (false, 0);
-            }
-            Op::Lose => self.publisher = None,
-            Op::Video { low, key } => {
-                self.clock += 20;
-                self.frame(if low { LOW } else { TrackId::VIDEO }, key);
-            }
-            Op::Audio => {
-                self.clock += 7;
-                self.frame(TrackId::AUDIO, false);
-            }
-            Op::Config { track, version } => {
-                let packet = config(track, &[version]);
-                self.write(Packet { dts: Time::from_millis(self.clock), ..packet });
-            }
-            Op::Gops(count) => {
-                for i in 0..u32::from(count) * 10 {
-                    self.frame(TrackId::VIDEO, i % 10 == 0);
-                    self.frame(TrackId::AUDIO, false);
-                    self.clock += 100;
+            Op::Publish => self.publish(),
+            Op::Lose(which) => {
+                if !self.sources.is_empty() {
+                    self.sources.remove(which % self.sources.len());
                 }
             }
-            Op::ClockStartsAnew => self.clock = 0,
+            Op::Video { which, low, key } => {
+                self.frame(which, 20, if low { LOW } else { TrackId::VIDEO }, key);
+            }
+            Op::Audio(which) => self.frame(which, 7, TrackId::AUDIO, false),
+            Op::Config { which, track, version } => self.write(which, config(track, &[version])),
+            Op::Gops(count) => {
+                for i in 0..u32::from(count) * 10 {
+                    self.frame(0, 100, TrackId::VIDEO, i % 10 == 0);
+                    self.frame(0, 0, TrackId::AUDIO, false);
+                }
+            }
+            Op::ClockStartsAnew => self.sources.iter_mut().for_each(|source| source.clock = 0),
+            Op::Flush => {
+                if let Some(source) = self.sources.first_mut()
+                    && source.publisher.flush_at().is_some()
+                {
+                    source.publisher.flush();
+                    self.check_woken();
+                }
+            }
             Op::Pass(millis) => self.rig.pass(millis),
             Op::Join { start, paced, video_first, video } => {
                 let pace = paced.then_some(2.0);
@@ -285,14 +350,16 @@ impl History {
 
     /// Lets the stream end, and all who read it.
     fn finish(mut self) {
+        self.apply(Op::Flush);
         for _ in 0..20 {
             self.poll_all();
             self.rig.pass(1000);
         }
-        if self.publisher.is_some() {
+        if self.sources.first().is_some_and(|source| source.begun) {
             self.check_arrived();
         }
-        self.publisher = None;
+        // Those on stand-by first, so that the stream is lost once.
+        while self.sources.pop().is_some() {}
         for _ in 0..20 {
             self.poll_all();
             self.rig.pass(1000);
@@ -307,7 +374,7 @@ impl History {
         for seen in self.readers.iter().filter(|seen| !seen.ended) {
             let stats = seen.reader.stats();
             // After a skip a track begins again at a keyframe, which may not have come.
-            if !self.begun || stats.waiting || stats.packets_skipped > 0 {
+            if stats.waiting || stats.packets_skipped > 0 {
                 continue;
             }
             assert!(stats.live);
@@ -322,8 +389,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_reader_sees_whole_gops_in_order_with_their_configuration(ops in prop::collection::vec(op(), 1..120)) {
-        let mut history = History::new();
+    fn every_reader_sees_whole_gops_in_order_with_their_configuration(
+        second in prop_oneof![Just(SecondPublisher::TakeOver), Just(SecondPublisher::StandBy)],
+        batch in prop_oneof![Just(0), Just(20u64)],
+        ops in prop::collection::vec(op(), 1..120),
+    ) {
+        let mut history = History::new(second, batch);
         for op in ops {
             history.apply(op);
         }
