@@ -49,20 +49,23 @@ try {
 await browser.close();
 console.log(JSON.stringify(result));
 
-// The picture is in a <video> (Media Source) or a <canvas> (WebCodecs); both can be drawn and compared.
+// Waits until the picture has moved for so many seconds in all, then compares pictures and asks for the sound.
 async function watch() {
-  await page.waitForFunction(
-    (seconds) => {
-      const video = document.querySelector("video");
-      if (!video) return false;
-      window.firstTime ??= video.currentTime || undefined;
-      return window.firstTime !== undefined && video.currentTime - window.firstTime >= seconds;
-    },
-    untilSeconds,
-    { timeout: 90_000, polling: 100 },
-  );
+  await page.evaluate(() => {
+    // The player keeps its picture in a shadow tree, and may replace it when it connects again.
+    window.video = () => document.querySelector("rushlight-player")?.shadowRoot?.querySelector("video");
+    window.played = 0;
+    let last;
+    setInterval(() => {
+      const now = window.video()?.currentTime;
+      // A jump of the clock is no playing.
+      if (now > last && now < last + 1) window.played += now - last;
+      last = now;
+    }, 100);
+  });
+  await page.waitForFunction((seconds) => window.played >= seconds, untilSeconds, { timeout: 90_000, polling: 100 });
   return await page.evaluate(async () => {
-    const video = document.querySelector("video");
+    const video = window.video();
     const canvas = document.createElement("canvas");
     canvas.width = 160;
     canvas.height = 90;
@@ -82,10 +85,10 @@ async function watch() {
     return {
       width: video.videoWidth,
       height: video.videoHeight,
-      playedSeconds: video.currentTime - window.firstTime,
+      playedSeconds: window.played,
       changedPixels: changed / (before.length / 4),
       audioBytes: video.webkitAudioDecodedByteCount,
-      droppedFrames: video.getVideoPlaybackQuality().droppedVideoFrames,
+      player: window.__rushlight,
     };
   });
 }

@@ -24,6 +24,8 @@ pub struct Frame {
 pub struct Track {
     /// ffmpeg's name of the codec.
     pub codec: String,
+    /// Whether it carries pictures.
+    pub is_video: bool,
     /// Its packets in order.
     pub frames: Vec<Frame>,
 }
@@ -51,8 +53,10 @@ pub fn parse(text: &str) -> Result<Vec<Track>, String> {
             tracks.entry(index.parse().map_err(|_| wrong())?).or_default().1 = base;
         } else if let Some(rest) = line.strip_prefix("#media_type ") {
             let (index, kind) = rest.split_once(": ").ok_or_else(wrong)?;
+            let index = index.parse().map_err(|_| wrong())?;
+            tracks.entry(index).or_default().0.is_video = kind == "video";
             if !["video", "audio"].contains(&kind) {
-                data.insert(index.parse::<usize>().map_err(|_| wrong())?);
+                data.insert(index);
             }
         } else if let Some(rest) = line.strip_prefix("#codec_id ") {
             let (index, codec) = rest.split_once(": ").ok_or_else(wrong)?;
@@ -93,7 +97,7 @@ pub fn of_file(ffmpeg: &Path, file: &Path) -> Vec<Track> {
 /// How much of the source a player must have seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Every packet from the first to the last.
+    /// Every packet from the first to the last, sound before the first picture excepted.
     Whole,
     /// Every packet from where it joined to the last.
     ToTheEnd,
@@ -110,6 +114,11 @@ pub fn compare(source: &[Track], played: &[Track], extent: Extent) -> Result<(),
     if source.len() != played.len() {
         return Err(format!("sent {source:?}, but played {played:?}"));
     }
+    let opening = source
+        .iter()
+        .filter(|track| track.is_video)
+        .filter_map(|track| Some(track.frames.first()?.dts))
+        .min();
     let mut shift = None;
     for sent in source {
         let seen = played
@@ -120,7 +129,8 @@ pub fn compare(source: &[Track], played: &[Track], extent: Extent) -> Result<(),
                     && first.is_some_and(|hash| sent.frames.iter().any(|f| f.hash == *hash))
             })
             .ok_or_else(|| format!("no packet of {sent:?} is the first of any track among {played:?}"))?;
-        compare_track(sent, seen, extent, &mut shift).map_err(|why| format!("{sent:?}: {why}"))?;
+        compare_track(sent, seen, extent, opening.unwrap_or(i64::MIN), &mut shift)
+            .map_err(|why| format!("{sent:?}: {why}"))?;
     }
     Ok(())
 }
@@ -128,14 +138,20 @@ pub fn compare(source: &[Track], played: &[Track], extent: Extent) -> Result<(),
 /// The times of FLV are whole milliseconds; a source with another clock differs from them by rounding.
 const ROUNDING_MS: i64 = 1;
 
-fn compare_track(sent: &Track, seen: &Track, extent: Extent, shift: &mut Option<i64>) -> Result<(), String> {
+fn compare_track(
+    sent: &Track,
+    seen: &Track,
+    extent: Extent,
+    opening: i64,
+    shift: &mut Option<i64>,
+) -> Result<(), String> {
     // Equal packets occur more than once (silence, black pictures): the shift in time tells which one it is.
     let starts = (0..sent.frames.len()).filter(|&at| sent.frames[at].hash == seen.frames[0].hash);
     let mut best = Err("no start fits".to_owned());
     for start in starts {
         let offset = shift.unwrap_or(seen.frames[0].dts - sent.frames[start].dts);
         match compare_run(&sent.frames[start..], &seen.frames, extent, offset) {
-            Ok(()) if extent == Extent::Whole && start != 0 => {
+            Ok(()) if extent == Extent::Whole && start > 0 && sent.frames[start - 1].dts >= opening => {
                 best = Err(format!("the first {start} packets are missing"));
             }
             Ok(()) => {

@@ -42,6 +42,11 @@ fn the_watch_page_plays_picture_and_sound() {
     );
     assert!(seen["playedSeconds"].as_f64().is_some_and(|s| s > 2.0), "{seen}");
     assert!(seen["audioBytes"].as_u64().is_some_and(|bytes| bytes > 1_000), "no sound is decoded: {seen}");
+    let stages: Vec<_> =
+        ["t1", "t2", "t3", "t4", "t5"].iter().map(|name| seen["player"]["stages"][name].as_f64()).collect();
+    assert!(stages.iter().all(Option::is_some) && stages.is_sorted(), "the stages of the start: {seen}");
+    let reported = || server.metrics().lines().any(|line| line.contains("mse") && !line.ends_with(" 0"));
+    e2e::until("the page reports its start", || reported().then_some(()));
     assert!(seen["foreignRequests"].as_array().is_some_and(Vec::is_empty), "requests to other hosts: {seen}");
 }
 
