@@ -13,7 +13,7 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use commands::{config, keys, publish, serve};
+use commands::{config, keys, load, play, publish, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,6 +41,8 @@ Examples:
 enum Command {
     Serve(serve::ServeArgs),
     Publish(publish::PublishArgs),
+    Play(play::PlayArgs),
+    Load(Box<load::LoadArgs>),
     Config(config::ConfigArgs),
     Keys(keys::KeysArgs),
 }
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Publish(args) => publish::run(args),
+        Command::Play(args) => play::run(args),
+        Command::Load(args) => load::run(*args),
         Command::Config(args) => config::run(&args),
         Command::Keys(args) => keys::run(&args),
     }

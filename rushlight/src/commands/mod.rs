@@ -2,6 +2,8 @@
 
 pub(crate) mod config;
 pub(crate) mod keys;
+pub(crate) mod load;
+pub(crate) mod play;
 pub(crate) mod publish;
 pub(crate) mod serve;
 
@@ -27,6 +29,16 @@ fn block_on<F: Future>(command: F) -> Result<F::Output, ExitCode> {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => Ok(runtime.block_on(command)),
         Err(error) => Err(fail(FAILED, format!("cannot start a runtime: {error}"))),
+    }
+}
+
+/// Runs a command of the measuring crate.
+fn measure(command: impl Future<Output = Result<(), ::load::Error>>) -> ExitCode {
+    match block_on(command) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error @ ::load::Error::Argument(_))) => fail(IMPOSSIBLE, error),
+        Ok(Err(error)) => fail(FAILED, error),
+        Err(code) => code,
     }
 }
 
