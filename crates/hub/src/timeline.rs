@@ -220,6 +220,7 @@ mod tests {
         source.frame(1, 99_900, 0);
         source.frame(0, 0, 20);
         assert_eq!(source.frame(1, 99_990, 25), (99_990, Change::None));
+        assert_eq!(source.frame(1, 99_980, 26), (99_990, Change::None), "not before the frame before it");
         assert_eq!(source.frame(1, 0, 30), (100_020, Change::None));
     }
 

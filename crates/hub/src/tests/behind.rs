@@ -71,6 +71,29 @@ fn reader_that_joined_far_behind_may_lag_that_much_more() {
 }
 
 #[test]
+fn reader_that_has_caught_up_may_lag_no_more_than_others() {
+    let rig = Rig::new(Config { retain: Duration::from_secs(60), ..Config::default() });
+    let mut publisher = rig.publish();
+    (0..10).for_each(|i| rig.write(&mut publisher, gop(i * 2000)));
+    let start = crate::Start::Behind(Duration::from_secs(15));
+    let mut reader = rig.read_with(ReadOptions { start, pace: None, ..ReadOptions::default() });
+    rig.drain(&mut reader);
+    (10..15).for_each(|i| rig.write(&mut publisher, gop(i * 2000)));
+    assert!(rig.got(&mut reader).starts_with("K28000"));
+}
+
+#[test]
+fn reader_that_skips_gets_nothing_twice() {
+    let rig = Rig::new(Config { retain: Duration::from_secs(60), ..Config::default() });
+    let mut publisher = rig.publish();
+    rig.write(&mut publisher, [key(0), audio(20_000), audio(20_020)]);
+    let mut reader = rig.read();
+    assert_eq!(rig.got(&mut reader), "K0 A20000 A20020");
+    rig.write(&mut publisher, [audio(20_040), key(20_000), video(30_000)]);
+    assert_eq!(rig.got(&mut reader), "K20000 A20040 V30000");
+}
+
+#[test]
 fn configuration_that_changed_meanwhile_is_sent_again() {
     let rig = Rig::new(Config::default());
     let mut publisher = rig.publish();

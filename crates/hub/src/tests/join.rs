@@ -85,6 +85,28 @@ fn frame_of_the_same_time_before_the_keyframe_stays_where_it_is() {
 }
 
 #[test]
+fn audio_before_the_keyframe_that_needs_an_older_configuration_is_left_out() {
+    let (rig, mut publisher) = rig();
+    rig.write(&mut publisher, [config(TrackId::AUDIO, b"old"), key(0), audio(100)]);
+    rig.write(&mut publisher, [config(TrackId::AUDIO, b"new"), audio(120), key(100), audio(140)]);
+    assert_eq!(rig.got(&mut rig.read()), "[new] K100 A120 A140");
+}
+
+#[test]
+fn audio_before_the_oldest_keyframe_stays_in_the_log_with_it() {
+    let (rig, mut publisher) = rig();
+    rig.write(
+        &mut publisher,
+        [key(0), audio(990), audio(1000), audio(1020), key(1000), video(4000), key(4040)],
+    );
+    let start = Start::Behind(Duration::from_secs(3));
+    assert_eq!(
+        rig.got(&mut rig.read_with(ReadOptions { start, ..unpaced() })),
+        "K1000 A1000 A1020 V4000 K4040"
+    );
+}
+
+#[test]
 fn audio_from_before_the_keyframe_is_left_out() {
     let (rig, mut publisher) = rig();
     rig.write(&mut publisher, [key(100), audio(60), audio(80), audio(100), video(140)]);

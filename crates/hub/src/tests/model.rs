@@ -220,8 +220,7 @@ impl History {
     }
 
     fn publish(&mut self) {
-        let stands_by =
-            self.config.second_publisher == SecondPublisher::StandBy && !self.sources.is_empty();
+        let stands_by = self.config.second_publisher == SecondPublisher::StandBy && !self.sources.is_empty();
         if stands_by && self.sources.len() > self.config.limits.standby_max {
             assert!(self.rig.origin.publish(&self.rig.name, self.rig.now).is_err());
             return;
