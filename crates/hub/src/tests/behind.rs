@@ -201,7 +201,7 @@ fn lag_is_told_as_of_the_last_poll() {
     let mut publisher = rig.publish();
     rig.write(&mut publisher, gop(0));
     let mut reader = rig.read();
-    rig.poll(&mut reader, BatchLimits { packets_max: 1, ..BatchLimits::default() });
+    drop(rig.poll(&mut reader, BatchLimits { packets_max: 1, ..BatchLimits::default() }));
     assert_eq!(reader.stats().lag, Duration::from_millis(1920));
     rig.drain(&mut reader);
     assert_eq!(reader.stats().lag, Duration::ZERO);
