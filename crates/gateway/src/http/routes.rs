@@ -50,10 +50,12 @@ pub(crate) fn router(env: Arc<Env>) -> Router {
 fn with_site(env: Arc<Env>, site: Site) -> Router {
     let app = App { env: env.clone(), site: Arc::new(site), channels: Arc::default() };
     // What programs and pages of other sites may read.
+    let media = Router::new().route("/{app}/{file}", get(super::media)).with_state(env.clone());
     let open = Router::new()
         .route("/api/v1/channels", get(channels))
         .route("/api/v1/channels/{app}/{channel}", get(channel))
         .route("/api/v1/beacon", post(beacon).layer(DefaultBodyLimit::max(beacon::limits::BODY_BYTES_MAX)))
+        .merge(media)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
     let pages = Router::new()
@@ -65,9 +67,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
         .route("/metrics", get(exposition))
         .route("/api/v1/sessions", get(sessions))
         .fallback(file);
-    let media = Router::new().route("/{app}/{file}", get(super::media)).with_state(env.clone());
     open.merge(pages)
-        .merge(media)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
         .layer(middleware::from_fn(secure))
@@ -263,8 +263,8 @@ async fn secure(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets pages of allowed origins read the answer. Preflights come only from programs that send a report as
-/// `application/json`.
+/// Lets pages of allowed origins read the answer. Players of ours cause no preflight; others that ask for a range or
+/// send a report as `application/json` do.
 async fn cross_origin(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let allowed =
@@ -274,12 +274,16 @@ async fn cross_origin(State(env): State<Arc<Env>>, request: Request, next: Next)
     let mut response =
         if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
-    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    // Media says so itself.
+    headers.entry(header::VARY).or_insert(HeaderValue::from_static("origin"));
     if let Some(allowed) = allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         if preflight {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                HeaderValue::from_static("content-type, range"),
+            );
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
         }
     }

@@ -221,12 +221,14 @@ async fn pages_of_allowed_sites_may_read_without_a_preflight() {
     };
     assert_eq!(from("https://a.example").await, "https://a.example");
     assert_eq!(from("https://b.example").await, "");
-    let preflight = Request::options("/api/v1/beacon")
-        .header("origin", "https://a.example")
-        .header("access-control-request-method", "POST");
-    let answer = node.send(preflight, FAR, ()).await;
-    assert_eq!(answer.status, StatusCode::NO_CONTENT);
-    assert!(answer.header(header::ACCESS_CONTROL_ALLOW_METHODS).contains("POST"));
+    for path in ["/api/v1/beacon", "/live/cam.flv"] {
+        let preflight = Request::options(path)
+            .header("origin", "https://a.example")
+            .header("access-control-request-method", "POST");
+        let answer = node.send(preflight, FAR, ()).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}");
+        assert!(answer.header(header::ACCESS_CONTROL_ALLOW_METHODS).contains("POST"));
+    }
 }
 
 #[tokio::test]
