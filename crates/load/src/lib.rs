@@ -3,14 +3,23 @@
 //! [`play`] plays one stream and measures it. [`crowd`] is thousands of viewers that only count bytes. [`cli`] puts
 //! publishers, a crowd and a few measuring players together, and compares a server with the bare kernel.
 
+pub mod cli;
+pub mod crowd;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod histogram;
 pub mod http;
+mod limit;
 pub mod limits;
+mod measure;
 pub mod play;
+pub mod process;
 mod random;
+mod report;
+mod run;
+mod send_times;
+pub mod synthetic;
 mod target;
 pub mod ws;
 

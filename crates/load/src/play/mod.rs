@@ -7,6 +7,8 @@ mod player;
 pub mod quality;
 mod stages;
 
+pub(crate) use cli::positive;
 pub use cli::{PlayArgs, run};
+pub(crate) use flv_link::{check_answer, request};
 pub use player::{Options, Player, connect};
 pub use stages::Stages;

@@ -1,0 +1,315 @@
+//! The `load` command.
+
+use crate::limits::{CLIP_BYTES_MAX, PUBLISHERS_MAX, VIEWERS_MAX};
+use crate::play::positive;
+use crate::run::{Joining, Setup};
+use crate::synthetic::{Profile, Synthetic};
+use crate::{Error, Target, limit, report, run as runs};
+use broadcaster::Source;
+use broadcaster::source::{self, Replay, Timeline};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Stands for the number of the stream in URLs.
+const NUMBER: &str = "{n}";
+
+/// Measure a server under many viewers, and what of its cost is the kernel's.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LoadArgs {
+    /// Where to publish: rtmp://HOST/APP/CHANNEL. `{n}` becomes the number of the stream. Without it, streams that exist
+    /// already are played, and latency is not measured.
+    #[arg(long, value_name = "URL")]
+    pub publish: Option<String>,
+
+    /// Streams to publish.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = count(1, PUBLISHERS_MAX))]
+    pub publishers: usize,
+
+    /// Publish this FLV or MP4 file over and over, instead of generated packets.
+    #[arg(long, value_name = "FILE")]
+    pub clip: Option<PathBuf>,
+
+    /// Bitrate of generated video, in kbit/s.
+    #[arg(long, value_name = "KBIT", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub bitrate: u64,
+
+    /// Pictures per second of generated video.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub fps: u32,
+
+    /// Distance of keyframes in generated video, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = positive)]
+    pub gop: f64,
+
+    /// Bitrate of generated audio, in kbit/s; 0 for none.
+    #[arg(long, value_name = "KBIT", default_value_t = 128, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub audio_bitrate: u64,
+
+    /// Where to play: rtmp://, http:// or ws://. May be given several times; viewers take turns. `{n}` as above.
+    #[arg(long, value_name = "URL")]
+    pub play: Vec<String>,
+
+    /// Viewers, all together.
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = count(0, VIEWERS_MAX))]
+    pub viewers: usize,
+
+    /// How many of the viewers are whole players that measure. The others count bytes.
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = count(0, 1000))]
+    pub measure: usize,
+
+    /// Viewers that join per second.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 500.0, value_parser = positive)]
+    pub ramp: f64,
+
+    /// All viewers join at random times within this many seconds, instead of one after the other.
+    #[arg(long, value_name = "SECONDS", value_parser = positive, conflicts_with = "ramp")]
+    pub join_storm: Option<f64>,
+
+    /// How many of the viewers cannot keep up.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = count(0, VIEWERS_MAX))]
+    pub slow: usize,
+
+    /// What slow viewers read of the stream: 0 is nothing, 0.1 a tenth.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub slow_share: f64,
+
+    /// Viewers that leave and come back, per second.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 0.0, value_parser = rate)]
+    pub churn: f64,
+
+    /// How long to measure after all have joined, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = positive)]
+    pub duration: f64,
+
+    /// How long to publish before the first joins, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = positive)]
+    pub warmup: f64,
+
+    /// Process whose CPU time and memory to account for. Give all of a server with workers.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Vec<u32>,
+
+    /// Threads for the viewers that count.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = count(1, 64))]
+    pub threads: usize,
+
+    /// Measure the bare limit instead of a server: a process that writes the same messages to as many sockets, and does
+    /// nothing else.
+    #[arg(long)]
+    pub limit: bool,
+
+    /// Measure the server, then the bare limit, and print the ratio of their costs.
+    #[arg(long, conflicts_with = "limit")]
+    pub compare_limit: bool,
+
+    /// Messages of this many milliseconds in one write of the bare limit.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub batch_ms: u64,
+
+    /// Write the report to a file as JSON; `-` prints it instead of the text.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Be the process of --limit. It is started by this program itself.
+    #[arg(long, hide = true)]
+    pub limit_server: bool,
+}
+
+fn count(min: usize, max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(count) if (min..=max).contains(&count) => Ok(count),
+        _ => Err(format!("a number from {min} to {max} is needed")),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a number from 0 to 1 is needed".into()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.0..=100_000.0).contains(&rate) => Ok(rate),
+        _ => Err("a number from 0 to 100000 is needed".into()),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Arguments that do not fit together, a clip that cannot be read, a stream that cannot be published. What happens to
+/// single viewers is part of the report.
+pub async fn run(args: LoadArgs) -> Result<(), Error> {
+    net::limits::raise_file_limit();
+    let media = Media::of(&args)?;
+    if args.limit_server {
+        let batch = Duration::from_millis(args.batch_ms);
+        let sources = (0..args.publishers).map(|stream| media.source(stream)).collect();
+        return tokio::task::spawn_blocking(move || limit::serve(sources, batch))
+            .await
+            .unwrap_or_else(|_| Err(Error::Local("the limit server failed".into())));
+    }
+    let mut report = report::Report::default();
+    if !args.limit {
+        report.server = Some(runs::against_server(server_setup(&args)?, &media).await?);
+    }
+    if args.limit || args.compare_limit {
+        let setup = Setup { measure: 0, churn: 0.0, slow: 0, ..setup(&args) };
+        report.limit = Some(runs::against_limit(setup, &limit_args(&args)).await?);
+    }
+    report.print(args.json.as_deref())
+}
+
+fn setup(args: &LoadArgs) -> Setup {
+    Setup {
+        publish: Vec::new(),
+        play: Vec::new(),
+        viewers: args.viewers,
+        measure: args.measure,
+        joining: match args.join_storm {
+            Some(seconds) => Joining::Storm(Duration::from_secs_f64(seconds)),
+            None => Joining::Ramp(args.ramp),
+        },
+        slow: args.slow,
+        slow_share: args.slow_share,
+        churn: args.churn,
+        warmup: Duration::from_secs_f64(args.warmup),
+        duration: Duration::from_secs_f64(args.duration),
+        server_pids: args.server_pid.clone(),
+        threads: args.threads,
+    }
+}
+
+fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
+    let argument = |text: &str| Err(Error::Argument(text.into()));
+    if args.play.is_empty() && args.viewers > 0 {
+        return argument("--play is missing: where should the viewers play from?");
+    }
+    let several = args.publishers > 1;
+    if several && args.publish.iter().chain(&args.play).any(|url| !url.contains(NUMBER)) {
+        return argument("with several publishers every URL needs {n} for the number of the stream");
+    }
+    if args.slow + args.measure.min(args.viewers) > args.viewers {
+        return argument("more slow and measuring viewers than viewers");
+    }
+    let number = |url: &str, stream: usize| url.replace(NUMBER, &stream.to_string());
+    for url in &args.play {
+        if let Target::Raw(_) = Target::parse(&number(url, 0))? {
+            return argument(
+                "tcp:// is what --limit uses; a server is played over rtmp://, http:// or ws://",
+            );
+        }
+    }
+    let streams = 0..args.publishers;
+    Ok(Setup {
+        publish: streams.clone().filter_map(|stream| Some(number(args.publish.as_ref()?, stream))).collect(),
+        play: streams.map(|stream| args.play.iter().map(|url| number(url, stream)).collect()).collect(),
+        ..setup(args)
+    })
+}
+
+/// The arguments with which this program becomes the limit server: what describes the media, and nothing else.
+fn limit_args(args: &LoadArgs) -> Vec<String> {
+    let mut list = vec!["load".to_owned(), "--limit-server".into()];
+    let mut option = |name: &str, value: String| list.extend([format!("--{name}"), value]);
+    option("publishers", args.publishers.to_string());
+    option("bitrate", args.bitrate.to_string());
+    option("fps", args.fps.to_string());
+    option("gop", args.gop.to_string());
+    option("audio-bitrate", args.audio_bitrate.to_string());
+    option("batch-ms", args.batch_ms.to_string());
+    if let Some(clip) = &args.clip {
+        option("clip", clip.to_string_lossy().into_owned());
+    }
+    list
+}
+
+/// What is published.
+pub(crate) enum Media {
+    Clip(Replay),
+    Synthetic(Profile),
+}
+
+impl Media {
+    fn of(args: &LoadArgs) -> Result<Self, Error> {
+        if let Some(path) = &args.clip {
+            let mut clip = source::open(path)?;
+            return Ok(Self::Clip(Replay::read(&mut clip, CLIP_BYTES_MAX)?));
+        }
+        Ok(Self::Synthetic(Profile {
+            video_bps: args.bitrate * 1000,
+            fps: args.fps,
+            gop: ((args.gop * f64::from(args.fps)).round() as u32).max(1),
+            audio_bps: args.audio_bitrate * 1000,
+        }))
+    }
+
+    /// The media of one stream.
+    pub(crate) fn source(&self, stream: usize) -> Box<dyn Source> {
+        match self {
+            Media::Clip(clip) => Box::new(Timeline::new(clip.clone(), true)),
+            Media::Synthetic(profile) => Box::new(Synthetic::new(*profile, stream as u32)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: LoadArgs,
+    }
+
+    fn parse(args: &str) -> LoadArgs {
+        Program::parse_from(std::iter::once("load").chain(args.split_whitespace())).args
+    }
+
+    #[test]
+    fn streams_get_their_numbers() {
+        let args = parse(
+            "--publish rtmp://h/live/s{n} --publishers 2 --play rtmp://h/live/s{n} --play http://h/s{n}.flv",
+        );
+        let setup = server_setup(&args).unwrap();
+        assert_eq!(setup.publish, ["rtmp://h/live/s0", "rtmp://h/live/s1"]);
+        assert_eq!(setup.play[1], ["rtmp://h/live/s1", "http://h/s1.flv"]);
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_together_are_refused() {
+        for bad in [
+            "",
+            "--publish rtmp://h/live/a --publishers 2 --play rtmp://h/live/a{n}",
+            "--play rtmp://h/live/a --viewers 10 --measure 5 --slow 6",
+            "--play tcp://h:1",
+            "--play rtmp://h",
+        ] {
+            assert!(matches!(server_setup(&parse(bad)), Err(Error::Argument(_))), "{bad}");
+        }
+        assert!(server_setup(&parse("--play rtmp://h/live/a --viewers 4")).is_ok());
+    }
+
+    #[test]
+    fn the_limit_server_is_given_the_same_media() {
+        let args = parse(
+            "--bitrate 900 --fps 25 --gop 1.5 --audio-bitrate 64 --publishers 3 --batch-ms 40 --viewers 9",
+        );
+        let mut program = vec!["program".to_owned()];
+        program.extend(limit_args(&args).into_iter().skip(1));
+        let server = Program::parse_from(program).args;
+        assert!(server.limit_server);
+        assert_eq!((server.publishers, server.batch_ms), (3, 40));
+        let profile = |args: &LoadArgs| match Media::of(args).unwrap() {
+            Media::Synthetic(profile) => profile,
+            Media::Clip(_) => panic!("no clip was given"),
+        };
+        assert_eq!(profile(&server), profile(&args));
+        assert_eq!(profile(&server).gop, 38);
+    }
+}
