@@ -234,3 +234,22 @@ fn announce(config: &Config, open: &[(&'static str, SocketAddr)], key: Option<&P
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_by_protocol_and_whole() {
+        let folder = std::env::temp_dir().join(format!("rushlight-addresses-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("open.json");
+        let open = [("rtmp", "[::1]:1935"), ("http", "127.0.0.1:80"), ("rtmp", "127.0.0.1:1935")];
+        let open = open.map(|(protocol, address)| (protocol, address.parse().unwrap()));
+        let written = write_addresses(&file, &open).and_then(|()| std::fs::read_to_string(&file));
+        let files = std::fs::read_dir(&folder).unwrap().count();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let expected = r#"{"http":["127.0.0.1:80"],"rtmp":["[::1]:1935","127.0.0.1:1935"]}"#;
+        assert_eq!((written.unwrap().as_str(), files), (expected, 1));
+    }
+}
