@@ -65,5 +65,5 @@ export function buildCard(): Card {
 
 /** The watch page holds the whole player, so having it means that only the stream is left to fetch. */
 function prefetch(href: string): void {
-  document.head.append(el('link', { rel: 'prefetch', href }));
+  document.head.append(el('link', { rel: 'prefetch', as: 'document', href }));
 }

@@ -1,16 +1,15 @@
-import { copyText, el, icon, setText } from './dom';
+import { copyText, el, icon } from './dom';
 import { t } from './strings';
 
 const COPIED_MS = 1_600;
 
 /** How to go live: addresses to copy for OBS and FFmpeg, with the channel name of one's choice. */
 export function buildGuide(): HTMLElement {
-  // A bare IPv6 address keeps its brackets in `hostname`.
-  const host = location.hostname;
-  const server = `rtmp://${host}/live`;
+  // `hostname` keeps the brackets of an IPv6 address.
+  const server = `rtmp://${location.hostname}/live`;
   const key = field(t('streamKey'));
   const url = field(t('pushUrl'));
-  const command = field(t('ffmpeg'));
+  const command = field(t('command'));
   const name = el('input', {
     id: `channel-${++count}`, value: 'demo', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: 64,
     on: { input: () => update() },
@@ -29,8 +28,8 @@ export function buildGuide(): HTMLElement {
     el('p', {}, t('howText')),
     el('div', { class: 'name' }, el('label', { for: name.id }, t('channelName')), name),
     el('div', { class: 'ways' },
-      el('div', { class: 'way' }, el('h3', {}, t('obs')), el('p', {}, t('obsWhere')), where.element, key.element),
-      el('div', { class: 'way' }, el('h3', {}, t('ffmpeg')), el('p', {}, t('ffmpegWhere')), command.element, url.element)),
+      el('div', { class: 'way' }, el('h3', {}, t('obs')), el('p', {}, t('obsWhere')), where.element, key.element, url.element),
+      el('div', { class: 'way' }, el('h3', {}, t('ffmpeg')), el('p', {}, t('ffmpegWhere')), command.element)),
     el('p', { class: 'note' }, t('howKey')));
 }
 
@@ -52,6 +51,7 @@ function field(label: string) {
   };
   return {
     element: el('div', { class: 'field' }, el('span', {}, label), el('div', {}, code, button)),
-    set: (text: string) => setText(code, text),
+    // Options stay whole where the line breaks.
+    set: (text: string) => code.replaceChildren(...text.split(/( )/).map((word) => (word.startsWith('-') ? el('b', {}, word) : word))),
   };
 }

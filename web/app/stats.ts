@@ -3,6 +3,7 @@ import { el, icon, setText } from './dom';
 import { locale, seconds, t, type Key } from './strings';
 
 const REFRESH_MS = 500;
+const SMALL_PX = 560;
 
 const ms = (value: number | undefined) => (value === undefined ? '–' : `${Math.round(value)} ms`);
 
@@ -20,7 +21,7 @@ const ROWS: [Key, (s: Snapshot) => string][] = [
 ];
 
 /** Panel with the start-up stages as a bar and the numbers of the moment. */
-export function buildStats(player: RushlightPlayer) {
+export function buildStats(player: RushlightPlayer, stage: HTMLElement) {
   const bar = el('div', { class: 'stages', 'aria-hidden': 'true' });
   const segments = ['t1', 't2', 't3', 't4', 't5'].map(() => bar.appendChild(document.createElement('i')));
   const legend = el('p', { class: 'key' }, t('statStages'));
@@ -47,6 +48,11 @@ export function buildStats(player: RushlightPlayer) {
     element.hidden = !element.hidden;
     clearInterval(timer);
     if (element.hidden) return;
+    // On a phone the picture is too small to read numbers on it.
+    const small = stage.clientWidth < SMALL_PX && !document.fullscreenElement;
+    element.classList.toggle('below', small);
+    if (small) stage.after(element);
+    else stage.append(element);
     refresh();
     timer = setInterval(refresh, REFRESH_MS);
   }

@@ -152,6 +152,15 @@ function problem(response, status, title) {
   response.end(JSON.stringify({ type: 'about:blank', title, status, detail: title }));
 }
 
+/** The policy of the real server: inline elements by their hashes. */
+function securityPolicy(page) {
+  const hashes = (name) => [...page.matchAll(new RegExp(`<${name}[^>]*>([^]*?)</${name}>`, 'g'))]
+    .map(([, text]) => ` 'sha256-${createHash('sha256').update(text).digest('base64')}'`).join('');
+  return `default-src 'none'; script-src 'self'${hashes('script')}; style-src 'self'${hashes('style')}; img-src 'self' data: blob:; ` +
+    "media-src 'self' blob:; connect-src 'self'; worker-src 'self' blob:; font-src 'self'; manifest-src 'self'; " +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+}
+
 const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://localhost');
   const path = decodeURIComponent(url.pathname);
@@ -199,6 +208,7 @@ const server = createServer((request, response) => {
   if (!file.startsWith(dist) || !existsSync(file) || statSync(file).isDirectory()) return problem(response, 404, 'Not Found');
   const type = TYPES[extname(file)] ?? 'application/octet-stream';
   if (/text|json|svg/.test(type)) {
+    if (file.endsWith('.html')) response.setHeader('content-security-policy', securityPolicy(readFileSync(file, 'utf8')));
     response.writeHead(200, { 'content-type': type, 'content-encoding': 'gzip', 'cache-control': file.includes('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache' });
     return response.end(gzipSync(readFileSync(file), { level: 9 }));
   }

@@ -25,10 +25,10 @@ const START_GRACE_MS = 250;
 /** Shorter hiccups of the `waiting` event are not seen by anyone. */
 const STALL_MIN_MS = 60;
 const TICK_MS = 100;
-/** How long frames after the first keyframe wait at most for it to be shown. */
+/** How long the rest of the first burst waits at most for the first picture. */
 const HOLD_MS = 100;
 /** Frames that a decoder takes before it gives out the first one of a stream with B-frames. */
-const REORDER_FRAMES = 3;
+const REORDER_FRAMES = 4;
 const HAVE_METADATA = 1;
 /** Playback that cannot start this often in a row is not going to. */
 const FAILURES_MAX = 3;
@@ -76,8 +76,8 @@ export class Engine {
   private metadata: Metadata = {};
   private needKey = true;
   private restartAtKey = false;
-  /** The first keyframe and how many frames followed it, while nothing is shown yet. */
-  private opening: { key: Packet['data']; frames: number } | undefined;
+  /** The first keyframe and how many frames are still needed to see it, until they are sent. */
+  private opening: { key: Packet['data']; missing: number } | undefined;
   /** The <video> itself shows a picture, not only the poster canvas. */
   private presented = false;
   /** What composition adds to the first dts, so that none lies before 0. */
@@ -304,6 +304,7 @@ export class Engine {
   // ---- media ----------------------------------------------------------------
 
   private packet(packet: Packet): void {
+    if (this.state === 'unsupported') return;
     if (packet.role === 'config') return this.configured(packet);
     if (packet.kind === 'audio' && !this.audioConfig && (packet.codec === '.mp3' || packet.codec === 'ac-3')) {
       this.configured(packet); // These have no configuration record: each frame says it all.
@@ -360,31 +361,32 @@ export class Engine {
       this.timeline.start(packet.pts);
       this.stages.t4 ??= performance.now() - this.options.t0;
       this.startSink();
-      if (this.videoConfig.reorders ?? packet.pts > packet.dts) this.opening = { key: packet.data, frames: 0 };
+      const reorders = this.videoConfig.reorders ?? packet.pts > packet.dts;
+      this.opening = { key: packet.data, missing: reorders ? REORDER_FRAMES : 1 };
     }
-    if (this.opening) this.opening.frames++;
     this.frame(packet);
-    if (first) this.sendFirst(packet);
+    if (this.opening && --this.opening.missing === 0) this.sendFirst(first);
   }
 
   /**
-   * The keyframe goes ahead of whatever came with it. Where it can be shown on
-   * its own, decoding what follows would only take time away from showing it.
+   * A keyframe that can be shown on its own goes ahead of whatever came with it:
+   * decoding more would only take time away from showing it.
    */
-  private sendFirst(packet: Packet): void {
-    if (this.opening || packet.kind !== 'video') return this.sink?.flush();
+  private sendFirst(alone: boolean): void {
+    this.opening = undefined;
+    if (!alone) return;
     this.sink?.flushAndHold();
     setTimeout(() => this.sink?.release(), HOLD_MS);
   }
 
   /**
-   * A stream with reordering shows nothing in MSE before its third frame. If the
-   * first burst was shorter, a decoder of its own paints the keyframe meanwhile.
+   * A stream with reordering shows nothing in MSE before some frames more. If the
+   * first burst was too short, a decoder of its own paints the keyframe meanwhile.
    */
   private showPoster(): void {
     const { opening, videoConfig } = this;
     this.opening = undefined;
-    if (opening && opening.frames < REORDER_FRAMES && videoConfig) this.poster.show(videoConfig, opening.key);
+    if (opening && videoConfig) this.poster.show(videoConfig, opening.key);
   }
 
   private frame(packet: Packet): void {
