@@ -41,14 +41,15 @@ impl Server {
         let scratch = Scratch::new();
         let mut command = Command::new(program);
         let data = format!("data_dir={}", scratch.file("data").display());
-        command.arg("serve");
+        let addresses = scratch.file("addresses.json");
+        command.arg("serve").arg("--addresses-file").arg(&addresses);
         for setting in ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", &data].iter().chain(settings) {
             command.args(["--set", setting]);
         }
         let mut process = Process::spawn(command.current_dir(scratch.path()));
         let (rtmp, http) = wait::until("the server says where it listens", || {
             assert!(process.is_running(), "the server ended at start");
-            opened(&process.output())
+            opened(&addresses)
         });
         Self { rtmp, http, process, scratch }
     }
@@ -154,12 +155,9 @@ impl Server {
     }
 }
 
-/// The addresses in the line `open rtmp ADDRESS, http ADDRESS` that the server prints once it listens.
-fn opened(printed: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let line = printed.lines().find_map(|line| line.trim().strip_prefix("open "))?;
-    let of = |protocol: &str| {
-        let mut each = line.split(',').filter_map(|part| part.trim().split_once(' '));
-        each.find(|(name, _)| *name == protocol)?.1.parse().ok()
-    };
-    Some((of("rtmp")?, of("http")?))
+/// The addresses in the file that the server writes once it listens: `{"rtmp": ["…"], "http": ["…"]}`.
+fn opened(file: &Path) -> Option<(SocketAddr, SocketAddr)> {
+    let listed: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+    let first = |protocol: &str| listed[protocol][0].as_str()?.parse().ok();
+    Some((first("rtmp")?, first("http")?))
 }

@@ -14,7 +14,8 @@ const PLAY_MAX: Duration = Duration::from_secs(45);
 fn joins_late(player: impl FnOnce(&Server, &Path) -> Result<Process, String>) {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    let server = Server::start();
+    // rtmpsrc asks a second time after the end, and would wait for another publisher.
+    let server = Server::with(&["hub.wait_ms=500"]);
     let _publisher = program::publish(&ffmpeg, &clip, Repeat::Once, &server.rtmp_url("cam"));
     server.await_live("cam");
     until("two seconds are published", || {

@@ -41,7 +41,8 @@ fn gstreamer_publishes(sink: &str) {
     let gst = need!(program::gst(sink));
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    let server = Server::start();
+    // GStreamer leaves without a farewell, so its viewers are held for the time of grace.
+    let server = Server::with(&["hub.grace_ms=500"]);
     let hashes = server.scratch().join("played");
     let viewer = program::record_hashes(&ffmpeg, &server.rtmp_url("cam"), &hashes);
     server.await_players(1);

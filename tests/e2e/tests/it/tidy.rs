@@ -127,14 +127,17 @@ fn shipped(text: &str) -> &str {
 
 fn is_test_code(path: &Path) -> bool {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    stem == "tests" || stem == "testing" || path.components().any(|part| part.as_os_str() == "tests")
+    ["tests", "testing", "fuzz"].contains(&stem.as_ref())
+        || path.components().any(|part| part.as_os_str() == "tests")
 }
 
 #[test]
 fn pure_crates_name_no_runtime_clock_socket_or_file() {
     let banned = [
         "tokio",
-        "std::net",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
         "std::fs",
         "std::thread::",
         "Instant::now",
