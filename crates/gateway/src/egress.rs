@@ -56,8 +56,20 @@ pub(crate) struct Egress {
     join: Join,
     /// What of `ReaderStats` the metrics have already seen: packets and groups of pictures.
     skipped: (u64, u64),
+    written: Written,
     select: Select,
 }
+
+/// Bytes and writes that the counters have not seen. They are shared by all threads: adding to them on every write would
+/// move their cache line between cores thousands of times a second.
+#[derive(Default)]
+struct Written {
+    bytes: u64,
+    writes: u64,
+}
+
+/// Writes that are counted together: with 30 of them a second, the counters are half a second late.
+const WRITES_REPORTED_TOGETHER: u64 = 16;
 
 /// Which kinds the player wants now.
 struct Select {
@@ -103,6 +115,7 @@ impl Egress {
             timer: None,
             join: Join::Requested(requested),
             skipped: (0, 0),
+            written: Written::default(),
             select: Select { audio: true, video: Video::On },
         }
     }
@@ -236,12 +249,21 @@ impl Egress {
     fn note_written(&mut self, before: u64, outbox: &Outbox) {
         let sent = outbox.bytes_written() - before;
         if sent > 0 {
-            self.guard.add_bytes_out(sent);
-            self.metrics.writes.inc();
+            self.written.bytes += sent;
+            self.written.writes += 1;
+            if self.written.writes >= WRITES_REPORTED_TOGETHER {
+                self.report_written();
+            }
         }
         if outbox.is_empty() {
             self.note_keyframe_written();
         }
+    }
+
+    fn report_written(&mut self) {
+        let Written { bytes, writes } = std::mem::take(&mut self.written);
+        self.guard.add_bytes_out(bytes);
+        self.metrics.writes.inc_by(writes);
     }
 
     fn note_keyframe_written(&mut self) {
@@ -249,6 +271,12 @@ impl Egress {
             self.metrics.join(JoinStage::KeyframeWritten, requested.elapsed());
             self.join = Join::Done;
         }
+    }
+}
+
+impl Drop for Egress {
+    fn drop(&mut self) {
+        self.report_written();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A protocol is registered, not wired: [`registry::PROTOCOLS`] is the one table from which listeners, metric labels and
 //! descriptions follow. Each protocol maps media in two places, `ingest` and `egress`; joining, pacing and writing are
-//! shared ([`egress`]).
+//! shared (`egress`).
 
 pub mod config;
 mod egress;

@@ -140,7 +140,9 @@ fn call<T>(command: c_long, attributes: &T) -> io::Result<OwnedFd> {
     let size = size_of::<T>() as c_long;
     // SAFETY: `attributes` lives for the call, is `size` bytes long without padding, and the pointers in it point to data
     // that lives as long (the instructions and the licence text are borrowed by the caller).
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes).cast::<c_void>(), size) };
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes).cast::<c_void>(), size)
+    };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

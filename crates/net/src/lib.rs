@@ -12,4 +12,4 @@ pub mod tcp;
 pub use catch::catch_panic;
 pub use outbox::Outbox;
 pub use shard::{Shards, run_shards};
-pub use shutdown::{Shutdown, ShutdownTrigger};
+pub use shutdown::{Shutdown, ShutdownTrigger, Triggered};

@@ -36,7 +36,11 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpSt
     let mut stream = stream;
     let mut head = BytesMut::new();
     // A connection that is opened ahead of need and never used just ends here.
-    let Ok(Ok(first)) = tokio::time::timeout(wait, read_head(&mut stream, &mut head)).await else { return };
+    let first = tokio::select! {
+        first = tokio::time::timeout(wait, read_head(&mut stream, &mut head)) => first,
+        () = env.shutdown.triggered() => return,
+    };
+    let Ok(Ok(first)) = first else { return };
     metrics.bytes_in.inc_by(head.len() as u64);
     if let Some((request, length)) = first
         && let Some((name, route)) = route(&request.path, request.websocket_key.is_some())

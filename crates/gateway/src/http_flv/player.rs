@@ -112,6 +112,7 @@ impl Player {
     async fn run(mut self, env: &Env, mut egress: Egress) {
         let write_timeout = Duration::from_millis(env.config.http.write_timeout_ms);
         let end = tokio::select! {
+            biased;
             end = poll_fn(|cx| self.poll(cx, &mut egress, write_timeout)) => end,
             () = env.shutdown.triggered() => End::Shutdown,
         };
@@ -170,7 +171,13 @@ impl Player {
             match self.stream.try_read_buf(&mut self.input) {
                 Ok(0) => return Poll::Ready(End::Left),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                // A player that says nothing keeps no buffer.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.input.is_empty() {
+                        self.input = BytesMut::new();
+                    }
+                    continue;
+                }
                 Err(_) => return Poll::Ready(End::Failed),
             }
             match self.form {

@@ -62,6 +62,7 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpSt
     let shutdown = env.shutdown.clone();
     let mut connection = Connection::new(env, metrics, stream, peer);
     tokio::select! {
+        biased;
         close = poll_fn(|cx| connection.poll(cx)) => connection.close(&close),
         () = shutdown.triggered() => {
             connection.announce_shutdown();
@@ -189,6 +190,10 @@ impl Connection {
                         }
                     }
                     break;
+                }
+                // An idle player keeps no buffer.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.input.is_empty() => {
+                    self.input = BytesMut::new();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
