@@ -7,7 +7,7 @@ use crate::metrics::{JoinStage, ProtocolMetrics};
 use crate::sessions::SessionGuard;
 use bytes::Bytes;
 use hub::{BatchLimits, EndReason, Entry, FormKey, Next, Reader};
-use media::{Kind, Packet, Role};
+use media::{Kind, Packet, Role, Time};
 use net::Outbox;
 use std::cell::RefCell;
 use std::future::Future;
@@ -25,6 +25,12 @@ pub(crate) trait Form {
     fn key(&self) -> FormKey;
     /// Serialises a packet.
     fn build(&self, packet: &Packet) -> Bytes;
+}
+
+/// The time that a packet carries in FLV and RTMP. Stream metadata is about the whole stream and carries zero: ffmpeg takes
+/// it for a text track of its own otherwise.
+pub(crate) fn tag_time(packet: &Packet) -> Time {
+    if packet.role == Role::StreamMetadata { Time::ZERO } else { packet.dts }
 }
 
 /// The spaces of form keys: the high 16 bits of a key, so that no two protocols can meet.

@@ -1,7 +1,7 @@
 //! Packets as FLV tags, bare or inside WebSocket frames.
 
 use super::websocket::write_binary_head;
-use crate::egress::{Form, form_space};
+use crate::egress::{Form, form_space, tag_time};
 use bytes::{Bytes, BytesMut};
 use hub::{Entry, FormKey};
 use media::container::flv;
@@ -28,7 +28,10 @@ impl Form for FlvForm {
 
     fn build(&self, packet: &Packet) -> Bytes {
         let mut tag = BytesMut::with_capacity(packet.payload.len() + TAG_OVERHEAD);
-        flv::write_tag(packet, &mut tag);
+        match tag_time(packet) {
+            time if time == packet.dts => flv::write_tag(packet, &mut tag),
+            time => flv::write_tag(&Packet { dts: time, pts: time, ..packet.clone() }, &mut tag),
+        }
         self.wrap(tag)
     }
 }

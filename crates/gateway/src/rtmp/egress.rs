@@ -1,6 +1,6 @@
 //! Packets as RTMP chunks.
 
-use crate::egress::{Form, form_space};
+use crate::egress::{Form, form_space, tag_time};
 use bytes::{Bytes, BytesMut};
 use hub::FormKey;
 use media::Packet;
@@ -43,7 +43,7 @@ impl Form for ChunkForm {
             chunk_stream,
             self.stream_id,
             kind,
-            packet.dts.millis() as u32,
+            tag_time(packet).millis() as u32,
             &[&head, &packet.payload],
         );
         out.freeze()
