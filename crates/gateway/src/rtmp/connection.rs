@@ -199,6 +199,9 @@ impl Connection {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+        if self.publishing.is_empty() && self.playing.is_empty() {
+            net::tcp::acknowledge_now(&self.stream);
+        }
         let result = self.session.handle_input(now, &mut self.input);
         if self.input.is_empty() && self.publishing.is_empty() {
             self.input = BytesMut::new();
