@@ -1,8 +1,19 @@
 //! The programs that tests drive: where they are, and the command lines that several tests share.
 
-use crate::process::Process;
+use crate::process::{Process, profile_dir};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Our own program, from the same build as the test; `RUSHLIGHT_BIN` names another.
+///
+/// # Panics
+/// If it was not built.
+pub fn rushlight() -> PathBuf {
+    let path =
+        std::env::var_os("RUSHLIGHT_BIN").map_or_else(|| profile_dir().join("rushlight"), PathBuf::from);
+    assert!(path.exists(), "{} does not exist: run `cargo build -p rushlight` first", path.display());
+    path
+}
 
 /// Finds a program on the path.
 ///

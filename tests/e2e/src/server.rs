@@ -1,7 +1,7 @@
 //! The real server on free ports.
 
-use crate::process::{Process, Scratch, profile_dir};
-use crate::{flv, http, wait};
+use crate::process::{Process, Scratch};
+use crate::{flv, http, program, wait};
 use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
@@ -31,15 +31,8 @@ impl Server {
     /// # Panics
     /// If the program was not built, or does not come up.
     pub fn with(settings: &[&str]) -> Self {
-        let program = std::env::var_os("RUSHLIGHT_BIN")
-            .map_or_else(|| profile_dir().join("rushlight"), std::path::PathBuf::from);
-        assert!(
-            program.exists(),
-            "{} does not exist: run `cargo build -p rushlight` first",
-            program.display()
-        );
         let scratch = Scratch::new();
-        let mut command = Command::new(program);
+        let mut command = Command::new(program::rushlight());
         let data = format!("data_dir={}", scratch.file("data").display());
         let addresses = scratch.file("addresses.json");
         command.arg("serve").arg("--addresses-file").arg(&addresses);
@@ -62,6 +55,11 @@ impl Server {
     /// `http://…/live/CHANNEL.flv`.
     pub fn flv_url(&self, channel: &str) -> String {
         format!("http://{}/live/{channel}.flv", self.http)
+    }
+
+    /// `ws://…/live/CHANNEL.flv`.
+    pub fn websocket_url(&self, channel: &str) -> String {
+        format!("ws://{}/live/{channel}.flv", self.http)
     }
 
     /// Its data folder.

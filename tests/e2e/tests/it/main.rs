@@ -6,6 +6,7 @@ mod enhanced;
 mod hostile;
 mod http;
 mod obs;
+mod ours;
 mod play;
 mod publish;
 mod reconnect;

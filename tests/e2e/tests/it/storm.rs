@@ -1,7 +1,9 @@
 //! Many viewers in the same moment.
 
 use e2e::program::{self, Repeat};
-use e2e::{Server, clip, need, until};
+use e2e::{Process, Server, clip, need, until};
+use std::process::Command;
+use std::time::Duration;
 
 const VIEWERS: usize = 200;
 
@@ -38,4 +40,41 @@ fn two_hundred_viewers_join_at_once() {
     });
     until("all of them are gone", || (server.sessions("play") == 0).then_some(()));
     assert!(server.is_live("cam"));
+}
+
+#[test]
+fn viewers_of_every_protocol_join_within_a_second() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let mut command = Command::new(program::rushlight());
+    command.args([
+        "load",
+        "--join-storm",
+        "1",
+        "--duration",
+        "4",
+        "--json",
+        "-",
+        "--viewers",
+        &VIEWERS.to_string(),
+    ]);
+    for url in [server.rtmp_url("cam"), server.flv_url("cam"), server.websocket_url("cam")] {
+        command.args(["--play", &url]);
+    }
+    let printed = Process::spawn(&mut command).finish(Duration::from_secs(60));
+    let json = printed.find('{').zip(printed.rfind('}')).map(|(first, last)| &printed[first..=last]);
+    let report: serde_json::Value =
+        serde_json::from_str(json.unwrap_or_default()).unwrap_or_else(|_| panic!("{printed}"));
+    let of = |name: &str| report["server"][name].as_u64();
+    assert_eq!(
+        (of("started"), of("failed"), of("disconnected")),
+        (Some(VIEWERS as u64), Some(0), Some(0)),
+        "{report}"
+    );
+    let measured = &report["server"]["measured"];
+    let clean = ["failed", "lost", "discontinuities"].iter().all(|name| measured[*name] == 0);
+    assert!(clean && measured["frames"].as_u64() > Some(1_000), "{report}");
 }
