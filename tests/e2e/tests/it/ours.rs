@@ -2,7 +2,8 @@
 
 use e2e::framehash::{self, Extent};
 use e2e::program::{self, Repeat};
-use e2e::{Process, Server, clip, need};
+use e2e::{Process, Server, clip, need, process};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -48,4 +49,38 @@ fn rushlight_play_receives_every_packet_over_each_protocol() {
         framehash::compare(&source, &played, Extent::Whole)
             .unwrap_or_else(|why| panic!("{}: {why}\n{report}", urls[at]));
     }
+}
+
+/// The keys and values of `rushlight config`, as `section.key` → value.
+fn defaults() -> BTreeMap<String, String> {
+    let printed = process::run(Command::new(program::rushlight()).args(["config", "--defaults"])).unwrap();
+    let mut section = String::new();
+    let mut found = BTreeMap::new();
+    for line in printed.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((key, value)) = line.trim_start_matches("# ").split_once(" = ") {
+            found.insert(format!("{section}{key}"), value.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_settings_in_the_readme_are_those_of_the_program() {
+    let defaults = defaults();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let table = readme.split_once("| setting | default |").expect("the README has a table of settings").1;
+    let mut rows = 0;
+    for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        for key in cells[1].split(", ").map(|key| key.trim_matches('`')) {
+            let Some(default) = defaults.get(key) else { panic!("{key} is no setting: {defaults:#?}") };
+            if let Some(stated) = cells[2].strip_prefix('`') {
+                assert_eq!(stated.trim_end_matches('`'), default, "{key}");
+            }
+        }
+        rows += 1;
+    }
+    assert!(rows > 5);
 }
