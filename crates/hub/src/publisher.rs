@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-/// Packets that wait to be shown together are shown early beyond this size: one write of it fills what a socket
-/// takes, so waiting for more saves nothing.
-const BATCH_BYTES_MAX: usize = 64 << 10;
+/// Packets that wait to be shown together are shown early beyond this size: a write that large costs by its bytes, so
+/// waiting for more saves nothing.
+const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// What readers and the hub tell a publisher. Each kind is told once until it is taken; there is no queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

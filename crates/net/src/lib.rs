@@ -2,6 +2,7 @@
 //! core, and shutdown.
 
 mod catch;
+mod control;
 pub mod initial_window;
 pub mod limits;
 pub mod outbox;
@@ -10,6 +11,7 @@ mod shutdown;
 pub mod tcp;
 
 pub use catch::catch_panic;
+pub use control::Control;
 pub use outbox::Outbox;
 pub use shard::{Shards, run_shards};
 pub use shutdown::{Shutdown, ShutdownTrigger, Triggered};

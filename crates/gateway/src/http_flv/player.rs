@@ -10,7 +10,7 @@ use crate::metrics::{Outcome, ProtocolMetrics};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use hub::EndReason;
-use net::Outbox;
+use net::{Control, Outbox};
 use std::fmt::Write;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -80,6 +80,8 @@ struct Player {
     /// While something waits for the socket: when it last took bytes, and how many it had taken by then.
     stuck: Option<(Instant, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the socket or the timer woke the task, or the hub.
+    control: Control,
 }
 
 /// Why the playing ends.
@@ -106,6 +108,7 @@ impl Player {
             outbox: Outbox::default(),
             stuck: None,
             timer: None,
+            control: Control::default(),
         }
     }
 
@@ -137,8 +140,11 @@ impl Player {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, egress: &mut Egress, write_timeout: Duration) -> Poll<End> {
-        if let Poll::Ready(end) = self.poll_read(cx) {
-            return Poll::Ready(end);
+        if self.control.take(cx) {
+            let waker = self.control.waker();
+            if let Poll::Ready(end) = self.poll_read(&mut Context::from_waker(&waker)) {
+                return Poll::Ready(end);
+            }
         }
         let Self { stream, form, cors, started, outbox, .. } = self;
         let mut head = |batch: &[Arc<hub::Entry>]| {
@@ -156,7 +162,7 @@ impl Player {
             Poll::Ready(Err(_)) => return Poll::Ready(End::Failed),
             Poll::Pending => {}
         }
-        self.poll_stuck(cx, write_timeout)
+        self.poll_stuck(write_timeout)
     }
 
     /// Takes what the player says; `Ready` when it leaves.
@@ -215,12 +221,14 @@ impl Player {
     }
 
     /// Ends a player that has taken nothing for too long.
-    fn poll_stuck(&mut self, cx: &mut Context<'_>, write_timeout: Duration) -> Poll<End> {
+    fn poll_stuck(&mut self, write_timeout: Duration) -> Poll<End> {
         if self.outbox.is_empty() {
             self.stuck = None;
             self.timer = None;
             return Poll::Pending;
         }
+        let waker = self.control.waker();
+        let mut control = Context::from_waker(&waker);
         loop {
             let written = self.outbox.bytes_written();
             let since = match self.stuck {
@@ -231,7 +239,7 @@ impl Player {
             let deadline = tokio::time::Instant::from_std(since + write_timeout);
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             // Progress moves the deadline out; that is looked at when the old one has passed.
-            if timer.as_mut().poll(cx).is_pending() {
+            if timer.as_mut().poll(&mut control).is_pending() {
                 return Poll::Pending;
             }
             if timer.deadline() == deadline {

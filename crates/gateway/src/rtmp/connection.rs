@@ -10,7 +10,7 @@ use crate::sessions::{NewSession, SessionGuard};
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
 use hub::{EndReason, Feedback, PublishError, WriteError};
-use net::Outbox;
+use net::{Control, Outbox};
 use rtmp::server::{self, Event, Session};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -95,6 +95,8 @@ struct Connection {
     /// Set when the last stream has ended: the peer gets a moment to close first.
     closing: Option<(Instant, &'static str)>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the socket or the timer woke the task, or the hub.
+    control: Control,
 }
 
 struct Publishing {
@@ -136,6 +138,7 @@ impl Connection {
             stuck: None,
             closing: None,
             timer: None,
+            control: Control::default(),
         }
     }
 
@@ -148,8 +151,14 @@ impl Connection {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
         let now = Instant::now();
+        let by_control = self.control.take(cx);
+        if !by_control && self.publishing.is_empty() {
+            return self.poll_hub_turn(cx, now);
+        }
+        let waker = self.control.waker();
+        let mut control = Context::from_waker(&waker);
         for turn in 0.. {
-            let read = self.poll_read(cx, now);
+            let read = self.poll_read(&mut control, now);
             let more = read.is_ready();
             self.poll_feedback(cx)?;
             // What is queued leaves also when the session has just failed: it may say why.
@@ -164,11 +173,24 @@ impl Connection {
                 break;
             }
             if turn == READS_PER_TURN {
-                cx.waker().wake_by_ref();
+                waker.wake_by_ref();
                 break;
             }
         }
-        self.poll_timer(cx, now)
+        self.poll_timer(&mut control, now)
+    }
+
+    /// A player was woken by the hub, or because its socket takes bytes again: there is nothing to read, and no deadline has
+    /// come closer, unless the socket is full or the stream has ended.
+    fn poll_hub_turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Close> {
+        if let Poll::Ready(result) = self.poll_write(cx, now) {
+            result?;
+        }
+        if self.stuck.is_none() && self.closing.is_none() {
+            return Ok(());
+        }
+        let waker = self.control.waker();
+        self.poll_timer(&mut Context::from_waker(&waker), now)
     }
 
     /// Reads once and handles what arrived; `Pending` when there is nothing to read.

@@ -139,7 +139,7 @@ fn packets_of_one_batch_are_shown_together() {
 fn batch_is_shown_early_when_it_is_large() {
     let rig = Rig::new(Config { batch: Duration::from_secs(1), ..Config::default() });
     let mut publisher = rig.publish();
-    let large = |dts| Packet { payload: Bytes::from(vec![0; 40_000]), ..key(dts) };
+    let large = |dts| Packet { payload: Bytes::from(vec![0; 140_000]), ..key(dts) };
     rig.write(&mut publisher, [large(0)]);
     assert!(publisher.flush_at().is_some());
     rig.write(&mut publisher, [large(40)]);
