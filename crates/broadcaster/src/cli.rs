@@ -12,7 +12,7 @@ pub struct PublishArgs {
     /// An FLV or MP4 file, or `-` for FLV on standard input.
     pub source: PathBuf,
 
-    /// Where to: rtmp://HOST[:PORT]/APP/CHANNEL[?key=KEY].
+    /// Where to: `rtmp://HOST[:PORT]/APP/CHANNEL[?key=KEY]`.
     pub url: String,
 
     /// Start over at the end, with times that run on.

@@ -54,11 +54,11 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
 
-    /// Addresses for RTMP, with commas between them: [::]:1935
+    /// Addresses for RTMP, with commas between them: `[::]:1935`
     #[arg(long, value_name = "ADDRESS")]
     rtmp_listen: Option<String>,
 
-    /// Addresses for HTTP, with commas between them: [::]:8080
+    /// Addresses for HTTP, with commas between them: `[::]:8080`
     #[arg(long, value_name = "ADDRESS")]
     http_listen: Option<String>,
 
