@@ -5,8 +5,8 @@ use super::ingest::{Ingest, IngestError};
 use crate::Env;
 use crate::egress::Egress;
 use crate::metrics::{FeedbackKind, JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
-use crate::policy::{Action, Request};
-use crate::sessions::{NewSession, SessionGuard};
+use crate::policy::{Action, Denied, Grant, Request};
+use crate::sessions::{Full, NewSession, SessionGuard};
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
 use hub::{EndReason, Feedback, PublishError, WriteError};
@@ -92,8 +92,8 @@ struct Connection {
     heard: Instant,
     /// While something waits for the socket: when it last took bytes, and how many it had taken by then.
     stuck: Option<(Instant, u64)>,
-    /// Set when the last stream has ended: the peer gets a moment to close first.
-    closing: Option<(Instant, &'static str)>,
+    /// Set when the connection carries nothing any more: the peer gets until then to close it.
+    closing: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the socket or the timer woke the task, or the hub.
     control: Control,
@@ -103,6 +103,20 @@ struct Publishing {
     stream_id: u32,
     ingest: Ingest,
     guard: SessionGuard,
+}
+
+/// Why a request is turned down.
+struct Refusal {
+    reason: RejectReason,
+    /// The code of the status that says so.
+    code: &'static str,
+    description: String,
+}
+
+impl Refusal {
+    fn new(reason: RejectReason, code: &'static str, error: impl std::fmt::Display) -> Self {
+        Self { reason, code, description: error.to_string() }
+    }
 }
 
 struct Playing {
@@ -285,111 +299,90 @@ impl Connection {
 
     fn publish(&mut self, request: server::Publish, now: Instant) {
         let stream_id = request.stream_id;
-        let target = match Target::from_rtmp(&request.app, &request.name) {
-            Ok(target) => target,
-            Err(error) => {
-                self.metrics.rejected(Role::Publish, RejectReason::Name);
-                debug!(peer = %self.peer, %error, "publish refused");
-                return self.session.reject_publish(
-                    stream_id,
-                    "NetStream.Publish.BadName",
-                    &error.to_string(),
-                );
-            }
-        };
-        let key = target.get("key");
-        let request = Request {
-            action: Action::Publish,
-            name: &target.name,
-            key: key.as_deref(),
-            address: self.peer.ip(),
-        };
-        let grant = match self.env.policy.admit(request) {
-            Ok(grant) => grant,
-            Err(denied) => {
-                self.metrics.rejected(Role::Publish, RejectReason::Key);
-                info!(peer = %self.peer, stream = %target.name, %denied, "publish refused");
-                return self.session.reject_publish(
-                    stream_id,
-                    "NetStream.Publish.Denied",
-                    &denied.to_string(),
-                );
-            }
-        };
-        let publisher = match self.env.origin.publish(grant.name(), now) {
-            Ok(publisher) => publisher,
-            Err(error) => {
-                let (reason, code) = match error {
-                    PublishError::Busy => (RejectReason::Busy, "NetStream.Publish.BadName"),
-                    _ => (RejectReason::Limit, "NetStream.Publish.Failed"),
-                };
-                self.metrics.rejected(Role::Publish, reason);
-                info!(peer = %self.peer, stream = %target.name, %error, "publish refused");
-                return self.session.reject_publish(stream_id, code, &error.to_string());
-            }
-        };
-        match self.open_session(Role::Publish, &target) {
-            Ok(guard) => {
-                info!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent,
-                    standby = publisher.is_standby(), "publishing");
+        match self.admit_publish(&request, now) {
+            Ok(publishing) => {
+                self.closing = None;
                 self.session.accept_publish(stream_id);
-                let ingest = Ingest::new(publisher, self.metrics.clone());
-                self.publishing.push(Publishing { stream_id, ingest, guard });
+                self.publishing.push(publishing);
             }
-            Err(description) => {
-                self.metrics.rejected(Role::Publish, RejectReason::Limit);
-                self.session.reject_publish(stream_id, "NetStream.Publish.Failed", &description);
+            Err(refusal) => {
+                self.metrics.rejected(Role::Publish, refusal.reason);
+                let Refusal { code, description, .. } = refusal;
+                info!(peer = %self.peer, app = request.app, name = request.name.split('?').next(), description, "publish refused");
+                self.session.reject_publish(stream_id, code, &description);
+                self.close_if_unused(now);
             }
         }
+    }
+
+    fn admit_publish(&self, request: &server::Publish, now: Instant) -> Result<Publishing, Refusal> {
+        const FAILED: &str = "NetStream.Publish.Failed";
+        const BAD_NAME: &str = "NetStream.Publish.BadName";
+        let target = Target::from_rtmp(&request.app, &request.name)
+            .map_err(|error| Refusal::new(RejectReason::Name, BAD_NAME, error))?;
+        let grant = self
+            .admit(Action::Publish, &target)
+            .map_err(|denied| Refusal::new(RejectReason::Key, "NetStream.Publish.Denied", denied))?;
+        // Before the stream is touched: a publisher that is let in and turned away at once would count as lost.
+        let guard = self
+            .open_session(Role::Publish, &target)
+            .map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))?;
+        let publisher = self.env.origin.publish(grant.name(), now).map_err(|error| match error {
+            PublishError::Busy => Refusal::new(RejectReason::Busy, BAD_NAME, error),
+            PublishError::TooManyStreams => Refusal::new(RejectReason::Limit, FAILED, error),
+        })?;
+        info!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent,
+            standby = publisher.is_standby(), "publishing");
+        let ingest = Ingest::new(publisher, self.metrics.clone());
+        Ok(Publishing { stream_id: request.stream_id, ingest, guard })
     }
 
     fn play(&mut self, request: server::Play, now: Instant) {
-        const NOT_FOUND: &str = "NetStream.Play.StreamNotFound";
         let stream_id = request.stream_id;
-        let target = match Target::from_rtmp(&request.app, &request.name) {
-            Ok(target) => target,
-            Err(error) => {
-                self.metrics.rejected(Role::Play, RejectReason::Name);
-                return self.session.reject_play(stream_id, NOT_FOUND, &error.to_string());
+        match self.admit_play(&request, now) {
+            Ok(playing) => {
+                self.closing = None;
+                self.playing.push(playing);
             }
-        };
-        let key = target.get("key");
-        let request = Request {
-            action: Action::Play,
-            name: &target.name,
-            key: key.as_deref(),
-            address: self.peer.ip(),
-        };
-        let grant = match self.env.policy.admit(request) {
-            Ok(grant) => grant,
-            Err(denied) => {
-                self.metrics.rejected(Role::Play, RejectReason::Key);
-                return self.session.reject_play(stream_id, "NetStream.Play.Failed", &denied.to_string());
-            }
-        };
-        self.metrics.join(JoinStage::Admit, now.elapsed());
-        let options = self.env.read_options(target.start());
-        let reader = match self.env.origin.read(grant.name(), options, now) {
-            Ok(reader) => reader,
-            Err(error) => {
-                self.metrics.rejected(Role::Play, RejectReason::Limit);
-                return self.session.reject_play(stream_id, NOT_FOUND, &error.to_string());
-            }
-        };
-        match self.open_session(Role::Play, &target) {
-            Ok(guard) => {
-                debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
-                let egress = Egress::new(reader, self.metrics.clone(), guard, now);
-                self.playing.push(Playing { stream_id, egress, started: false, paused: false });
-            }
-            Err(description) => {
-                self.metrics.rejected(Role::Play, RejectReason::Limit);
-                self.session.reject_play(stream_id, "NetStream.Play.Failed", &description);
+            Err(refusal) => {
+                self.metrics.rejected(Role::Play, refusal.reason);
+                let Refusal { code, description, .. } = refusal;
+                debug!(peer = %self.peer, app = request.app, description, "play refused");
+                self.session.reject_play(stream_id, code, &description);
+                self.close_if_unused(now);
             }
         }
     }
 
-    fn open_session(&self, role: Role, target: &Target) -> Result<SessionGuard, String> {
+    fn admit_play(&self, request: &server::Play, now: Instant) -> Result<Playing, Refusal> {
+        const FAILED: &str = "NetStream.Play.Failed";
+        let target = Target::from_rtmp(&request.app, &request.name)
+            .map_err(|error| Refusal::new(RejectReason::Name, "NetStream.Play.StreamNotFound", error))?;
+        let grant = self
+            .admit(Action::Play, &target)
+            .map_err(|denied| Refusal::new(RejectReason::Key, FAILED, denied))?;
+        self.metrics.join(JoinStage::Admit, now.elapsed());
+        let guard = self
+            .open_session(Role::Play, &target)
+            .map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))?;
+        let options = self.env.read_options(target.start());
+        let reader = self
+            .env
+            .origin
+            .read(grant.name(), options, now)
+            .map_err(|error| Refusal::new(RejectReason::Limit, FAILED, error))?;
+        debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
+        let egress = Egress::new(reader, self.metrics.clone(), guard, now);
+        Ok(Playing { stream_id: request.stream_id, egress, started: false, paused: false })
+    }
+
+    fn admit(&self, action: Action, target: &Target) -> Result<Grant, Denied> {
+        let key = target.get("key");
+        let request = Request { action, name: &target.name, key: key.as_deref(), address: self.peer.ip() };
+        self.env.policy.admit(request)
+    }
+
+    fn open_session(&self, role: Role, target: &Target) -> Result<SessionGuard, Full> {
         let new = NewSession {
             role,
             stream: target.name.clone(),
@@ -397,7 +390,15 @@ impl Connection {
             user_agent: Some(&*self.user_agent).filter(|text| !text.is_empty()),
             started: self.accepted,
         };
-        self.env.sessions.open(new, &self.metrics).map_err(|full| full.to_string())
+        self.env.sessions.open(new, &self.metrics)
+    }
+
+    /// Gives the peer of a connection that carries nothing any more a moment to close it. One that stays would try the same
+    /// request for ever, as encoders do.
+    fn close_if_unused(&mut self, now: Instant) {
+        if self.playing.is_empty() && self.publishing.is_empty() {
+            self.closing = Some(now + END_LINGER);
+        }
     }
 
     fn message(&mut self, message: &rtmp::Message, now: Instant) -> Result<(), Close> {
@@ -514,9 +515,7 @@ impl Connection {
         while let Some(bytes) = self.session.poll_output() {
             self.outbox.push(bytes);
         }
-        if self.playing.is_empty() && self.publishing.is_empty() {
-            self.closing = Some((now + END_LINGER, "the stream has ended"));
-        }
+        self.close_if_unused(now);
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Close> {
@@ -533,10 +532,8 @@ impl Connection {
             if idle.is_some_and(|at| at <= now) || stuck.is_some_and(|at| at <= now) {
                 return Err(Close::Idle);
             }
-            if let Some((at, why)) = self.closing
-                && at <= now
-            {
-                return Err(Close::Ended(why.to_owned()));
+            if self.closing.is_some_and(|at| at <= now) {
+                return Err(Close::Ended("nothing is left to carry".to_owned()));
             }
             if self.session.poll_timeout().is_some_and(|at| at <= now) {
                 self.session.handle_timeout(now)?;
@@ -547,9 +544,8 @@ impl Connection {
             }
             let flush =
                 self.publishing.iter().filter_map(|publishing| publishing.ingest.publisher.flush_at()).min();
-            let closing = self.closing.map(|(at, _)| at);
             let Some(at) =
-                [idle, stuck, closing, flush, self.session.poll_timeout()].into_iter().flatten().min()
+                [idle, stuck, self.closing, flush, self.session.poll_timeout()].into_iter().flatten().min()
             else {
                 self.timer = None;
                 return Ok(());
