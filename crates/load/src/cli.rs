@@ -2,16 +2,19 @@
 
 use crate::limits::{CLIP_BYTES_MAX, PUBLISHERS_MAX, VIEWERS_MAX};
 use crate::play::positive;
-use crate::run::{Joining, Setup};
+use crate::run::{Joining, Measurement, Setup};
 use crate::synthetic::{Profile, Synthetic};
 use crate::{Error, Target, limit, report, run as runs};
 use broadcaster::Source;
 use broadcaster::source::{self, Replay, Timeline};
+use media::Time;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Stands for the number of the stream in URLs.
 const NUMBER: &str = "{n}";
+/// Media that is looked at to know the rate of messages: several groups of pictures.
+const SAMPLED: Time = Time::from_millis(20_000);
 
 /// Measure a server under many viewers, and what of its cost is the kernel's.
 #[derive(Debug, Clone, clap::Args)]
@@ -102,9 +105,10 @@ pub struct LoadArgs {
     #[arg(long, conflicts_with = "limit")]
     pub compare_limit: bool,
 
-    /// Messages of this many milliseconds in one write of the bare limit.
-    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
-    pub batch_ms: u64,
+    /// Messages of this many milliseconds in one write of the bare limit; 0 writes each when it is due. Without it,
+    /// --compare-limit takes what the writes of the server averaged to, and --limit takes 0.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub batch_ms: Option<u64>,
 
     /// Write the report to a file as JSON; `-` prints it instead of the text.
     #[arg(long, value_name = "FILE")]
@@ -146,7 +150,7 @@ pub async fn run(args: LoadArgs) -> Result<(), Error> {
     net::limits::raise_file_limit();
     let media = Media::of(&args)?;
     if args.limit_server {
-        let batch = Duration::from_millis(args.batch_ms);
+        let batch = Duration::from_millis(args.batch_ms.unwrap_or(0));
         let sources = (0..args.publishers).map(|stream| media.source(stream)).collect();
         return tokio::task::spawn_blocking(move || limit::serve(sources, batch))
             .await
@@ -158,7 +162,14 @@ pub async fn run(args: LoadArgs) -> Result<(), Error> {
     }
     if args.limit || args.compare_limit {
         let setup = Setup { measure: 0, churn: 0.0, slow: 0, ..setup(&args) };
-        report.limit = Some(runs::against_limit(setup, &limit_args(&args)).await?);
+        let write_bytes = report.server.as_ref().and_then(Measurement::bytes_per_write);
+        let batch_ms = match (args.batch_ms, write_bytes) {
+            (Some(batch_ms), _) => batch_ms,
+            (None, Some(bytes)) => media.batch_ms(bytes)?,
+            (None, None) => 0,
+        };
+        report.batch_ms = Some(batch_ms);
+        report.limit = Some(runs::against_limit(setup, &limit_args(&args, batch_ms)).await?);
     }
     report.print(args.json.as_deref())
 }
@@ -212,7 +223,7 @@ fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
 }
 
 /// The arguments with which this program becomes the limit server: what describes the media, and nothing else.
-fn limit_args(args: &LoadArgs) -> Vec<String> {
+fn limit_args(args: &LoadArgs, batch_ms: u64) -> Vec<String> {
     let mut list = vec!["load".to_owned(), "--limit-server".into()];
     let mut option = |name: &str, value: String| list.extend([format!("--{name}"), value]);
     option("publishers", args.publishers.to_string());
@@ -220,7 +231,7 @@ fn limit_args(args: &LoadArgs) -> Vec<String> {
     option("fps", args.fps.to_string());
     option("gop", args.gop.to_string());
     option("audio-bitrate", args.audio_bitrate.to_string());
-    option("batch-ms", args.batch_ms.to_string());
+    option("batch-ms", batch_ms.to_string());
     if let Some(clip) = &args.clip {
         option("clip", clip.to_string_lossy().into_owned());
     }
@@ -245,6 +256,24 @@ impl Media {
             gop: ((args.gop * f64::from(args.fps)).round() as u32).max(1),
             audio_bps: args.audio_bitrate * 1000,
         }))
+    }
+
+    /// How long messages must be collected until a write has `write_bytes` on average: the time of so many bytes, less the
+    /// wait for the first message.
+    fn batch_ms(&self, write_bytes: f64) -> Result<u64, Error> {
+        let mut source = self.source(0);
+        let (mut bytes, mut messages, mut last) = (0, 0, Time::ZERO);
+        while last < SAMPLED {
+            let Some(packet) = source.next()? else { break };
+            bytes += packet.payload.len();
+            messages += 1;
+            last = packet.dts;
+        }
+        let message_bytes = bytes as f64 / f64::from(messages.max(1));
+        let seconds_per_message = last.nanos() as f64 / 1e9 / f64::from(messages.max(1));
+        let more = write_bytes / message_bytes.max(1.0) - 1.0;
+        // Less than half a message more is the odd pair of messages that were due together.
+        Ok(if more < 0.5 { 0 } else { (more * seconds_per_message * 1e3).round() as u64 })
     }
 
     /// The media of one stream.
@@ -301,15 +330,24 @@ mod tests {
             "--bitrate 900 --fps 25 --gop 1.5 --audio-bitrate 64 --publishers 3 --batch-ms 40 --viewers 9",
         );
         let mut program = vec!["program".to_owned()];
-        program.extend(limit_args(&args).into_iter().skip(1));
+        program.extend(limit_args(&args, 40).into_iter().skip(1));
         let server = Program::parse_from(program).args;
         assert!(server.limit_server);
-        assert_eq!((server.publishers, server.batch_ms), (3, 40));
+        assert_eq!((server.publishers, server.batch_ms), (3, Some(40)));
         let profile = |args: &LoadArgs| match Media::of(args).unwrap() {
             Media::Synthetic(profile) => profile,
             Media::Clip(_) => panic!("no clip was given"),
         };
         assert_eq!(profile(&server), profile(&args));
         assert_eq!(profile(&server).gop, 38);
+    }
+
+    #[test]
+    fn the_batch_is_as_long_as_the_writes_of_the_server_were_large() {
+        // 25 messages per second of 10,000 bytes on average, a keyframe first.
+        let media = Media::of(&parse("--bitrate 2000 --fps 25 --gop 1 --audio-bitrate 0")).unwrap();
+        assert_eq!(media.batch_ms(10_000.0).unwrap(), 0);
+        assert_eq!(media.batch_ms(11_000.0).unwrap(), 0, "one message and a rare second one");
+        assert!((118..=120).contains(&media.batch_ms(40_000.0).unwrap()));
     }
 }

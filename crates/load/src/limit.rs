@@ -108,8 +108,10 @@ pub(crate) fn serve(sources: Vec<Box<dyn Source>>, batch: Duration) -> Result<()
         let wait = due.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
         match arrivals.recv_timeout(wait) {
             Ok(socket) => {
-                sender.streams[accepted % streams].sockets.push(socket);
-                accepted += 1;
+                for socket in std::iter::once(socket).chain(arrivals.try_iter()) {
+                    sender.streams[accepted % streams].sockets.push(socket);
+                    accepted += 1;
+                }
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => break,

@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(crate) struct Report {
     pub(crate) server: Option<Measurement>,
     pub(crate) limit: Option<Measurement>,
+    /// How long the limit collected messages for one write, in milliseconds.
+    pub(crate) batch_ms: Option<u64>,
 }
 
 impl Report {
@@ -41,6 +43,7 @@ impl Report {
         json!({
             "server": self.server.as_ref().map(Measurement::to_json),
             "limit": self.limit.as_ref().map(Measurement::to_json),
+            "limitBatchMs": self.batch_ms,
             "ratioToLimit": self.ratio().map(round),
         })
     }
@@ -55,7 +58,11 @@ impl fmt::Display for Report {
             write!(f, "{}", limit.to_text("bare limit"))?;
         }
         if let Some(ratio) = self.ratio() {
-            writeln!(f, "== the server costs {ratio:.2} times the bare limit per bit")?;
+            let batch = self.batch_ms.unwrap_or(0);
+            writeln!(
+                f,
+                "== the server costs {ratio:.2} times the bare limit per bit (limit with {batch} ms in a write)"
+            )?;
         }
         Ok(())
     }
@@ -73,6 +80,14 @@ impl Measurement {
     fn core_seconds_per_gigabit(&self) -> Option<f64> {
         let cost = self.cost?;
         (self.steady_bytes > 0).then(|| cost.cpu().as_secs_f64() / self.gigabits())
+    }
+
+    /// How much the server wrote at once. `None` where it sends with calls that the kernel does not count.
+    pub(crate) fn bytes_per_write(&self) -> Option<f64> {
+        let cost = self.cost?;
+        let bytes = self.steady_bytes as f64 / cost.writes as f64;
+        // A few writes are its log; nobody sends a megabyte at a time.
+        (cost.writes > 0 && bytes < 1e6).then_some(bytes)
     }
 
     /// Memory that the viewers added to the server, for one of them.
@@ -176,7 +191,7 @@ impl Measurement {
             self.bytes_per_viewer().unwrap_or(0.0) / 1e3,
         )?;
         if cost.writes > 0 {
-            let each = self.steady_bytes as f64 / cost.writes as f64;
+            let each = self.bytes_per_write().unwrap_or(0.0);
             writeln!(out, "server writes {} (write, writev), {each:.0} bytes each", cost.writes)?;
         }
         Ok(())
@@ -269,9 +284,12 @@ mod tests {
 
     #[test]
     fn the_ratio_compares_costs_per_bit() {
-        let report = Report { server: Some(measurement(500)), limit: Some(measurement(400)) };
+        let report =
+            Report { server: Some(measurement(500)), limit: Some(measurement(400)), batch_ms: Some(20) };
         assert_eq!(report.ratio(), Some(1.25));
-        assert!(report.to_string().ends_with("1.25 times the bare limit per bit\n"));
+        assert!(
+            report.to_string().ends_with("1.25 times the bare limit per bit (limit with 20 ms in a write)\n")
+        );
         assert_eq!(report.to_json()["ratioToLimit"], 1.25);
         assert_eq!(Report { limit: None, ..report }.ratio(), None);
     }

@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -27,6 +27,8 @@ const SCRATCH_BYTES: usize = 1 << 20;
 /// Bytes read at once before the media begins.
 const OPENING_BYTES: usize = 16 << 10;
 const EVENTS: usize = 1024;
+/// Loopback addresses tried when ports are short: more ports than a process may have files.
+const ADDRESSES_TRIED: usize = 40;
 /// Slow viewers are given their share this often.
 const SLOW_TICK: Duration = Duration::from_millis(100);
 /// Acknowledgements, time limits and starvation are looked at this often.
@@ -156,7 +158,7 @@ impl Crowd<'_> {
             }
             let before = Instant::now();
             match self.poll.poll(&mut events, Some(next.saturating_duration_since(before))) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
             let now = Instant::now();
@@ -331,12 +333,25 @@ impl SlowTicks {
     }
 }
 
-/// Starts connecting. Towards loopback, viewers beyond the ports of one address come from 127.0.0.2, 127.0.0.3, ...
+/// Starts connecting. Towards loopback, viewers beyond the ports of one address come from 127.0.0.2, 127.0.0.3, ..., and so
+/// does one that finds all ports of its address taken: those that viewers left are not free for a minute.
 fn connect(address: SocketAddr, number: usize) -> io::Result<mio::net::TcpStream> {
+    let mut group = number / VIEWERS_PER_ADDRESS;
+    for _ in 0..ADDRESSES_TRIED {
+        match connect_from(address, group) {
+            Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse) => {
+                group += 1
+            }
+            result => return result,
+        }
+    }
+    connect_from(address, group)
+}
+
+fn connect_from(address: SocketAddr, group: usize) -> io::Result<mio::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    let group = number / VIEWERS_PER_ADDRESS;
     if let (IpAddr::V4(ip), 1..) = (address.ip(), group)
         && ip.is_loopback()
     {

@@ -42,11 +42,14 @@ fn run_until(plan: &Plan, counters: &Counters, done: impl Fn(&Counters) -> bool)
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let crowd = scope.spawn(|| run(plan, counters, &stop).unwrap());
-        while !done(counters) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !done(counters) && Instant::now() < deadline {
             std::thread::yield_now();
         }
         stop.store(true, Relaxed);
-        crowd.join().unwrap()
+        let outcome = crowd.join().unwrap();
+        assert!(done(counters), "{counters:?}");
+        outcome
     })
 }
 
@@ -116,4 +119,15 @@ fn a_viewer_that_churns_leaves_and_comes_back() {
     run_until(&plan, &counters, |counters| counters.started.load(Relaxed) == 2);
     drop(server.join().unwrap());
     assert!(counters.left.load(Relaxed) >= 1);
+}
+
+#[test]
+fn viewers_beyond_the_ports_of_one_address_come_from_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let from = |number: usize| {
+        let _viewer = connect(listener.local_addr().unwrap(), number).unwrap();
+        listener.accept().unwrap().1.ip().to_string()
+    };
+    assert_eq!(from(VIEWERS_PER_ADDRESS - 1), "127.0.0.1");
+    assert_eq!(from(2 * VIEWERS_PER_ADDRESS), "127.0.0.3");
 }

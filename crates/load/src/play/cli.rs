@@ -6,7 +6,7 @@ use super::{Options, Player, connect, joins};
 use crate::Error;
 use bytes::BytesMut;
 use media::container::flv;
-use media::{Codec, Kind, Packet, Role, TrackId};
+use media::{Codec, Kind, Packet, Role, Time, TrackId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -286,6 +286,7 @@ struct FlvFile {
     tag: BytesMut,
     has_audio: bool,
     has_video: bool,
+    has_frames: bool,
 }
 
 enum Output {
@@ -302,18 +303,26 @@ impl FlvFile {
                 File::create(path).map_err(|error| Error::Local(format!("{}: {error}", path.display())))?;
             Output::File(BufWriter::new(file))
         };
-        let mut flv = Self { out, path: path.into(), tag: BytesMut::new(), has_audio: true, has_video: true };
+        let tag = BytesMut::new();
+        let mut flv =
+            Self { out, path: path.into(), tag, has_audio: false, has_video: false, has_frames: false };
         flv::write_file_header(true, true, &mut flv.tag);
         flv.write_tag()?;
-        (flv.has_audio, flv.has_video) = (false, false);
         Ok(flv)
     }
 
     fn write(&mut self, packet: &Packet) -> Result<(), Error> {
         self.has_audio |= packet.track.kind == Kind::Audio;
         self.has_video |= packet.track.kind == Kind::Video;
+        self.has_frames |= packet.role == Role::Frame;
         self.tag.clear();
-        flv::write_tag(packet, &mut self.tag);
+        if self.has_frames || packet.role != Role::StreamMetadata {
+            flv::write_tag(packet, &mut self.tag);
+        } else {
+            // Programs take metadata for the description of the file only at its very start.
+            let at_start = Packet { dts: Time::ZERO, pts: Time::ZERO, ..packet.clone() };
+            flv::write_tag(&at_start, &mut self.tag);
+        }
         self.write_tag()
     }
 

@@ -88,7 +88,8 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
         ended: false,
     };
     while player.stages.accepted.is_none() {
-        if !player.step().await? {
+        player.ended = !player.step().await?;
+        if player.ended && player.stages.accepted.is_none() {
             return Err(Error::Refused("it closed the connection without an answer".into()));
         }
     }
