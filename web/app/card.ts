@@ -1,7 +1,7 @@
 import { paintStill } from '../player/still';
 import type { Channel } from './api';
 import { el, icon, setText } from './dom';
-import { clock, t, viewers } from './strings';
+import { clock, compact, t, viewers } from './strings';
 
 /** Pictures are taken anew this often, one keyframe of traffic each, while a card is in view. */
 const PICTURE_MS = 20_000;
@@ -14,11 +14,12 @@ export interface Card {
 
 export function buildCard(): Card {
   const canvas = el('canvas', { hidden: true, 'aria-hidden': 'true' });
-  const watching = el('span');
+  const watching = el('span', { 'aria-hidden': 'true' });
+  const watchingText = el('span', { class: 'offscreen' });
   const title = el('h2');
   const detail = el('p');
   const link = el('a', { class: 'card' },
-    el('div', { class: 'picture' }, canvas, el('div', { class: 'tag' }, icon('eye'), watching)), title, detail);
+    el('div', { class: 'picture' }, canvas, el('div', { class: 'tag' }, icon('eye'), watching, watchingText)), title, detail);
   const element = el('li', {}, link);
   for (const event of ['pointerenter', 'touchstart', 'focus']) {
     link.addEventListener(event, () => prefetch(link.href), { once: true, passive: true });
@@ -47,11 +48,11 @@ export function buildCard(): Card {
       name = channel.channel;
       link.href = `/watch/${encodeURIComponent(name)}`;
       setText(title, channel.title ?? name);
-      setText(watching, String(channel.viewers));
+      setText(watching, compact(channel.viewers));
+      setText(watchingText, viewers(channel.viewers));
       const size = channel.video?.height ? ` · ${channel.video.height}p` : '';
       const host = channel.title ? `${name} · ` : '';
       setText(detail, `${host}${t('uptime', { time: clock(Date.now() - Date.parse(channel.startedAt)) })}${size}`);
-      link.setAttribute('aria-label', `${channel.title ?? name}, ${viewers(channel.viewers)}`);
       if (first) void picture();
     },
     remove() {

@@ -201,7 +201,9 @@ export function switchLanguage(): void {
 
 const count = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 1 });
 
-export const viewers = (n: number): string => (n === 1 ? t('viewer') : t('viewers', { n: count.format(n) }));
+export const compact = (n: number): string => count.format(n);
+
+export const viewers = (n: number): string => (n === 1 ? t('viewer') : t('viewers', { n: compact(n) }));
 
 /** One decimal, as in “1.2”. */
 export const seconds = (ms: number): string =>

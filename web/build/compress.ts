@@ -20,7 +20,7 @@ export function compressPlugin(): Plugin {
     writeBundle(options) {
       const root = options.dir!;
       const sizes = new Map<string, number>();
-      for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+      for (const name of ['', 'assets'].flatMap((folder) => readdirSync(join(root, folder)).map((file) => join(folder, file)))) {
         if (!/\.(html|js|css|svg|json)$/.test(name)) continue;
         const packed = gzipSync(readFileSync(join(root, name)), { level: 9 });
         writeFileSync(join(root, `${name}.gz`), packed);

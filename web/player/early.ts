@@ -32,7 +32,7 @@ export function startEarly(): void {
   if (!url) return;
   const abort = new AbortController();
   const sent = performance.now();
-  const response = fetch(url, { signal: abort.signal, cache: 'no-store' });
+  const response = fetch(url, { signal: abort.signal, cache: 'no-store', priority: 'high' });
   // The player takes the promise over; until then a failure is not unhandled.
   response.catch(() => undefined);
   const video = document.createElement('video');

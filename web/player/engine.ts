@@ -5,6 +5,7 @@ import { FlvDemuxer, type Metadata, type Packet } from './flv';
 import { LatencyController } from './latency';
 import { MseSink, playable } from './mse';
 import { Poster } from './poster';
+import { Progress } from './progress';
 import { attach } from './source';
 import type { Renderer, Stages } from './telemetry';
 import { Timeline } from './timeline';
@@ -13,17 +14,23 @@ import { connect, fetchStreams, type Connection, type End, type Protocol } from 
 export type State =
   | 'starting' | 'live' | 'paused' | 'behind' | 'reconnecting' | 'waiting' | 'ended' | 'forbidden' | 'unsupported';
 
-/** Without a byte for this long the connection counts as dead. */
-const SILENCE_MS = 12_000;
+/**
+ * Without a byte for this long the connection counts as dead. A server keeps
+ * viewers for about 15 s while it waits for a host.
+ */
+const SILENCE_MS = 20_000;
 /** A host who is gone for longer than this has ended the stream. */
 const ENDED_AFTER_MS = 45_000;
+/** A server that lets a request wait has no stream for it yet. */
+const WAITING_AFTER_MS = 2_500;
 /** A pause longer than this gives the connection back. */
 const PAUSE_RELEASE_MS = 15_000;
 /** Playback starts with this much in the buffer, or after the grace period with less. */
 const START_BUFFER_S = 0.2;
 const START_GRACE_MS = 250;
-/** Shorter hiccups of the `waiting` event are not seen by anyone. */
-const STALL_MIN_MS = 60;
+/** Standing still becomes a state of its own after this long; less is a hiccup. */
+const STILL_MS = 400;
+const STILL_CONNECTED_MS = 1_200;
 const TICK_MS = 100;
 /** How long the rest of the first burst waits at most for the first picture. */
 const HOLD_MS = 100;
@@ -53,14 +60,15 @@ export class Engine {
   state: State = 'starting';
   protocol: Protocol = fetchStreams() ? 'http-flv' : 'ws-flv';
   renderer: Renderer = 'mse';
-  stalls = 0;
-  stallMs = 0;
+  readonly progress = new Progress();
   framesPresented = 0;
   videoConfig: VideoConfig | undefined;
   audioConfig: AudioConfig | undefined;
   /** Why the state is `unsupported`, or what was last wrong. */
   reason = '';
 
+  /** How far behind live the address asks to join. */
+  private readonly behindMs: number;
   private readonly video: HTMLVideoElement;
   private readonly poster: Poster;
   private readonly retry = new Backoff(300, 8_000);
@@ -88,10 +96,10 @@ export class Engine {
   private down: 'reconnecting' | 'waiting' | 'ended' = 'reconnecting';
   private lostAt: number | undefined;
   private everLive = false;
+  /** The stream ended in good order: standing still is not the network's fault. */
+  private hostLeft = false;
   private lastByteAt = 0;
   private firstFrameAt: number | undefined;
-  private stallAt: number | undefined;
-  private dryAt: number | undefined;
   private rewound = false;
   private failures = 0;
   private wantsPlay = true;
@@ -105,15 +113,18 @@ export class Engine {
     private readonly options: EngineOptions,
   ) {
     this.video = elements.video;
+    this.behindMs = Number(/startPts=-(\d+)/.exec(url)?.[1] ?? 0);
     this.poster = new Poster(elements.canvas, () => this.pictureShown('webcodecs'));
     this.lastTick = performance.now();
     if (options.t1 !== undefined) this.stages.t1 = options.t1;
     const { signal } = this.abort;
     const on = (name: string, run: () => void) => this.video.addEventListener(name, run, { signal });
-    on('waiting', () => this.stallBegins());
-    on('playing', () => this.stallEnds());
+    on('waiting', () => {
+      if (this.firstFrameAt && this.wantsPlay && !this.video.seeking && !this.hostLeft) this.progress.stallBegins(performance.now());
+    });
+    on('playing', () => this.progress.stallEnds(performance.now()) && this.latency.stalled());
     on('error', () => this.broken(this.video.error?.message || 'media element'));
-    addEventListener('online', () => this.retryNow(), { signal });
+    addEventListener('online', () => this.reconnect(), { signal });
     document.addEventListener('visibilitychange', () => document.hidden || this.tick(), { signal });
     this.ticker = setInterval(() => this.tick(), TICK_MS);
 
@@ -174,13 +185,20 @@ export class Engine {
     this.settle();
   }
 
+  /** Tries again now instead of when it is due. */
   retryNow(): void {
     if (this.connection || this.state === 'unsupported') return;
     clearTimeout(this.retryTimer);
-    this.retryTimer = undefined;
     this.retry.reset();
-    this.setState('starting');
     this.open();
+  }
+
+  /** The network changed: a connection over the old one may never say that it is dead. */
+  private reconnect(): void {
+    if (!this.wantsPlay || this.state === 'forbidden') return;
+    this.disconnect();
+    this.lostAt ??= performance.now();
+    this.retryNow();
   }
 
   destroy(): void {
@@ -229,7 +247,6 @@ export class Engine {
     this.lastByteAt = now;
     this.stages.t2 ??= (early?.sent ?? now) - this.options.t0;
     this.needKey = true;
-    this.timeline.rejoin();
     const demuxer = new FlvDemuxer({
       header: (audio, video) => {
         this.announcedAudio = audio;
@@ -250,7 +267,9 @@ export class Engine {
           any = true;
           this.connected = true;
           this.lostAt = undefined;
+          this.hostLeft = false;
           this.latency.rejoin(at);
+          this.timeline.rejoin(at - this.progress.frameAt, this.behindMs);
           this.stages.t3 ??= at - this.options.t0;
         }
         try {
@@ -281,10 +300,10 @@ export class Engine {
     this.lostAt ??= now;
     if (hadBytes) this.retry.reset();
     let wait = this.retry.next();
+    this.hostLeft = end.why !== 'network';
+    if (this.hostLeft) this.progress.stallExcused();
     if (end.why === 'status' && (end.status === 401 || end.status === 403)) return this.setState('forbidden');
     if (end.why === 'status' && (end.status === 404 || end.status === 410)) {
-      // The host left: that the picture stands still is no fault of the way here.
-      this.stallAt = undefined;
       const gone = this.everLive && now - this.lostAt > ENDED_AFTER_MS;
       this.down = gone ? 'ended' : 'waiting';
       // The host may be back at any moment, but nobody is served by asking all the time.
@@ -331,7 +350,10 @@ export class Engine {
     if (config.kind === 'video') this.videoConfig = config;
     else this.audioConfig = config;
     if (!this.sink?.started) this.prepare();
-    else if (this.sink.has(kind)) this.sink.reconfigure(config);
+    else if (this.sink.has(kind)) {
+      this.sink.reconfigure(config);
+      this.timeline.forget();
+    }
     else this.restartAtKey = true; // A track that was not there before needs a new media source.
   }
 
@@ -354,6 +376,7 @@ export class Engine {
     if (!this.videoConfig) return;
     if (packet.key) {
       if (this.restartAtKey) this.restart();
+      this.timeline.key(packet.dts);
       this.needKey = false;
     } else if (this.needKey) return;
     const first = !this.timeline.started;
@@ -395,7 +418,9 @@ export class Engine {
       this.timeline.start(packet.pts);
       this.startSink();
     }
-    const base = this.timeline.base(packet.kind, packet.dts);
+    this.progress.frame(performance.now());
+    const base = this.timeline.base(packet.kind, packet.dts, packet.pts);
+    if (base === undefined) return;
     const pts = packet.pts - base;
     let dts = packet.dts - base;
     if (packet.kind === 'video') dts += this.shift ??= packet.pts - packet.dts;
@@ -461,7 +486,7 @@ export class Engine {
       this.renderer = renderer;
       this.options.firstPicture();
     }
-    this.firstFrameAt ??= performance.now();
+    this.progress.begin((this.firstFrameAt ??= performance.now()));
     this.startPlayback();
     this.settle();
   }
@@ -491,20 +516,6 @@ export class Engine {
     return { start: currentTime, end: currentTime };
   }
 
-  private stallBegins(): void {
-    if (this.firstFrameAt && this.wantsPlay && !this.video.seeking) this.stallAt ??= performance.now();
-  }
-
-  private stallEnds(): void {
-    if (this.stallAt === undefined) return;
-    const lasted = performance.now() - this.stallAt;
-    this.stallAt = undefined;
-    if (lasted < STALL_MIN_MS) return;
-    this.stalls++;
-    this.stallMs += lasted;
-    this.latency.stalled();
-  }
-
   private tick(): void {
     const now = performance.now();
     const elapsed = now - this.lastTick;
@@ -525,9 +536,19 @@ export class Engine {
         if (seekBehind !== undefined) video.currentTime += ahead - seekBehind;
       }
       if (this.wantsPlay) this.watched += elapsed;
-      this.dryAt = this.stallAt ?? (ahead > 0.05 || video.paused ? undefined : (this.dryAt ?? now));
+      this.progress.at(now, video.currentTime, this.wantsPlay);
+      if (this.progress.stuck(now)) this.unstick();
     }
     this.settle();
+  }
+
+  /**
+   * Frames arrive, but none where the playhead is: their clock is not what it
+   * was taken for. The next keyframe goes right behind what was played.
+   */
+  private unstick(): void {
+    this.needKey = true;
+    this.timeline.cut();
   }
 
   /** Steps over a hole in the buffer that playback stands before. */
@@ -551,17 +572,18 @@ export class Engine {
     const now = performance.now();
     const playing = this.firstFrameAt !== undefined;
     if (!this.wantsPlay && playing) return this.setState('paused');
+    const still = this.progress.stillMs(now);
     if (!this.connected) {
       // What is buffered still plays; the loss shows only when that has run out.
-      if (playing && this.lostAt !== undefined && this.bufferedMs > 100) return;
+      if (playing && this.lostAt !== undefined && still < STILL_MS) return;
       if (this.lostAt !== undefined) return this.setState(this.down);
-      const early = now - (this.stages.t2 ?? 0) - this.options.t0;
-      if (!this.everLive) this.setState(early > 2_500 ? 'waiting' : 'starting');
+      const waited = now - (this.stages.t2 ?? 0) - this.options.t0;
+      if (!this.everLive) this.setState(waited > WAITING_AFTER_MS ? 'waiting' : 'starting');
       return;
     }
     if (!playing) return this.setState('starting');
-    if (this.dryAt !== undefined && now - this.dryAt > 1_200) return this.setState('reconnecting');
-    if (this.dryAt !== undefined && (this.state === 'reconnecting' || this.state === 'waiting')) return;
+    const lost = this.state === 'reconnecting' || this.state === 'waiting' || this.state === 'ended';
+    if (still > STILL_CONNECTED_MS || (lost && still > STILL_MS)) return this.setState('reconnecting');
     this.setState(this.rewound ? 'behind' : 'live');
   }
 

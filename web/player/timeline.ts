@@ -7,9 +7,11 @@ import type { Kind } from './flv';
 const BACK_MS = 1_000;
 /** A step forward by more than this is a new clock, not lost packets. */
 const FORWARD_MS = 10_000;
-/** After a reconnect the newest keyframe may lie this far before what was already received. */
-const REJOIN_BACK_MS = 20_000;
-const REJOIN_FORWARD_MS = 60_000;
+/** How far before live a new connection may begin, while the distance of keyframes is not known. */
+const REJOIN_BACK_MS = 15_000;
+/** What paces and queues may add to that distance. */
+const REJOIN_SLACK_MS = 1_500;
+const REJOIN_FORWARD_MS = 5_000;
 /** Room left between the old and the new part, about one frame. */
 const SEAM_MS = 40;
 
@@ -17,7 +19,10 @@ interface Track {
   base: number;
   last: number;
   epoch: number;
-  rejoined: boolean;
+  /** After a reconnect: what the sender's clock says now, if it is still the same. */
+  expected: number | undefined;
+  /** After a reconnect: up to here, everything was received before. */
+  known: number;
 }
 
 export class Timeline {
@@ -25,6 +30,9 @@ export class Timeline {
   private origin: number | undefined;
   private epoch = 0;
   private newest = 0;
+  private lastKey: number | undefined;
+  private keyDistance = 0;
+  private rejoinBack = REJOIN_BACK_MS;
 
   get started(): boolean {
     return this.origin !== undefined;
@@ -35,30 +43,60 @@ export class Timeline {
     this.origin ??= pts;
   }
 
-  /** A new connection follows: its first packets may repeat what was received. */
-  rejoin(): void {
-    for (const track of this.tracks.values()) track.rejoined = true;
+  /** A keyframe on the sender's clock: new connections begin at the newest one. */
+  key(dts: number): void {
+    const distance = dts - (this.lastKey ?? dts);
+    if (distance > 0 && distance < FORWARD_MS * 2) this.keyDistance = Math.max(this.keyDistance, distance);
+    this.lastKey = dts;
   }
 
-  /** Sender milliseconds to subtract for this packet; call once per packet, in order. */
-  base(kind: Kind, dts: number): number {
+  /**
+   * A new connection follows, this long after the last packet of the old one. It
+   * begins `behindMs` before live if it asks for that.
+   */
+  rejoin(elapsedMs: number, behindMs = 0): void {
+    this.rejoinBack = behindMs + (this.keyDistance ? this.keyDistance * 2 + REJOIN_SLACK_MS : REJOIN_BACK_MS);
+    for (const track of this.tracks.values()) {
+      track.expected = track.last + elapsedMs;
+      track.known = track.last;
+    }
+  }
+
+  /** What follows is put right behind what was received, whatever its clock says. */
+  cut(): void {
+    for (const track of this.tracks.values()) track.expected = Infinity;
+  }
+
+  /** Nothing counts as known any more, because what follows is coded in another way. */
+  forget(): void {
+    for (const track of this.tracks.values()) track.known = -Infinity;
+  }
+
+  /**
+   * Sender milliseconds to subtract for this packet, or undefined for one that
+   * was received before. Call once per packet, in order.
+   */
+  base(kind: Kind, dts: number, pts = dts): number | undefined {
     let track = this.tracks.get(kind);
     if (!track) {
       const other = [...this.tracks.values()].find((t) => t.epoch === this.epoch);
-      track = { base: other ? other.base : (this.origin ?? dts), last: dts, epoch: this.epoch, rejoined: false };
+      const base = other ? other.base : (this.origin ?? dts);
+      track = { base, last: dts, epoch: this.epoch, expected: undefined, known: -Infinity };
       this.tracks.set(kind, track);
     }
-    const step = dts - track.last;
-    const back = track.rejoined ? REJOIN_BACK_MS : BACK_MS;
-    const forward = track.rejoined ? REJOIN_FORWARD_MS : FORWARD_MS;
+    const [back, forward] = track.expected === undefined ? [BACK_MS, FORWARD_MS] : [this.rejoinBack, REJOIN_FORWARD_MS];
+    const step = dts - (track.expected ?? track.last);
     if (step < -back || step > forward) this.splice(track, dts);
-    track.rejoined = false;
+    track.expected = undefined;
     track.last = dts;
-    this.newest = Math.max(this.newest, dts - track.base);
+    if (dts <= track.known) return undefined;
+    track.known = -Infinity;
+    this.newest = Math.max(this.newest, dts - track.base, pts - track.base);
     return track.base;
   }
 
   private splice(track: Track, dts: number): void {
+    track.known = -Infinity;
     // If the other track has made the same jump already, sound and picture
     // must share its new base; otherwise this track is first and picks one.
     const leader = [...this.tracks.values()].find((t) => t !== track && t.epoch > track.epoch);
