@@ -128,6 +128,9 @@ impl Measurement {
                 self.publishers
             )?;
         }
+        if let Some(failure) = &self.publish_failure {
+            writeln!(out, "  failed      {failure}")?;
+        }
         writeln!(
             out,
             "joins         {} of {} started, {} failed, {} left and came back",
@@ -221,6 +224,7 @@ impl Measurement {
             "publishers": self.publishers,
             "publishedBps": self.published_bps as u64,
             "publishedPacketsTooLate": self.publish_dropped,
+            "publishFailure": self.publish_failure,
             "steadyS": self.steady.as_secs_f64(),
             "joins": count(&counters.joins) + findings.joins,
             "started": count(&counters.started) + findings.keyframe.count(),

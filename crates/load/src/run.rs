@@ -73,6 +73,8 @@ pub(crate) struct Measurement {
     /// Media bytes published per second, all streams.
     pub(crate) published_bps: f64,
     pub(crate) publish_dropped: u64,
+    /// Why a stream is no longer published.
+    pub(crate) publish_failure: Option<String>,
     /// What the limit server counted itself.
     pub(crate) limit_counters: Option<Value>,
 }
@@ -96,7 +98,7 @@ pub(crate) async fn against_server(setup: Setup, media: &Media) -> Result<Measur
         }
     }
     let mut measurement = measure(&setup, targets, &times).await?;
-    (measurement.published_bps, measurement.publish_dropped) = publishers.finish();
+    publishers.finish(&mut measurement);
     Ok(measurement)
 }
 
@@ -405,8 +407,8 @@ impl Publishers {
         Ok(())
     }
 
-    /// Ends the streams. Returns the bits per second of all, taken over their own time, and the packets that were too late.
-    fn finish(self) -> (f64, u64) {
+    /// Ends the streams and adds what became of them.
+    fn finish(self, measurement: &mut Measurement) {
         let snapshots: Vec<_> = self.stats.iter().map(|stats| stats.snapshot()).collect();
         self.trigger.trigger();
         if let Some(thread) = self.thread {
@@ -415,7 +417,10 @@ impl Publishers {
         let rate = |snapshot: &broadcaster::Snapshot| {
             snapshot.bytes as f64 * 8.0 / snapshot.media.as_secs_f64().max(0.001)
         };
-        (snapshots.iter().map(rate).sum(), snapshots.iter().map(|snapshot| snapshot.dropped).sum())
+        measurement.published_bps = snapshots.iter().map(rate).sum();
+        measurement.publish_dropped = snapshots.iter().map(|snapshot| snapshot.dropped).sum();
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        measurement.publish_failure = failure.map(|failure| failure.to_string());
     }
 }
 

@@ -5,6 +5,7 @@ use super::stages::{JSON_NAMES, ms};
 use super::{Options, Player, connect, joins};
 use crate::Error;
 use bytes::BytesMut;
+use media::codec::Summary;
 use media::container::flv;
 use media::{Codec, Kind, Packet, Role, Time, TrackId};
 use serde_json::{Value, json};
@@ -106,6 +107,8 @@ struct Session {
     continuity: Continuity,
     counts: Counts,
     codecs: BTreeMap<TrackId, Codec>,
+    /// What the configurations say, for those codecs that have one.
+    summaries: BTreeMap<TrackId, Summary>,
     behind: Option<Duration>,
     ended: Option<Instant>,
 }
@@ -118,6 +121,7 @@ impl Session {
             continuity: Continuity::default(),
             counts: Counts::default(),
             codecs: BTreeMap::new(),
+            summaries: BTreeMap::new(),
             behind: None,
             ended: None,
         }
@@ -182,6 +186,11 @@ impl Session {
         if packet.track.kind != Kind::Data {
             self.codecs.insert(packet.track, packet.codec);
         }
+        if packet.role == Role::Config
+            && let Some(summary) = media::codec::summary(packet.codec, &packet.payload)
+        {
+            self.summaries.insert(packet.track, summary);
+        }
         let leads = if self.codecs.contains_key(&TrackId::VIDEO) { TrackId::VIDEO } else { TrackId::AUDIO };
         // Playout begins with a picture: what comes before the first keyframe cannot be shown.
         if packet.role == Role::Frame && packet.track == leads && self.player.stages().keyframe.is_some() {
@@ -211,6 +220,22 @@ impl Session {
         self.player.bytes_in() as f64 * 8.0 / 1e6 / self.watched().as_secs_f64().max(0.001)
     }
 
+    /// `video0 avc1.64001f 1280x720 30 fps`, or just the codec where nothing more is known.
+    fn describe(&self, track: TrackId, codec: Codec) -> String {
+        let Some(summary) = self.summaries.get(&track) else { return format!("{track} {codec:?}") };
+        let mut text = format!("{track} {}", summary.mime);
+        if let (Some(width), Some(height)) = (summary.width, summary.height) {
+            text += &format!(" {width}x{height}");
+        }
+        if let Some(fps) = summary.fps {
+            text += &format!(" {fps:.0} fps");
+        }
+        if let (Some(rate), Some(channels)) = (summary.sample_rate, summary.channels) {
+            text += &format!(" {rate} Hz {channels} ch");
+        }
+        text
+    }
+
     fn to_text(&self) -> String {
         use std::fmt::Write;
         let mut out = String::new();
@@ -218,7 +243,7 @@ impl Session {
             let time = ms(time).map_or("-".into(), |ms| format!("{ms:.3} ms"));
             let _ = writeln!(out, "{name:<20} {time:>12}");
         }
-        let tracks: Vec<_> = self.codecs.iter().map(|(track, codec)| format!("{track} {codec:?}")).collect();
+        let tracks: Vec<_> = self.codecs.iter().map(|(track, codec)| self.describe(*track, *codec)).collect();
         let Counts { video, keyframes, audio, other, .. } = self.counts;
         let _ = writeln!(
             out,
