@@ -95,7 +95,7 @@ impl Link {
                 match tokio::time::timeout_at(deadline, self.stream.ready(interest)).await {
                     Ok(ready) => ready?,
                     Err(_) => {
-                        self.session.handle_timeout(Instant::now())?;
+                        self.session.handle_timeout(Instant::now()).map_err(overdue)?;
                         self.flush()?;
                         return Ok(true);
                     }
@@ -141,5 +141,13 @@ impl Link {
             }
         }
         Ok(())
+    }
+}
+
+/// The session blames the peer for a deadline that passed; for people that is a server that does not answer.
+fn overdue(error: rtmp::Error) -> Error {
+    match error {
+        rtmp::Error::Violation(what) => Error::Timeout(what),
+        other => Error::Protocol(other),
     }
 }
