@@ -15,10 +15,11 @@ use rtmp::server::{self, Event, Session};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tracing::{debug, info};
@@ -174,7 +175,6 @@ impl Connection {
         for turn in 0.. {
             let read = self.poll_read(&mut control, now);
             let more = read.is_ready();
-            self.poll_feedback(cx)?;
             // What is queued leaves also when the session has just failed: it may say why.
             let written = self.poll_write(cx, now);
             if let Poll::Ready(result) = read {
@@ -191,6 +191,7 @@ impl Connection {
                 break;
             }
         }
+        self.poll_feedback(cx)?;
         self.poll_timer(&mut control, now)
     }
 
@@ -209,30 +210,33 @@ impl Connection {
 
     /// Reads once and handles what arrived; `Pending` when there is nothing to read.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Close>> {
-        loop {
+        // Allocated only once something is there: an idle player keeps no buffer.
+        if self.input.capacity() == 0 {
             ready!(self.stream.poll_read_ready(cx))?;
-            self.input.reserve(self.read_bytes);
-            match self.stream.try_read_buf(&mut self.input) {
-                Ok(0) => return Poll::Ready(Err(Close::Done)),
-                Ok(count) => {
-                    self.heard = now;
-                    if count >= self.read_bytes {
-                        self.read_bytes = (count * 2).min(READ_BYTES_MAX);
-                    }
-                    match self.publishing.first() {
-                        Some(publishing) => publishing.guard.add_bytes_in(count as u64),
-                        None => {
-                            self.metrics.bytes_in.inc_by(count as u64);
-                        }
-                    }
-                    break;
-                }
-                // An idle player keeps no buffer.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.input.is_empty() => {
+        }
+        self.input.reserve(self.read_bytes);
+        // Not `try_read_buf`: a read that brings less than asked for then needs no second one to learn that the socket is
+        // empty.
+        let count = match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
+            Poll::Ready(count) => count?,
+            Poll::Pending => {
+                if self.input.is_empty() && self.publishing.is_empty() {
                     self.input = BytesMut::new();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                return Poll::Pending;
+            }
+        };
+        if count == 0 {
+            return Poll::Ready(Err(Close::Done));
+        }
+        self.heard = now;
+        if count >= self.read_bytes {
+            self.read_bytes = (count * 2).min(READ_BYTES_MAX);
+        }
+        match self.publishing.first() {
+            Some(publishing) => publishing.guard.add_bytes_in(count as u64),
+            None => {
+                self.metrics.bytes_in.inc_by(count as u64);
             }
         }
         if self.publishing.is_empty() && self.playing.is_empty() {
