@@ -56,8 +56,12 @@ mod tests {
 
     #[test]
     fn only_the_waker_from_here_leaves_the_mark_and_only_once() {
-        let task = Waker::noop();
-        let cx = Context::from_waker(task);
+        struct Task;
+        impl Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let task = Waker::from(Arc::new(Task));
+        let cx = Context::from_waker(&task);
         let mut control = Control::default();
         assert!(control.take(&cx), "nothing is registered yet");
         assert!(!control.take(&cx));
