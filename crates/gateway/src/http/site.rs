@@ -23,6 +23,9 @@ struct Dist;
 const FOREVER: &str = "public, max-age=31536000, immutable";
 /// A file that is asked for again each time, at the cost of a 304.
 const REVALIDATE: &str = "no-cache";
+/// A page: one that was prefetched, because a pointer rests on its link, opens without asking again, a round trip earlier.
+/// After an update old pages are seen for a minute at most.
+const BRIEFLY: &str = "max-age=60";
 
 /// The pages and their files.
 #[derive(Debug)]
@@ -86,7 +89,11 @@ impl File {
             gzip,
             etag: header_value(&etag),
             content_type: HeaderValue::from_static(content_type(path)),
-            cache_control: if path.starts_with("assets/") { FOREVER } else { REVALIDATE },
+            cache_control: match path {
+                _ if page => BRIEFLY,
+                _ if path.starts_with("assets/") => FOREVER,
+                _ => REVALIDATE,
+            },
             security_policy: policy.as_deref().map(header_value),
         }
     }
@@ -227,7 +234,7 @@ mod tests {
     #[test]
     fn a_known_tag_is_answered_without_the_file() {
         let response = get("index.html", header::ACCEPT, "*/*");
-        assert_eq!(response.headers()[header::CACHE_CONTROL], REVALIDATE);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], BRIEFLY);
         let etag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
         for (tags, status) in [
             (etag.clone(), StatusCode::NOT_MODIFIED),
