@@ -25,7 +25,7 @@ def summary(values: list[float]) -> dict:
 def table(columns: list[str], rows: list[list]) -> str:
     def cell(value) -> str:
         if isinstance(value, float):
-            return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
+            return f"{value:.{3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 1000 else 0}f}"
         return "-" if value is None else str(value)
 
     lines = [columns, ["---"] * len(columns), *[[cell(value) for value in row] for row in rows]]
