@@ -19,7 +19,7 @@ const SAMPLED: Time = Time::from_millis(20_000);
 /// Measure a server under many viewers, and what of its cost is the kernel's.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LoadArgs {
-    /// Where to publish: rtmp://HOST/APP/CHANNEL. `{n}` becomes the number of the stream. Without it, streams that exist
+    /// Where to publish: rtmp://HOST/APP/CHANNEL. An n in curly braces becomes the number of the stream. Without it, streams that exist
     /// already are played, and latency is not measured.
     #[arg(long, value_name = "URL")]
     pub publish: Option<String>,
@@ -48,7 +48,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "KBIT", default_value_t = 128, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub audio_bitrate: u64,
 
-    /// Where to play: rtmp://, http:// or ws://. May be given several times; viewers take turns. `{n}` as above.
+    /// Where to play: rtmp://, http:// or ws://. May be given several times; viewers take turns. Numbers as above.
     #[arg(long, value_name = "URL")]
     pub play: Vec<String>,
 

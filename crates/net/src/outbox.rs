@@ -3,6 +3,7 @@
 use crate::limits::WRITE_BUFFERS_MAX;
 use bytes::{Buf, Bytes};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
@@ -13,8 +14,8 @@ use tokio::net::TcpStream;
 /// only by one batch at a time: the caller picks the next batch when the last one has left.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Reversed: the next buffer to write is the last element, so that taking it is a pop.
-    rest: Vec<Bytes>,
+    rest: VecDeque<Bytes>,
+    waiting: usize,
     written: u64,
 }
 
@@ -29,6 +30,11 @@ impl Outbox {
         self.rest.is_empty()
     }
 
+    /// Bytes that wait.
+    pub fn bytes_waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// Bytes written since the connection began.
     pub fn bytes_written(&self) -> u64 {
         self.written
@@ -37,7 +43,8 @@ impl Outbox {
     /// Appends a buffer behind everything that waits.
     pub fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.rest.insert(0, bytes);
+            self.waiting += bytes.len();
+            self.rest.push_back(bytes);
         }
     }
 
@@ -46,7 +53,7 @@ impl Outbox {
         while !self.rest.is_empty() {
             ready!(stream.poll_write_ready(cx))?;
             let mut slices = [IoSlice::new(&[]); WRITE_BUFFERS_MAX];
-            let count = fill(&mut slices, self.rest.iter().rev());
+            let count = fill(&mut slices, self.rest.iter());
             match stream.try_write_vectored(&slices[..count]) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(sent) => {
@@ -58,7 +65,7 @@ impl Outbox {
             }
         }
         // A stalled viewer may have needed a long list once; an idle one keeps none.
-        self.rest = Vec::new();
+        self.rest = VecDeque::new();
         Poll::Ready(Ok(()))
     }
 
@@ -97,20 +104,22 @@ impl Outbox {
                     break;
                 }
             }
-            self.rest.extend(batch.drain(first..).rev());
+            self.rest.extend(batch.drain(first..));
+            self.waiting = self.rest.iter().map(Bytes::len).sum();
             batch.clear();
             Ok(())
         })
     }
 
     fn advance(&mut self, mut sent: usize) {
-        while let Some(last) = self.rest.last_mut() {
-            if sent < last.len() {
-                last.advance(sent);
+        self.waiting -= sent;
+        while let Some(first) = self.rest.front_mut() {
+            if sent < first.len() {
+                first.advance(sent);
                 return;
             }
-            sent -= last.len();
-            self.rest.pop();
+            sent -= first.len();
+            self.rest.pop_front();
         }
     }
 }
@@ -145,6 +154,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.try_write_batch(&server, |batch| batch.extend(buffers)).unwrap();
         assert!(!outbox.is_empty(), "12 MB do not fit a socket at once");
+        assert_eq!(outbox.bytes_waiting() as u64 + outbox.bytes_written(), expected.len() as u64);
         outbox.push(Bytes::from_static(b"last"));
         let length = expected.len() + 4;
         let reader = tokio::spawn(async move {

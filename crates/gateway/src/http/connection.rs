@@ -119,8 +119,10 @@ async fn serve_hyper(env: Arc<Env>, stream: Prefixed, peer: SocketAddr) {
 
 /// Answers a media request that came by way of the router.
 pub(crate) async fn media(State(env): State<Arc<Env>>, request: Request) -> Response {
-    let websocket =
-        request.headers().get(header::UPGRADE).is_some_and(|value| value.as_bytes() == b"websocket");
+    let websocket = request
+        .headers()
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let Some((name, route)) = route(request.uri().path(), websocket) else {
         return problem(StatusCode::NOT_FOUND, "There is nothing at this address.");
     };

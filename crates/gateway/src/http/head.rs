@@ -7,6 +7,9 @@ pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The most header lines that are looked at; browsers send about 20.
 const HEADERS_MAX: usize = 64;
 
+/// How an HTTP/2 connection begins (RFC 9113 section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A GET request for media.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawRequest {
@@ -32,6 +35,10 @@ pub(crate) enum Sniffed {
 }
 
 pub(crate) fn sniff(bytes: &[u8], now: Instant) -> Sniffed {
+    // Whole, it is hyper's; cut short, nobody's timer but ours runs.
+    if bytes.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(bytes) {
+        return Sniffed::Partial;
+    }
     if !b"GET ".starts_with(&bytes[..bytes.len().min(4)]) {
         return Sniffed::Other;
     }
@@ -53,6 +60,9 @@ pub(crate) fn sniff(bytes: &[u8], now: Instant) -> Sniffed {
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let upgrade = header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+    if upgrade && header("sec-websocket-key").is_none() {
+        return Sniffed::Other;
+    }
     let raw = RawRequest {
         path: path.to_owned(),
         query: query.to_owned(),

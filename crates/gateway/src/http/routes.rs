@@ -49,13 +49,17 @@ pub(crate) fn router(env: Arc<Env>) -> Router {
 
 fn with_site(env: Arc<Env>, site: Site) -> Router {
     let app = App { env: env.clone(), site: Arc::new(site), channels: Arc::default() };
+    // Media waits for its stream as long as the hub says, so the deadline of other answers is not its own.
+    let media = Router::new()
+        .route("/{app}/{file}", get(super::media))
+        .with_state(env.clone())
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
     // What programs and pages of other sites may read.
-    let media = Router::new().route("/{app}/{file}", get(super::media)).with_state(env.clone());
     let open = Router::new()
         .route("/api/v1/channels", get(channels))
         .route("/api/v1/channels/{app}/{channel}", get(channel))
         .route("/api/v1/beacon", post(beacon).layer(DefaultBodyLimit::max(beacon::limits::BODY_BYTES_MAX)))
-        .merge(media)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
     let pages = Router::new()
@@ -70,8 +74,9 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     open.merge(pages)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
-        .layer(middleware::from_fn(secure))
         .layer(middleware::from_fn_with_state(env, deadline))
+        .merge(media)
+        .layer(middleware::from_fn(secure))
 }
 
 async fn home(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -237,7 +242,7 @@ fn is_local(request: &Request, address: IpAddr) -> bool {
         && !FORWARDED.iter().any(|name| headers.contains_key(name))
 }
 
-/// Bounds the time to an answer. Media begins its answer at once and then streams on.
+/// Bounds the time to an answer.
 async fn deadline(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(env.config.http.request_timeout(), next.run(request)).await {
         Ok(response) => response,

@@ -9,7 +9,7 @@ use crate::policy::{Action, Denied, Grant, Request};
 use crate::sessions::{Full, NewSession, SessionGuard};
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
-use hub::{EndReason, Feedback, PublishError, WriteError};
+use hub::{EndReason, Feedback, PublishError};
 use net::{Control, Outbox};
 use rtmp::server::{self, Event, Session};
 use std::future::{Future, poll_fn};
@@ -29,6 +29,9 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// Reads before the other connections of the thread get their turn.
 const READS_PER_TURN: usize = 8;
+/// What may wait for the socket: one batch with the largest packet, and answers. A peer that asks without reading the answers
+/// is cut off here.
+const WAITING_BYTES_MAX: usize = 10 << 20;
 /// How long a player may take to close after its stream has ended.
 const END_LINGER: Duration = Duration::from_secs(2);
 /// How long the last bytes may take to leave when the program ends.
@@ -125,7 +128,6 @@ struct Playing {
     egress: Egress,
     /// The player was told that playback starts; it is told with the first packets, so that it is one write.
     started: bool,
-    paused: bool,
 }
 
 impl Connection {
@@ -175,6 +177,9 @@ impl Connection {
         for turn in 0.. {
             let read = self.poll_read(&mut control, now);
             let more = read.is_ready();
+            if !more {
+                self.poll_feedback(cx, now);
+            }
             // What is queued leaves also when the session has just failed: it may say why.
             let written = self.poll_write(cx, now);
             if let Poll::Ready(result) = read {
@@ -191,7 +196,6 @@ impl Connection {
                 break;
             }
         }
-        self.poll_feedback(cx)?;
         self.poll_timer(&mut control, now)
     }
 
@@ -214,7 +218,11 @@ impl Connection {
         if self.input.capacity() == 0 {
             ready!(self.stream.poll_read_ready(cx))?;
         }
-        self.input.reserve(self.read_bytes);
+        // What is left of a buffer is used up first: the payloads cut from it keep the whole of it in memory.
+        if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
+            self.input.reserve(self.read_bytes);
+        }
+        let room = self.input.capacity() - self.input.len();
         // Not `try_read_buf`: a read that brings less than asked for then needs no second one to learn that the socket is
         // empty.
         let count = match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
@@ -230,8 +238,8 @@ impl Connection {
             return Poll::Ready(Err(Close::Done));
         }
         self.heard = now;
-        if count >= self.read_bytes {
-            self.read_bytes = (count * 2).min(READ_BYTES_MAX);
+        if count >= room {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
         }
         match self.publishing.first() {
             Some(publishing) => publishing.guard.add_bytes_in(count as u64),
@@ -246,21 +254,22 @@ impl Connection {
         if self.input.is_empty() && self.publishing.is_empty() {
             self.input = BytesMut::new();
         }
-        self.handle_events(now)?;
+        self.handle_events(now);
         Poll::Ready(result.map_err(Close::from))
     }
 
-    fn handle_events(&mut self, now: Instant) -> Result<(), Close> {
+    fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Connect(connect) => {
                     self.metrics.join(JoinStage::Request, self.accepted.elapsed());
                     self.user_agent = connect.flash_ver.as_str().into();
                     self.session.accept_connect();
+                    self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
                 }
                 Event::Publish(publish) => self.publish(publish, now),
                 Event::Play(play) => self.play(play, now),
-                Event::Message(message) => self.message(&message, now)?,
+                Event::Message(message) => self.message(&message, now),
                 Event::Unpublish { stream_id } => {
                     self.publishing.extract_if(.., |publishing| publishing.stream_id == stream_id).for_each(
                         |mut publishing| {
@@ -269,6 +278,7 @@ impl Connection {
                             publishing.ingest.publisher.finish();
                         },
                     );
+                    self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
                 }
                 Event::StopPlay { stream_id } => {
                     self.playing.retain_mut(|playing| {
@@ -278,10 +288,12 @@ impl Connection {
                         }
                         !stop
                     });
+                    self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
                 }
                 Event::Pause { stream_id, paused, .. } => {
                     for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
-                        playing.paused = paused;
+                        playing.egress.select_audio(!paused);
+                        playing.egress.select_video(!paused);
                     }
                 }
                 Event::ReceiveAudio { stream_id, on } => {
@@ -298,7 +310,6 @@ impl Connection {
                 _ => {}
             }
         }
-        Ok(())
     }
 
     fn publish(&mut self, request: server::Publish, now: Instant) {
@@ -312,9 +323,9 @@ impl Connection {
             Err(refusal) => {
                 self.metrics.rejected(Role::Publish, refusal.reason);
                 let Refusal { code, description, .. } = refusal;
-                info!(peer = %self.peer, app = request.app, name = request.name.split('?').next(), description, "publish refused");
+                info!(peer = %self.peer, app = request.app.split('?').next(), name = request.name.split('?').next(), description, "publish refused");
                 self.session.reject_publish(stream_id, code, &description);
-                self.close_if_unused(now);
+                self.close_if_unused(now + END_LINGER);
             }
         }
     }
@@ -351,9 +362,9 @@ impl Connection {
             Err(refusal) => {
                 self.metrics.rejected(Role::Play, refusal.reason);
                 let Refusal { code, description, .. } = refusal;
-                debug!(peer = %self.peer, app = request.app, description, "play refused");
+                debug!(peer = %self.peer, app = request.app.split('?').next(), description, "play refused");
                 self.session.reject_play(stream_id, code, &description);
-                self.close_if_unused(now);
+                self.close_if_unused(now + END_LINGER);
             }
         }
     }
@@ -377,7 +388,7 @@ impl Connection {
             .map_err(|error| Refusal::new(RejectReason::Limit, FAILED, error))?;
         debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
         let egress = Egress::new(reader, self.metrics.clone(), guard, now);
-        Ok(Playing { stream_id: request.stream_id, egress, started: false, paused: false })
+        Ok(Playing { stream_id: request.stream_id, egress, started: false })
     }
 
     fn admit(&self, action: Action, target: &Target) -> Result<Grant, Denied> {
@@ -397,61 +408,76 @@ impl Connection {
         self.env.sessions.open(new, &self.metrics)
     }
 
-    /// Gives the peer of a connection that carries nothing any more a moment to close it. One that stays would try the same
-    /// request for ever, as encoders do.
-    fn close_if_unused(&mut self, now: Instant) {
+    /// Gives the peer of a connection that carries nothing until `at` to ask for something, or to close it. An encoder that
+    /// was refused would try the same request for ever.
+    fn close_if_unused(&mut self, at: Instant) {
         if self.playing.is_empty() && self.publishing.is_empty() {
-            self.closing = Some(now + END_LINGER);
+            self.closing = Some(at);
         }
     }
 
-    fn message(&mut self, message: &rtmp::Message, now: Instant) -> Result<(), Close> {
+    fn message(&mut self, message: &rtmp::Message, now: Instant) {
         let Some(index) =
             self.publishing.iter().position(|publishing| publishing.stream_id == message.stream_id)
         else {
-            // Media on a stream whose publish was refused: the refusal is on its way.
-            return Ok(());
+            // Media on a stream whose publish was refused or ended: the status that says so is on its way.
+            return;
         };
-        let result = self.publishing[index].ingest.message(message, now);
-        result.map_err(|error| {
-            let mut publishing = self.publishing.swap_remove(index);
-            if let IngestError::Hub(WriteError::TakenOver) = error {
-                return replaced(&mut self.session, &mut publishing);
+        match self.publishing[index].ingest.message(message, now) {
+            Ok(()) => {}
+            Err(IngestError::TakenOver) => self.drop_replaced(index, now),
+            Err(error @ IngestError::Malformed(_)) => {
+                let description = error.to_string();
+                self.drop_publisher(index, "NetStream.Publish.Failed", &description, Outcome::Violation, now);
             }
-            publishing.guard.set_outcome(Outcome::Violation);
-            let description = error.to_string();
-            info!(session = %publishing.guard.id(), error = %description, "publisher dropped");
-            self.session.end_publish(publishing.stream_id, "NetStream.Publish.Failed", &description);
-            Close::Ended(description)
-        })
+        }
+    }
+
+    /// Tells a publisher why its stream ends here, and gives it a moment to read that.
+    fn drop_publisher(&mut self, index: usize, code: &str, why: &str, outcome: Outcome, now: Instant) {
+        let mut publishing = self.publishing.swap_remove(index);
+        publishing.guard.set_outcome(outcome);
+        info!(session = %publishing.guard.id(), why, "publisher dropped");
+        self.session.end_publish(publishing.stream_id, code, why);
+        self.close_if_unused(now + END_LINGER);
+    }
+
+    fn drop_replaced(&mut self, index: usize, now: Instant) {
+        let why = "another publisher took the stream over";
+        self.drop_publisher(index, "NetStream.Publish.BadName", why, Outcome::TakenOver, now);
     }
 
     /// What readers tell the publisher. RTMP has no way to pass a wish for a keyframe on; being replaced ends the session.
-    fn poll_feedback(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
-        for publishing in &mut self.publishing {
-            while let Poll::Ready(feedback) = publishing.ingest.publisher.poll_feedback(cx) {
-                let kind = match feedback {
-                    Feedback::KeyframeWanted => FeedbackKind::KeyframeWanted,
-                    Feedback::Starved => FeedbackKind::Starved,
-                    Feedback::TakenOver => FeedbackKind::TakenOver,
-                    Feedback::Promoted => {
-                        info!(session = %publishing.guard.id(), "stand-by publisher is live");
-                        continue;
-                    }
-                };
-                self.env.metrics.feedback(kind);
-                if feedback == Feedback::TakenOver {
-                    return Err(replaced(&mut self.session, publishing));
+    fn poll_feedback(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut index = 0;
+        while let Some(publishing) = self.publishing.get_mut(index) {
+            let Poll::Ready(feedback) = publishing.ingest.publisher.poll_feedback(cx) else {
+                index += 1;
+                continue;
+            };
+            let kind = match feedback {
+                Feedback::KeyframeWanted => FeedbackKind::KeyframeWanted,
+                Feedback::Starved => FeedbackKind::Starved,
+                Feedback::TakenOver => FeedbackKind::TakenOver,
+                Feedback::Promoted => {
+                    info!(session = %publishing.guard.id(), "stand-by publisher is live");
+                    continue;
                 }
+            };
+            self.env.metrics.feedback(kind);
+            if feedback == Feedback::TakenOver {
+                self.drop_replaced(index, now);
             }
         }
-        Ok(())
     }
 
     /// Moves everything that can be sent into the socket. `Pending` when the socket is full or nothing is ready.
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Close>> {
         while let Some(bytes) = self.session.poll_output() {
             self.outbox.push(bytes);
+            if self.outbox.bytes_waiting() > WAITING_BYTES_MAX {
+                return Poll::Ready(Err(Close::Protocol(rtmp::Error::Violation("answers are not read"))));
+            }
         }
         let before = self.outbox.bytes_written();
         let flushed = self.outbox.poll_flush(cx, &self.stream);
@@ -461,7 +487,12 @@ impl Connection {
             let mut index = 0;
             while index < self.playing.len() {
                 match self.poll_play(cx, index) {
-                    Poll::Ready(Ok(reason)) => self.end_play(index, reason, now),
+                    Poll::Ready(Ok(reason)) => {
+                        self.end_play(index, reason, now);
+                        if let Poll::Ready(result) = self.outbox.poll_flush(cx, &self.stream) {
+                            result?;
+                        }
+                    }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                     Poll::Pending => index += 1,
                 }
@@ -482,10 +513,7 @@ impl Connection {
     }
 
     fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<EndReason>> {
-        let Playing { stream_id, egress, started, paused } = &mut self.playing[index];
-        if *paused {
-            return Poll::Pending;
-        }
+        let Playing { stream_id, egress, started } = &mut self.playing[index];
         let (session, stream_id) = (&mut self.session, *stream_id);
         let form = ChunkForm { chunk_size: session.out_chunk_size(), stream_id };
         let mut head = |_: &[Arc<hub::Entry>]| {
@@ -519,7 +547,7 @@ impl Connection {
         while let Some(bytes) = self.session.poll_output() {
             self.outbox.push(bytes);
         }
-        self.close_if_unused(now);
+        self.close_if_unused(now + END_LINGER);
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Close> {
@@ -601,12 +629,4 @@ impl Connection {
             debug!(peer = %self.peer, why, "connection closed");
         }
     }
-}
-
-/// Tells a publisher that another one has its stream now.
-fn replaced(session: &mut Session, publishing: &mut Publishing) -> Close {
-    let description = "another publisher took the stream over";
-    session.end_publish(publishing.stream_id, "NetStream.Publish.BadName", description);
-    publishing.guard.set_outcome(Outcome::TakenOver);
-    Close::Ended(description.to_owned())
 }

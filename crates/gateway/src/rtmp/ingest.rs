@@ -6,6 +6,7 @@ use media::container::flv;
 use media::{Malformed, Packet, Time};
 use rtmp::Message;
 use std::time::Instant;
+use tracing::debug;
 use wire::Unwrap32;
 
 /// One published stream of a connection.
@@ -21,15 +22,15 @@ pub(super) struct Ingest {
 pub(super) enum IngestError {
     /// The bytes of a message make no sense.
     Malformed(Malformed),
-    /// The hub does not take the packet.
-    Hub(WriteError),
+    /// Another publisher has the stream now.
+    TakenOver,
 }
 
 impl std::fmt::Display for IngestError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             IngestError::Malformed(error) => error.fmt(f),
-            IngestError::Hub(error) => error.fmt(f),
+            IngestError::TakenOver => WriteError::TakenOver.fmt(f),
         }
     }
 }
@@ -48,7 +49,12 @@ impl Ingest {
             .map_err(IngestError::Malformed)?;
         self.metrics.packets_in.inc_by(self.packets.len() as u64);
         for packet in self.packets.drain(..) {
-            self.publisher.write(packet, now).map_err(IngestError::Hub)?;
+            match self.publisher.write(packet, now) {
+                Ok(()) => {}
+                Err(WriteError::TakenOver) => return Err(IngestError::TakenOver),
+                // The rest of the stream is as good as before.
+                Err(error) => debug!(%error, "packet left out"),
+            }
         }
         Ok(())
     }

@@ -81,7 +81,8 @@ impl Input<'_> {
             id => Codec::FlvVideo(id),
         };
         if frame_type == frame_type::COMMAND {
-            return self.command(codec);
+            // Only AVC and the ids of old can be written back as a legacy command; the enhanced form names no codec.
+            return self.command(if codec == Codec::H265 { Codec::FlvVideo(0) } else { codec });
         }
         let end = self.body.len();
         if let Codec::FlvVideo(_) = codec {
