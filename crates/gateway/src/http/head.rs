@@ -18,6 +18,7 @@ pub(crate) struct RawRequest {
     /// `Sec-WebSocket-Key`, if the request asks for a WebSocket.
     pub(crate) websocket_key: Option<String>,
     pub(crate) origin: Option<String>,
+    pub(crate) host: Option<String>,
     pub(crate) user_agent: Option<String>,
     /// When the head was complete.
     pub(crate) requested: Instant,
@@ -68,6 +69,7 @@ pub(crate) fn sniff(bytes: &[u8], now: Instant) -> Sniffed {
         query: query.to_owned(),
         websocket_key: header("sec-websocket-key").filter(|_| upgrade),
         origin: header("origin"),
+        host: header("host"),
         user_agent: header("user-agent"),
         requested: now,
     };

@@ -15,7 +15,7 @@ mod site;
 mod status;
 
 pub(crate) use connection::{Peer, media, serve};
-pub(crate) use cors::allow_origin;
+pub(crate) use cors::{allow_origin, allows_websocket};
 pub(crate) use head::RawRequest;
 pub(crate) use prefixed::Prefixed;
 pub(crate) use problem::{problem, problem_text};

@@ -23,6 +23,12 @@ impl Refusal {
     pub(super) fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, detail: "Nobody publishes this stream.".into() }
     }
+
+    /// A page of another site asks, and the configuration does not list it.
+    pub(super) fn foreign_page() -> Self {
+        let detail = "Pages of this site may not play here; see http.allow_origins.".into();
+        Self { status: StatusCode::FORBIDDEN, detail }
+    }
 }
 
 /// Admits a player of `path` and attaches it to the stream.

@@ -7,25 +7,24 @@ use super::websocket::accept_key;
 use crate::Env;
 use crate::egress::Egress;
 use crate::http::Prefixed;
-use crate::http::{allow_origin, problem};
+use crate::http::{allow_origin, allows_websocket, problem};
 use crate::metrics::{Outcome, ProtocolMetrics};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
-use hub::EndReason;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// Answers a media request; the response begins with the first packets.
 pub(super) async fn respond(
@@ -34,15 +33,14 @@ pub(super) async fn respond(
     peer: SocketAddr,
     request: Request,
 ) -> Response {
-    let mut player = match admitted(&env, &metrics, peer, &request) {
-        Ok(egress) => FlvBody { egress, started: false, queue: VecDeque::new() },
+    let egress = match admitted(&env, &metrics, peer, &request) {
+        Ok(egress) => egress,
         Err(refusal) => return refused(&refusal),
     };
-    if let Some(EndReason::NoPublisher) = poll_fn(|cx| player.poll_fill(cx)).await {
-        player.egress.guard().set_outcome(Outcome::Finished);
-        return refused(&Refusal::not_found());
-    }
-    let mut response = Response::new(Body::new(player));
+    let (batches, mut rest) = mpsc::channel(1);
+    tokio::spawn(feed(env.clone(), egress, batches));
+    let Some(first) = rest.recv().await else { return refused(&Refusal::not_found()) };
+    let mut response = Response::new(Body::new(FlvBody { first: Some(first), rest }));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -65,6 +63,10 @@ pub(super) async fn respond_websocket(
     let Some(Ok(key)) = key.map(HeaderValue::try_from) else {
         return problem(StatusCode::BAD_REQUEST, "A WebSocket upgrade needs Sec-WebSocket-Key.");
     };
+    let headers = request.headers();
+    if !allows_websocket(&env.config.http, text(headers, &header::ORIGIN), text(headers, &header::HOST)) {
+        return refused(&Refusal::foreign_page());
+    }
     let egress = match admitted(&env, &metrics, peer, &request) {
         Ok(egress) => egress,
         Err(refusal) => return refused(&refusal),
@@ -107,36 +109,43 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// FLV as a response body.
-struct FlvBody {
-    egress: Egress,
-    started: bool,
-    queue: VecDeque<Bytes>,
-}
-
-impl FlvBody {
-    /// Fills the queue with the next batch, joined to one buffer: HTTP/2 frames each buffer anew.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Option<EndReason>> {
-        let Self { egress, started, queue } = self;
-        let form = FlvForm::Plain;
-        let mut head = |batch: &[Arc<hub::Entry>]| match std::mem::replace(started, true) {
+/// Hands batches to a response body until the stream or the player ends.
+///
+/// A task of its own, since hyper does not poll the body of a peer that takes nothing: here that has a deadline, and the
+/// shutdown of the node is seen.
+async fn feed(env: Arc<Env>, mut egress: Egress, batches: mpsc::Sender<Bytes>) {
+    let write_timeout = Duration::from_millis(env.config.http.write_timeout_ms);
+    let form = FlvForm::Plain;
+    let mut started = false;
+    let outcome = loop {
+        let mut head = |batch: &[Arc<hub::Entry>]| match std::mem::replace(&mut started, true) {
             true => Bytes::new(),
             false => form.file_header(batch),
         };
         let mut buffers = Vec::new();
-        let end = ready!(egress.poll_buffers(cx, &form, &mut head, &mut buffers));
-        if buffers.len() > 1 {
-            let mut joined = BytesMut::with_capacity(buffers.iter().map(Bytes::len).sum());
-            buffers.iter().for_each(|buffer| joined.extend_from_slice(buffer));
-            queue.push_back(joined.freeze());
-        } else {
-            queue.extend(buffers);
-        }
+        let end = tokio::select! {
+            biased;
+            end = poll_fn(|cx| egress.poll_buffers(cx, &form, &mut head, &mut buffers)) => end,
+            () = batches.closed() => break Outcome::Left,
+            () = env.shutdown.triggered() => break Outcome::Shutdown,
+        };
         if end.is_some() {
-            egress.guard().set_outcome(Outcome::Finished);
+            break Outcome::Finished;
         }
-        Poll::Ready(end)
-    }
+        // One buffer: HTTP/2 makes frames of each.
+        match tokio::time::timeout(write_timeout, batches.send(buffers.concat().into())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => break Outcome::Left,
+            Err(_) => break Outcome::Timeout,
+        }
+    };
+    egress.guard().set_outcome(outcome);
+}
+
+/// FLV as a response body.
+struct FlvBody {
+    first: Option<Bytes>,
+    rest: mpsc::Receiver<Bytes>,
 }
 
 impl http_body::Body for FlvBody {
@@ -147,13 +156,10 @@ impl http_body::Body for FlvBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        loop {
-            if let Some(bytes) = self.queue.pop_front() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
-            }
-            if ready!(self.poll_fill(cx)).is_some() {
-                return Poll::Ready(None);
-            }
-        }
+        let bytes = match self.first.take() {
+            Some(first) => Some(first),
+            None => ready!(self.rest.poll_recv(cx)),
+        };
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

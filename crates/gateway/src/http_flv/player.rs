@@ -5,7 +5,7 @@ use super::form::FlvForm;
 use super::websocket::{Asked, accept_key, close_frame, read_frame};
 use crate::Env;
 use crate::egress::Egress;
-use crate::http::{RawRequest, allow_origin, problem_text};
+use crate::http::{RawRequest, allow_origin, allows_websocket, problem_text};
 use crate::metrics::{Outcome, ProtocolMetrics};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -43,9 +43,14 @@ pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
 ) {
-    let RawRequest { path, query, websocket_key, origin, user_agent, requested } = request;
+    let RawRequest { path, query, websocket_key, origin, host, user_agent, requested } = request;
     let cors = allow_origin(&env.config.http, origin.as_deref()).map(str::to_owned);
-    let admitted = admit(&env, &metrics, &path, &query, peer, user_agent.as_deref(), requested);
+    let welcome =
+        websocket_key.is_none() || allows_websocket(&env.config.http, origin.as_deref(), host.as_deref());
+    let admitted = match welcome {
+        true => admit(&env, &metrics, &path, &query, peer, user_agent.as_deref(), requested),
+        false => Err(Refusal::foreign_page()),
+    };
     let mut player = Player::new(stream, websocket_key.is_some(), cors);
     match admitted {
         Ok(egress) => {
