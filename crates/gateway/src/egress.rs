@@ -8,7 +8,7 @@ use crate::sessions::SessionGuard;
 use bytes::Bytes;
 use hub::{BatchLimits, EndReason, Entry, FormKey, Next, Reader};
 use media::{Kind, Packet, Role, Time};
-use net::Outbox;
+use net::{Outbox, Stream};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
@@ -16,7 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// How packets look on one kind of connection. Computed once per packet and key, shared by all readers.
@@ -149,7 +148,7 @@ impl Egress {
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &TcpStream,
+        stream: &mut Stream,
         outbox: &mut Outbox,
         form: &impl Form,
         head: &mut Head<'_>,
@@ -201,7 +200,7 @@ impl Egress {
     pub(crate) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &TcpStream,
+        stream: &mut Stream,
         outbox: &mut Outbox,
     ) -> Poll<io::Result<()>> {
         if outbox.is_empty() {

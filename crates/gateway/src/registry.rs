@@ -3,11 +3,11 @@
 use crate::config::Config;
 use crate::metrics::ProtocolMetrics;
 use crate::{Env, http, http_flv, rtmp};
+use net::Stream;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// A task that serves one connection.
 pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -31,7 +31,7 @@ pub enum Door {
         /// Reads the addresses.
         listen: fn(&Config) -> &[SocketAddr],
         /// Serves one accepted connection.
-        serve: fn(Arc<Env>, ProtocolMetrics, TcpStream, SocketAddr) -> Serving,
+        serve: fn(Arc<Env>, ProtocolMetrics, Stream, SocketAddr) -> Serving,
     },
     /// The paths `/APP/CHANNEL.extension` of the HTTP port.
     Http(http::MediaRoute),

@@ -4,6 +4,7 @@ use crate::Env;
 use crate::config::Config;
 use crate::metrics::ProtocolMetrics;
 use crate::registry::{Door, PROTOCOLS, Protocol, Serving};
+use net::Stream;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -11,7 +12,6 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tracing::{debug, error, info, warn};
 
 /// How often deadlines of the hub are looked at. They are tens of seconds long.
@@ -60,7 +60,7 @@ pub struct Bound {
 
 struct BoundDoor {
     protocol: &'static Protocol,
-    serve: fn(Arc<Env>, ProtocolMetrics, TcpStream, SocketAddr) -> Serving,
+    serve: fn(Arc<Env>, ProtocolMetrics, Stream, SocketAddr) -> Serving,
     address: SocketAddr,
     /// One per shard.
     listeners: Vec<TcpListener>,
@@ -159,7 +159,7 @@ async fn accept(
     env: Arc<Env>,
     gate: Arc<Gate>,
     metrics: ProtocolMetrics,
-    serve: fn(Arc<Env>, ProtocolMetrics, TcpStream, SocketAddr) -> Serving,
+    serve: fn(Arc<Env>, ProtocolMetrics, Stream, SocketAddr) -> Serving,
     listener: tokio::net::TcpListener,
 ) {
     loop {
@@ -173,7 +173,7 @@ async fn accept(
                 if net::tcp::tune(&stream).is_err() {
                     continue;
                 }
-                let (env, session) = (env.clone(), serve(env.clone(), metrics.clone(), stream, peer));
+                let (env, session) = (env.clone(), serve(env.clone(), metrics.clone(), stream.into(), peer));
                 tokio::spawn(async move {
                     let _pass = pass;
                     if net::catch_panic(session).await.is_err() {

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod outbox;
 mod shard;
 mod shutdown;
+mod stream;
 pub mod tcp;
 
 pub use catch::catch_panic;
@@ -15,3 +16,4 @@ pub use control::Control;
 pub use outbox::Outbox;
 pub use shard::{Shards, run_shards};
 pub use shutdown::{Shutdown, ShutdownTrigger, Triggered};
+pub use stream::Stream;

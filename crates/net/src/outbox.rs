@@ -1,12 +1,12 @@
 //! Bytes on their way to a socket.
 
+use crate::Stream;
 use crate::limits::WRITE_BUFFERS_MAX;
 use bytes::{Buf, Bytes};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
-use tokio::net::TcpStream;
 
 /// What could not be written yet, in order.
 ///
@@ -17,6 +17,8 @@ pub struct Outbox {
     rest: VecDeque<Bytes>,
     waiting: usize,
     written: u64,
+    /// The stream has accepted bytes that it has not sent.
+    unflushed: bool,
 }
 
 thread_local! {
@@ -25,9 +27,9 @@ thread_local! {
 }
 
 impl Outbox {
-    /// Whether everything was written.
+    /// Whether everything was written, and sent by the stream.
     pub fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.is_empty() && !self.unflushed
     }
 
     /// Bytes that wait.
@@ -49,7 +51,7 @@ impl Outbox {
     }
 
     /// Writes until nothing waits (`Ready`) or the socket is full (`Pending`, the waker is registered).
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>, stream: &TcpStream) -> Poll<io::Result<()>> {
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<()>> {
         while !self.rest.is_empty() {
             ready!(stream.poll_write_ready(cx))?;
             let mut slices = [IoSlice::new(&[]); WRITE_BUFFERS_MAX];
@@ -66,6 +68,11 @@ impl Outbox {
         }
         // A stalled viewer may have needed a long list once; an idle one keeps none.
         self.rest = VecDeque::new();
+        self.unflushed = !stream.is_flushed();
+        if self.unflushed {
+            ready!(stream.poll_flush(cx))?;
+            self.unflushed = false;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -73,10 +80,10 @@ impl Outbox {
     /// with nothing waiting. `fill_batch` appends the buffers in order.
     pub fn try_write_batch(
         &mut self,
-        stream: &TcpStream,
+        stream: &mut Stream,
         fill_batch: impl FnOnce(&mut Vec<Bytes>),
     ) -> io::Result<()> {
-        debug_assert!(self.rest.is_empty());
+        debug_assert!(self.is_empty());
         BATCH.with_borrow_mut(|batch| {
             batch.clear();
             fill_batch(batch);
@@ -107,6 +114,7 @@ impl Outbox {
             self.rest.extend(batch.drain(first..));
             self.waiting = self.rest.iter().map(Bytes::len).sum();
             batch.clear();
+            self.unflushed = !stream.is_flushed();
             Ok(())
         })
     }
@@ -141,18 +149,18 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_batch_larger_than_the_socket_arrives_whole_and_in_order() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
+        let mut server = Stream::Tcp(listener.accept().await.unwrap().0);
         let buffers: Vec<Bytes> =
             (0..600u32).map(|i| Bytes::from(vec![i as u8; 20_000 + i as usize])).collect();
         let expected: Vec<u8> = buffers.iter().flatten().copied().collect();
         let mut outbox = Outbox::default();
-        outbox.try_write_batch(&server, |batch| batch.extend(buffers)).unwrap();
+        outbox.try_write_batch(&mut server, |batch| batch.extend(buffers)).unwrap();
         assert!(!outbox.is_empty(), "12 MB do not fit a socket at once");
         assert_eq!(outbox.bytes_waiting() as u64 + outbox.bytes_written(), expected.len() as u64);
         outbox.push(Bytes::from_static(b"last"));
@@ -162,7 +170,7 @@ mod tests {
             client.read_exact(&mut got).await.unwrap();
             got
         });
-        poll_fn(|cx| outbox.poll_flush(cx, &server)).await.unwrap();
+        poll_fn(|cx| outbox.poll_flush(cx, &mut server)).await.unwrap();
         let got = reader.await.unwrap();
         assert_eq!(outbox.bytes_written() as usize, length);
         assert!(got[..expected.len()] == expected[..] && &got[expected.len()..] == b"last");

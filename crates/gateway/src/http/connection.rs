@@ -12,13 +12,13 @@ use http::{StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use net::Stream;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tower_service::Service;
 use tracing::debug;
 
@@ -30,7 +30,7 @@ const HTTP2_STREAMS_MAX: u32 = 64;
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Serves an accepted connection until it ends.
-pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Stream, peer: SocketAddr) {
     let accepted = Instant::now();
     let wait = Duration::from_millis(env.config.http.request_timeout_ms);
     let mut stream = stream;
@@ -54,7 +54,7 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpSt
     serve_hyper(env, Prefixed { head, stream }, peer).await;
 }
 
-async fn read_head(stream: &mut TcpStream, head: &mut BytesMut) -> io::Result<Option<(RawRequest, usize)>> {
+async fn read_head(stream: &mut Stream, head: &mut BytesMut) -> io::Result<Option<(RawRequest, usize)>> {
     head.reserve(1024);
     loop {
         if stream.read_buf(head).await? == 0 {

@@ -25,11 +25,11 @@ use crate::metrics::ProtocolMetrics;
 use crate::registry::Serving;
 use axum::extract::Request;
 use axum::response::Response;
+use net::Stream;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// A response in the making.
 pub(crate) type Responding = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -42,7 +42,7 @@ pub struct MediaRoute {
     /// Whether this is the WebSocket side of the paths.
     pub websocket: bool,
     /// Answers on the bare socket.
-    pub(crate) serve: fn(Arc<Env>, ProtocolMetrics, RawRequest, TcpStream, SocketAddr) -> Serving,
+    pub(crate) serve: fn(Arc<Env>, ProtocolMetrics, RawRequest, Stream, SocketAddr) -> Serving,
     /// Answers through hyper.
     pub(crate) respond: fn(Arc<Env>, ProtocolMetrics, SocketAddr, Request) -> Responding,
 }

@@ -1,16 +1,16 @@
 //! A socket some of whose bytes were already read.
 
 use bytes::{Buf, BytesMut};
+use net::Stream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Reads `head` first, then from the socket; writes go straight through.
 pub(crate) struct Prefixed {
     pub(crate) head: BytesMut,
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
 }
 
 impl AsyncRead for Prefixed {
@@ -50,7 +50,7 @@ impl AsyncWrite for Prefixed {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        AsyncWrite::poll_flush(Pin::new(&mut self.stream), cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

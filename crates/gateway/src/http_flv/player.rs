@@ -10,16 +10,14 @@ use crate::metrics::{Outcome, ProtocolMetrics};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use hub::EndReason;
-use net::{Control, Outbox};
+use net::{Control, Outbox, Stream};
 use std::fmt::Write;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// What a player may send in one turn before it is looked at again. Players send next to nothing.
@@ -40,7 +38,7 @@ pub(super) async fn serve(
     env: Arc<Env>,
     metrics: ProtocolMetrics,
     request: RawRequest,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
 ) {
     let RawRequest { path, query, websocket_key, origin, host, user_agent, requested } = request;
@@ -67,14 +65,14 @@ pub(super) async fn serve(
 }
 
 /// Serves a WebSocket whose upgrade somebody else has answered.
-pub(super) async fn serve_upgraded(env: Arc<Env>, egress: Egress, stream: TcpStream, input: BytesMut) {
+pub(super) async fn serve_upgraded(env: Arc<Env>, egress: Egress, stream: Stream, input: BytesMut) {
     let mut player = Player::new(stream, true, None);
     player.input = input;
     player.run(&env, egress).await;
 }
 
 struct Player {
-    stream: TcpStream,
+    stream: Stream,
     form: FlvForm,
     /// `Access-Control-Allow-Origin`.
     cors: Option<String>,
@@ -102,7 +100,7 @@ enum End {
 }
 
 impl Player {
-    fn new(stream: TcpStream, websocket: bool, cors: Option<String>) -> Self {
+    fn new(stream: Stream, websocket: bool, cors: Option<String>) -> Self {
         Self {
             stream,
             form: if websocket { FlvForm::WebSocket } else { FlvForm::Plain },
@@ -179,17 +177,17 @@ impl Player {
                 Poll::Pending => return Poll::Pending,
             }
             self.input.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.input) {
-                Ok(0) => return Poll::Ready(End::Left),
-                Ok(_) => {}
+            match self.stream.poll_read_buf(cx, &mut self.input) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(End::Left),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Failed),
                 // A player that says nothing keeps no buffer.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Poll::Pending => {
                     if self.input.is_empty() {
                         self.input = BytesMut::new();
                     }
-                    continue;
+                    return Poll::Pending;
                 }
-                Err(_) => return Poll::Ready(End::Failed),
             }
             match self.form {
                 FlvForm::Plain => {
@@ -269,7 +267,7 @@ impl Player {
 
     /// Gives the last bytes a moment to leave.
     async fn flush_last(&mut self) {
-        let flush = poll_fn(|cx| self.outbox.poll_flush(cx, &self.stream));
+        let flush = poll_fn(|cx| self.outbox.poll_flush(cx, &mut self.stream));
         // Whether the player takes them or not, the connection ends now.
         let _ = tokio::time::timeout(LAST_WRITE, flush).await;
     }

@@ -10,17 +10,15 @@ use crate::sessions::{Full, NewSession, SessionGuard};
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
 use hub::{EndReason, Feedback, PublishError};
-use net::{Control, Outbox};
+use net::{Control, Outbox, Stream};
 use rtmp::server::{self, Event, Session};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tracing::{debug, info};
 
@@ -62,7 +60,7 @@ impl From<rtmp::Error> for Close {
 }
 
 /// Serves an accepted connection until it ends.
-pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Stream, peer: SocketAddr) {
     let shutdown = env.shutdown.clone();
     let mut connection = Connection::new(env, metrics, stream, peer);
     tokio::select! {
@@ -81,7 +79,7 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpSt
 struct Connection {
     env: Arc<Env>,
     metrics: ProtocolMetrics,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     session: Session,
     input: BytesMut,
@@ -131,7 +129,7 @@ struct Playing {
 }
 
 impl Connection {
-    fn new(env: Arc<Env>, metrics: ProtocolMetrics, stream: TcpStream, peer: SocketAddr) -> Self {
+    fn new(env: Arc<Env>, metrics: ProtocolMetrics, stream: Stream, peer: SocketAddr) -> Self {
         let now = Instant::now();
         let config = server::Config {
             out_chunk_size: env.config.rtmp.chunk_size,
@@ -223,9 +221,7 @@ impl Connection {
             self.input.reserve(self.read_bytes);
         }
         let room = self.input.capacity() - self.input.len();
-        // Not `try_read_buf`: a read that brings less than asked for then needs no second one to learn that the socket is
-        // empty.
-        let count = match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
+        let count = match self.stream.poll_read_buf(cx, &mut self.input) {
             Poll::Ready(count) => count?,
             Poll::Pending => {
                 if self.input.is_empty() && self.publishing.is_empty() {
@@ -248,7 +244,7 @@ impl Connection {
             }
         }
         if self.publishing.is_empty() && self.playing.is_empty() {
-            net::tcp::acknowledge_now(&self.stream);
+            self.stream.acknowledge_now();
         }
         let result = self.session.handle_input(now, &mut self.input);
         if self.input.is_empty() && self.publishing.is_empty() {
@@ -480,7 +476,7 @@ impl Connection {
             }
         }
         let before = self.outbox.bytes_written();
-        let flushed = self.outbox.poll_flush(cx, &self.stream);
+        let flushed = self.outbox.poll_flush(cx, &mut self.stream);
         self.metrics.bytes_out.inc_by(self.outbox.bytes_written() - before);
         if let Poll::Ready(result) = flushed {
             result?;
@@ -489,7 +485,7 @@ impl Connection {
                 match self.poll_play(cx, index) {
                     Poll::Ready(Ok(reason)) => {
                         self.end_play(index, reason, now);
-                        if let Poll::Ready(result) = self.outbox.poll_flush(cx, &self.stream) {
+                        if let Poll::Ready(result) = self.outbox.poll_flush(cx, &mut self.stream) {
                             result?;
                         }
                     }
@@ -528,7 +524,7 @@ impl Connection {
             }
             head.freeze()
         };
-        egress.poll_send(cx, &self.stream, &mut self.outbox, &form, &mut head)
+        egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut head)
     }
 
     /// The stream of a player has ended, and everything before its end was sent.
