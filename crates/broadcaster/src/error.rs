@@ -61,6 +61,17 @@ impl std::error::Error for Error {
     }
 }
 
+impl From<link::Error> for Error {
+    fn from(error: link::Error) -> Self {
+        match error {
+            link::Error::Protocol(error) => Error::Protocol(error),
+            link::Error::Timeout(what) => Error::Timeout(what),
+            link::Error::Connection(error) => Error::Connection(error),
+            other => Error::Connection(io::Error::other(other)),
+        }
+    }
+}
+
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Error::Connection(error)

@@ -7,15 +7,13 @@ mod error;
 mod feed;
 mod gate;
 pub mod limits;
-pub mod link;
 pub mod pace;
 mod push;
-pub mod retry;
 pub mod source;
 mod stats;
 
 pub use error::Error;
 pub use feed::Feed;
-pub use push::{OnSend, Options, connect, push};
+pub use push::{OnSend, Options, push};
 pub use source::Source;
 pub use stats::{Snapshot, Stats};

@@ -18,14 +18,6 @@ pub const READ_AHEAD_PACKETS_MAX: usize = 64;
 /// anew there instead of waiting.
 pub const STEP_MAX: Duration = Duration::from_secs(10);
 
-/// The first and the longest wait before connecting again. The range is what a server restart takes.
-pub const RETRY_WAIT_FIRST: Duration = Duration::from_millis(250);
-/// See [`RETRY_WAIT_FIRST`].
-pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// Time to connect, and then to be accepted as publisher.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a finished stream waits for the server to take the last bytes and close.
 pub const LINGER: Duration = Duration::from_millis(800);
 

@@ -2,23 +2,21 @@
 
 use crate::feed::Pending;
 use crate::gate::Gate;
-use crate::link::Link;
 use crate::pace::Pace;
-use crate::retry::Backoff;
 use crate::{Error, Feed, Stats, limits};
 use bytes::BytesMut;
+use link::{Backoff, Link};
 use media::container::flv;
 use media::{Kind, Packet, Role, Time};
 use rtmp::client::{Config, Event};
 use rtmp::url::{Scheme, Url};
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpSocket, TcpStream};
 
 /// AMF0 string that asks a server to keep the metadata for players that come later.
 const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
@@ -173,7 +171,7 @@ async fn open(url: &Url, options: &Options) -> Result<Link, Error> {
     let mut config = Config::publish(url);
     config.pipelined = options.pipelined;
     let opening = async {
-        let stream = connect(&url.host, url.port, options.local).await?;
+        let stream = link::connect(&url.host, url.port, options.local).await?;
         let mut link = Link::new(stream, config)?;
         loop {
             let open = link.step().await?;
@@ -192,32 +190,9 @@ async fn open(url: &Url, options: &Options) -> Result<Link, Error> {
             }
         }
     };
-    tokio::time::timeout(limits::CONNECT_TIMEOUT, opening)
+    tokio::time::timeout(link::limits::CONNECT_TIMEOUT, opening)
         .await
         .unwrap_or(Err(Error::Timeout("neither accepted nor refused the stream")))
-}
-
-/// Opens a tuned TCP connection, from `local` if given. All addresses of `host` are tried.
-pub async fn connect(host: &str, port: u16, local: Option<IpAddr>) -> Result<TcpStream, Error> {
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, format!("{host} has no address"));
-    for address in tokio::net::lookup_host((host, port)).await? {
-        match connect_to(address, local).await {
-            Ok(stream) => {
-                net::tcp::tune(&stream)?;
-                return Ok(stream);
-            }
-            Err(error) => last = std::io::Error::new(error.kind(), format!("{address}: {error}")),
-        }
-    }
-    Err(Error::Connection(last))
-}
-
-async fn connect_to(address: SocketAddr, local: Option<IpAddr>) -> std::io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(local) = local.filter(|local| local.is_ipv4() == address.is_ipv4()) {
-        socket.bind(SocketAddr::new(local, 0))?;
-    }
-    socket.connect(address).await
 }
 
 fn refused(status: rtmp::Status) -> Error {

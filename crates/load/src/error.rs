@@ -54,6 +54,17 @@ impl From<media::Malformed> for Error {
     }
 }
 
+impl From<link::Error> for Error {
+    fn from(error: link::Error) -> Self {
+        match error {
+            link::Error::Connection(error) => Error::Connection(error),
+            link::Error::Protocol(error) => Error::Protocol(error.to_string()),
+            link::Error::Timeout(what) => Error::Timeout(what),
+            other => Error::Refused(other.to_string()),
+        }
+    }
+}
+
 impl From<broadcaster::Error> for Error {
     fn from(error: broadcaster::Error) -> Self {
         use broadcaster::Error as From;

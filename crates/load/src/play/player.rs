@@ -4,7 +4,7 @@ use super::Stages;
 use super::flv_link::FlvLink;
 use crate::target::Target;
 use crate::{Error, limits};
-use broadcaster::link::Link;
+use link::Link;
 use media::container::flv;
 use media::{Kind, Packet, Role, Time};
 use rtmp::client::{Config, Event};
@@ -67,7 +67,7 @@ pub async fn connect(url: &str, options: &Options) -> Result<Player, Error> {
 async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
     let mut stages = Stages::new(Instant::now());
     let (host, port) = target.address();
-    let stream = broadcaster::connect(host, port, options.local).await?;
+    let stream = link::connect(host, port, options.local).await?;
     stages.connected = Some(Instant::now());
     let transport = match target {
         Target::Rtmp(url) => {
