@@ -1,16 +1,17 @@
 //! One RTMP connection: drives the pure session between the socket and the hub.
 
-use super::egress::ChunkForm;
-use super::ingest::{Ingest, IngestError};
+mod play;
+mod publish;
+
 use crate::Env;
-use crate::egress::Egress;
-use crate::metrics::{FeedbackKind, JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
+use crate::metrics::{JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Grant, Request};
 use crate::sessions::{Full, NewSession, SessionGuard};
 use crate::target::Target;
-use bytes::{Bytes, BytesMut};
-use hub::{EndReason, Feedback, PublishError};
+use bytes::BytesMut;
 use net::{Control, Outbox, Stream};
+use play::Playing;
+use publish::Publishing;
 use rtmp::server::{self, Event, Session};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -101,12 +102,6 @@ struct Connection {
     control: Control,
 }
 
-struct Publishing {
-    stream_id: u32,
-    ingest: Ingest,
-    guard: SessionGuard,
-}
-
 /// Why a request is turned down.
 struct Refusal {
     reason: RejectReason,
@@ -119,13 +114,6 @@ impl Refusal {
     fn new(reason: RejectReason, code: &'static str, error: impl std::fmt::Display) -> Self {
         Self { reason, code, description: error.to_string() }
     }
-}
-
-struct Playing {
-    stream_id: u32,
-    egress: Egress,
-    /// The player was told that playback starts; it is told with the first packets, so that it is one write.
-    started: bool,
 }
 
 impl Connection {
@@ -266,125 +254,15 @@ impl Connection {
                 Event::Publish(publish) => self.publish(publish, now),
                 Event::Play(play) => self.play(play, now),
                 Event::Message(message) => self.message(&message, now),
-                Event::Unpublish { stream_id } => {
-                    self.publishing.extract_if(.., |publishing| publishing.stream_id == stream_id).for_each(
-                        |mut publishing| {
-                            publishing.guard.set_outcome(Outcome::Finished);
-                            info!(session = %publishing.guard.id(), "publisher finished");
-                            publishing.ingest.publisher.finish();
-                        },
-                    );
-                    self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
-                }
-                Event::StopPlay { stream_id } => {
-                    self.playing.retain_mut(|playing| {
-                        let stop = playing.stream_id == stream_id;
-                        if stop {
-                            playing.egress.guard().set_outcome(Outcome::Finished);
-                        }
-                        !stop
-                    });
-                    self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
-                }
-                Event::Pause { stream_id, paused, .. } => {
-                    for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
-                        playing.egress.select_audio(!paused);
-                        playing.egress.select_video(!paused);
-                    }
-                }
-                Event::ReceiveAudio { stream_id, on } => {
-                    for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
-                        playing.egress.select_audio(on);
-                    }
-                }
-                Event::ReceiveVideo { stream_id, on } => {
-                    for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
-                        playing.egress.select_video(on);
-                    }
-                }
+                Event::Unpublish { stream_id } => self.unpublish(stream_id, now),
+                Event::StopPlay { stream_id } => self.stop_play(stream_id, now),
+                Event::Pause { stream_id, paused, .. } => self.pause(stream_id, paused),
+                Event::ReceiveAudio { stream_id, on } => self.receive_audio(stream_id, on),
+                Event::ReceiveVideo { stream_id, on } => self.receive_video(stream_id, on),
                 // A live stream has one position; the session has answered what asked for an answer.
                 _ => {}
             }
         }
-    }
-
-    fn publish(&mut self, request: server::Publish, now: Instant) {
-        let stream_id = request.stream_id;
-        match self.admit_publish(&request, now) {
-            Ok(publishing) => {
-                self.closing = None;
-                self.session.accept_publish(stream_id);
-                self.publishing.push(publishing);
-            }
-            Err(refusal) => {
-                self.metrics.rejected(Role::Publish, refusal.reason);
-                let Refusal { code, description, .. } = refusal;
-                info!(peer = %self.peer, app = request.app.split('?').next(), name = request.name.split('?').next(), description, "publish refused");
-                self.session.reject_publish(stream_id, code, &description);
-                self.close_if_unused(now + END_LINGER);
-            }
-        }
-    }
-
-    fn admit_publish(&self, request: &server::Publish, now: Instant) -> Result<Publishing, Refusal> {
-        const FAILED: &str = "NetStream.Publish.Failed";
-        const BAD_NAME: &str = "NetStream.Publish.BadName";
-        let target = Target::from_rtmp(&request.app, &request.name)
-            .map_err(|error| Refusal::new(RejectReason::Name, BAD_NAME, error))?;
-        let grant = self
-            .admit(Action::Publish, &target)
-            .map_err(|denied| Refusal::new(RejectReason::Key, "NetStream.Publish.Denied", denied))?;
-        // Before the stream is touched: a publisher that is let in and turned away at once would count as lost.
-        let guard = self
-            .open_session(Role::Publish, &target)
-            .map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))?;
-        let publisher = self.env.origin.publish(grant.name(), now).map_err(|error| match error {
-            PublishError::Busy => Refusal::new(RejectReason::Busy, BAD_NAME, error),
-            PublishError::TooManyStreams => Refusal::new(RejectReason::Limit, FAILED, error),
-        })?;
-        info!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent,
-            standby = publisher.is_standby(), "publishing");
-        let ingest = Ingest::new(publisher, self.metrics.clone());
-        Ok(Publishing { stream_id: request.stream_id, ingest, guard })
-    }
-
-    fn play(&mut self, request: server::Play, now: Instant) {
-        let stream_id = request.stream_id;
-        match self.admit_play(&request, now) {
-            Ok(playing) => {
-                self.closing = None;
-                self.playing.push(playing);
-            }
-            Err(refusal) => {
-                self.metrics.rejected(Role::Play, refusal.reason);
-                let Refusal { code, description, .. } = refusal;
-                debug!(peer = %self.peer, app = request.app.split('?').next(), description, "play refused");
-                self.session.reject_play(stream_id, code, &description);
-                self.close_if_unused(now + END_LINGER);
-            }
-        }
-    }
-
-    fn admit_play(&self, request: &server::Play, now: Instant) -> Result<Playing, Refusal> {
-        const FAILED: &str = "NetStream.Play.Failed";
-        let target = Target::from_rtmp(&request.app, &request.name)
-            .map_err(|error| Refusal::new(RejectReason::Name, "NetStream.Play.StreamNotFound", error))?;
-        let grant = self
-            .admit(Action::Play, &target)
-            .map_err(|denied| Refusal::new(RejectReason::Key, FAILED, denied))?;
-        self.metrics.join(JoinStage::Admit, now.elapsed());
-        let guard = self
-            .open_session(Role::Play, &target)
-            .map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))?;
-        let options = self.env.read_options(target.start());
-        let reader = self
-            .env
-            .origin
-            .read(grant.name(), options, now)
-            .map_err(|error| Refusal::new(RejectReason::Limit, FAILED, error))?;
-        debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
-        let egress = Egress::new(reader, self.metrics.clone(), guard, now);
-        Ok(Playing { stream_id: request.stream_id, egress, started: false })
     }
 
     fn admit(&self, action: Action, target: &Target) -> Result<Grant, Denied> {
@@ -409,61 +287,6 @@ impl Connection {
     fn close_if_unused(&mut self, at: Instant) {
         if self.playing.is_empty() && self.publishing.is_empty() {
             self.closing = Some(at);
-        }
-    }
-
-    fn message(&mut self, message: &rtmp::Message, now: Instant) {
-        let Some(index) =
-            self.publishing.iter().position(|publishing| publishing.stream_id == message.stream_id)
-        else {
-            // Media on a stream whose publish was refused or ended: the status that says so is on its way.
-            return;
-        };
-        match self.publishing[index].ingest.message(message, now) {
-            Ok(()) => {}
-            Err(IngestError::TakenOver) => self.drop_replaced(index, now),
-            Err(error @ IngestError::Malformed(_)) => {
-                let description = error.to_string();
-                self.drop_publisher(index, "NetStream.Publish.Failed", &description, Outcome::Violation, now);
-            }
-        }
-    }
-
-    /// Tells a publisher why its stream ends here, and gives it a moment to read that.
-    fn drop_publisher(&mut self, index: usize, code: &str, why: &str, outcome: Outcome, now: Instant) {
-        let mut publishing = self.publishing.swap_remove(index);
-        publishing.guard.set_outcome(outcome);
-        info!(session = %publishing.guard.id(), why, "publisher dropped");
-        self.session.end_publish(publishing.stream_id, code, why);
-        self.close_if_unused(now + END_LINGER);
-    }
-
-    fn drop_replaced(&mut self, index: usize, now: Instant) {
-        let why = "another publisher took the stream over";
-        self.drop_publisher(index, "NetStream.Publish.BadName", why, Outcome::TakenOver, now);
-    }
-
-    /// What readers tell the publisher. RTMP has no way to pass a wish for a keyframe on; being replaced ends the session.
-    fn poll_feedback(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let mut index = 0;
-        while let Some(publishing) = self.publishing.get_mut(index) {
-            let Poll::Ready(feedback) = publishing.ingest.publisher.poll_feedback(cx) else {
-                index += 1;
-                continue;
-            };
-            let kind = match feedback {
-                Feedback::KeyframeWanted => FeedbackKind::KeyframeWanted,
-                Feedback::Starved => FeedbackKind::Starved,
-                Feedback::TakenOver => FeedbackKind::TakenOver,
-                Feedback::Promoted => {
-                    info!(session = %publishing.guard.id(), "stand-by publisher is live");
-                    continue;
-                }
-            };
-            self.env.metrics.feedback(kind);
-            if feedback == Feedback::TakenOver {
-                self.drop_replaced(index, now);
-            }
         }
     }
 
@@ -506,44 +329,6 @@ impl Connection {
             self.stuck = Some((now, written));
         }
         Poll::Pending
-    }
-
-    fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<EndReason>> {
-        let Playing { stream_id, egress, started } = &mut self.playing[index];
-        let (session, stream_id) = (&mut self.session, *stream_id);
-        let form = ChunkForm { chunk_size: session.out_chunk_size(), stream_id };
-        let mut head = |_: &[Arc<hub::Entry>]| {
-            if *started {
-                return Bytes::new();
-            }
-            *started = true;
-            session.accept_play(stream_id);
-            let mut head = BytesMut::new();
-            while let Some(bytes) = session.poll_output() {
-                head.extend_from_slice(&bytes);
-            }
-            head.freeze()
-        };
-        egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut head)
-    }
-
-    /// The stream of a player has ended, and everything before its end was sent.
-    fn end_play(&mut self, index: usize, reason: EndReason, now: Instant) {
-        let mut playing = self.playing.swap_remove(index);
-        let guard = playing.egress.guard();
-        if playing.started {
-            guard.set_outcome(Outcome::Finished);
-            self.session.end_play(playing.stream_id, "NetStream.Play.UnpublishNotify");
-        } else {
-            guard.set_outcome(Outcome::Finished);
-            let description = "nobody publishes this stream";
-            self.session.reject_play(playing.stream_id, "NetStream.Play.StreamNotFound", description);
-        }
-        debug!(session = %guard.id(), ?reason, "play ended");
-        while let Some(bytes) = self.session.poll_output() {
-            self.outbox.push(bytes);
-        }
-        self.close_if_unused(now + END_LINGER);
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Close> {

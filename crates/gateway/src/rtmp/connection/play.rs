@@ -1,0 +1,130 @@
+//! The playing side of a connection.
+
+use super::super::egress::ChunkForm;
+use super::{Connection, END_LINGER, Refusal};
+use crate::egress::Egress;
+use crate::metrics::{JoinStage, Outcome, RejectReason, Role};
+use crate::policy::Action;
+use crate::target::Target;
+use bytes::{Bytes, BytesMut};
+use hub::EndReason;
+use rtmp::server;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tracing::debug;
+
+pub(super) struct Playing {
+    pub(super) stream_id: u32,
+    pub(super) egress: Egress,
+    /// The player was told that playback starts; it is told with the first packets, so that it is one write.
+    pub(super) started: bool,
+}
+
+impl Connection {
+    pub(super) fn play(&mut self, request: server::Play, now: Instant) {
+        let stream_id = request.stream_id;
+        match self.admit_play(&request, now) {
+            Ok(playing) => {
+                self.closing = None;
+                self.playing.push(playing);
+            }
+            Err(refusal) => {
+                self.metrics.rejected(Role::Play, refusal.reason);
+                let Refusal { code, description, .. } = refusal;
+                debug!(peer = %self.peer, app = request.app.split('?').next(), description, "play refused");
+                self.session.reject_play(stream_id, code, &description);
+                self.close_if_unused(now + END_LINGER);
+            }
+        }
+    }
+
+    fn admit_play(&self, request: &server::Play, now: Instant) -> Result<Playing, Refusal> {
+        const FAILED: &str = "NetStream.Play.Failed";
+        let target = Target::from_rtmp(&request.app, &request.name)
+            .map_err(|error| Refusal::new(RejectReason::Name, "NetStream.Play.StreamNotFound", error))?;
+        let grant = self
+            .admit(Action::Play, &target)
+            .map_err(|denied| Refusal::new(RejectReason::Key, FAILED, denied))?;
+        self.metrics.join(JoinStage::Admit, now.elapsed());
+        let guard = self
+            .open_session(Role::Play, &target)
+            .map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))?;
+        let options = self.env.read_options(target.start());
+        let reader = self
+            .env
+            .origin
+            .read(grant.name(), options, now)
+            .map_err(|error| Refusal::new(RejectReason::Limit, FAILED, error))?;
+        debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
+        let egress = Egress::new(reader, self.metrics.clone(), guard, now);
+        Ok(Playing { stream_id: request.stream_id, egress, started: false })
+    }
+
+    pub(super) fn stop_play(&mut self, stream_id: u32, now: Instant) {
+        self.playing.retain_mut(|playing| {
+            let stop = playing.stream_id == stream_id;
+            if stop {
+                playing.egress.guard().set_outcome(Outcome::Finished);
+            }
+            !stop
+        });
+        self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
+    }
+
+    pub(super) fn pause(&mut self, stream_id: u32, paused: bool) {
+        self.receive_audio(stream_id, !paused);
+        self.receive_video(stream_id, !paused);
+    }
+
+    pub(super) fn receive_audio(&mut self, stream_id: u32, on: bool) {
+        for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
+            playing.egress.select_audio(on);
+        }
+    }
+
+    pub(super) fn receive_video(&mut self, stream_id: u32, on: bool) {
+        for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
+            playing.egress.select_video(on);
+        }
+    }
+
+    pub(super) fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<EndReason>> {
+        let Playing { stream_id, egress, started } = &mut self.playing[index];
+        let (session, stream_id) = (&mut self.session, *stream_id);
+        let form = ChunkForm { chunk_size: session.out_chunk_size(), stream_id };
+        let mut head = |_: &[Arc<hub::Entry>]| {
+            if *started {
+                return Bytes::new();
+            }
+            *started = true;
+            session.accept_play(stream_id);
+            let mut head = BytesMut::new();
+            while let Some(bytes) = session.poll_output() {
+                head.extend_from_slice(&bytes);
+            }
+            head.freeze()
+        };
+        egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut head)
+    }
+
+    /// The stream of a player has ended, and everything before its end was sent.
+    pub(super) fn end_play(&mut self, index: usize, reason: EndReason, now: Instant) {
+        let mut playing = self.playing.swap_remove(index);
+        let guard = playing.egress.guard();
+        if playing.started {
+            guard.set_outcome(Outcome::Finished);
+            self.session.end_play(playing.stream_id, "NetStream.Play.UnpublishNotify");
+        } else {
+            guard.set_outcome(Outcome::Finished);
+            let description = "nobody publishes this stream";
+            self.session.reject_play(playing.stream_id, "NetStream.Play.StreamNotFound", description);
+        }
+        debug!(session = %guard.id(), ?reason, "play ended");
+        while let Some(bytes) = self.session.poll_output() {
+            self.outbox.push(bytes);
+        }
+        self.close_if_unused(now + END_LINGER);
+    }
+}
