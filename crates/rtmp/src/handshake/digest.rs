@@ -11,7 +11,7 @@
 //! genuine key. The signature is one over the 1504 bytes before it; its key is an HMAC-SHA256 over the digest that
 //! is answered, with the sender's whole genuine key.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::BLOCK;
