@@ -65,7 +65,7 @@ pub async fn run(args: PublishArgs) -> Result<(), Error> {
         retries: args.retry.unwrap_or(Options::default().retries),
         retries_at_start: args.retry.unwrap_or(0),
         lag_max: Duration::from_secs_f64(args.lag_max),
-        pipelined: !args.no_pipeline,
+        link: link::Options { pipelined: !args.no_pipeline, ..link::Options::default() },
         ..Options::default()
     };
     let stats = Stats::default();

@@ -1,7 +1,6 @@
 //! Why a source cannot be read or a stream cannot be published.
 
 use std::fmt;
-use std::io;
 
 /// Why publishing failed. The text is meant for the person at the terminal.
 #[derive(Debug)]
@@ -11,28 +10,15 @@ pub enum Error {
     Source(String),
     /// The URL is not one that can be published to.
     Url(String),
-    /// The server cannot be reached, or the connection broke.
-    Connection(io::Error),
-    /// The server answered, and refused: RTMP status code and description.
-    Refused {
-        /// The status code, such as `NetStream.Publish.BadName`.
-        code: String,
-        /// What the server says about it.
-        description: String,
-    },
-    /// The server broke the protocol.
-    Protocol(rtmp::Error),
-    /// The server did not answer in time; what was waited for.
-    Timeout(&'static str),
+    /// The connection cannot be made, or has ended.
+    Link(link::Error),
 }
 
 impl Error {
     /// Whether trying again can help: the network may come back, a wrong key or a broken file does not.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Connection(_) | Error::Timeout(_) | Error::Protocol(_) => true,
-            // Another publisher, possibly our own connection that the server has not given up yet.
-            Error::Refused { code, .. } => code == "NetStream.Publish.BadName",
+            Error::Link(error) => error.is_transient(),
             Error::Source(_) | Error::Url(_) => false,
         }
     }
@@ -43,10 +29,7 @@ impl fmt::Display for Error {
         match self {
             Error::Source(what) => write!(f, "cannot read the source: {what}"),
             Error::Url(what) => write!(f, "cannot publish there: {what}"),
-            Error::Connection(error) => write!(f, "the connection failed: {error}"),
-            Error::Refused { code, description } => write!(f, "the server refused: {description} ({code})"),
-            Error::Protocol(error) => write!(f, "the server does not speak RTMP as expected: {error}"),
-            Error::Timeout(what) => write!(f, "the server did not answer in time: {what}"),
+            Error::Link(error) => error.fmt(f),
         }
     }
 }
@@ -54,8 +37,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Connection(error) => Some(error),
-            Error::Protocol(error) => Some(error),
+            Error::Link(error) => Some(error),
             _ => None,
         }
     }
@@ -64,22 +46,8 @@ impl std::error::Error for Error {
 impl From<link::Error> for Error {
     fn from(error: link::Error) -> Self {
         match error {
-            link::Error::Protocol(error) => Error::Protocol(error),
-            link::Error::Timeout(what) => Error::Timeout(what),
-            link::Error::Connection(error) => Error::Connection(error),
-            other => Error::Connection(io::Error::other(other)),
+            link::Error::Url(what) => Error::Url(what),
+            other => Error::Link(other),
         }
-    }
-}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        Error::Connection(error)
-    }
-}
-
-impl From<rtmp::Error> for Error {
-    fn from(error: rtmp::Error) -> Self {
-        Error::Protocol(error)
     }
 }

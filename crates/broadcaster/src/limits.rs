@@ -18,9 +18,6 @@ pub const READ_AHEAD_PACKETS_MAX: usize = 64;
 /// anew there instead of waiting.
 pub const STEP_MAX: Duration = Duration::from_secs(10);
 
-/// How long a finished stream waits for the server to take the last bytes and close.
-pub const LINGER: Duration = Duration::from_millis(800);
-
 /// Bytes that may wait for the socket before the next packet is held back: a keyframe, and little enough that what
 /// waits is not old when it leaves.
 pub const SEND_QUEUE_BYTES_MAX: usize = 256 << 10;

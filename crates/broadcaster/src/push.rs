@@ -5,14 +5,12 @@ use crate::gate::Gate;
 use crate::pace::Pace;
 use crate::{Error, Feed, Stats, limits};
 use bytes::BytesMut;
-use link::{Backoff, Link};
+use link::{Backoff, Event, Link};
 use media::container::flv;
 use media::{Kind, Packet, Role, Time};
-use rtmp::client::{Config, Event};
-use rtmp::url::{Scheme, Url};
+use rtmp::url::Url;
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,10 +30,8 @@ pub struct Options {
     pub retries_at_start: u32,
     /// A packet later than this is left out, and all up to the next keyframe that is on time.
     pub lag_max: Duration,
-    /// Sends all commands in one flight; see [`Config::pipelined`].
-    pub pipelined: bool,
-    /// Local address to connect from.
-    pub local: Option<IpAddr>,
+    /// How to connect.
+    pub link: link::Options,
     /// Called for each packet right before it is sent.
     pub on_send: Option<OnSend>,
 }
@@ -50,8 +46,7 @@ impl Default for Options {
             retries: 10,
             retries_at_start: 0,
             lag_max: Duration::from_secs(5),
-            pipelined: true,
-            local: None,
+            link: link::Options::default(),
             on_send: None,
         }
     }
@@ -66,7 +61,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Publishes `feed` to an `rtmp://` URL until it ends or `stop` completes; either way the stream is unpublished
+/// Publishes `feed` to an URL of the RTMP family until it ends or `stop` completes; either way the stream is unpublished
 /// properly.
 ///
 /// A connection that breaks is made again, with growing waits. Media that became old meanwhile is left out, and the
@@ -100,7 +95,7 @@ pub async fn push(
         let opened = tokio::select! {
             biased;
             () = &mut stop => return Ok(()),
-            opened = open(&url, &run.options) => opened,
+            opened = Link::open(&url, link::Role::Publish, &run.options.link) => opened.map_err(Error::from),
         };
         let failure = match opened {
             Ok(link) => {
@@ -112,7 +107,7 @@ pub async fn push(
                 match end {
                     Ok(End::Done) => return Ok(()),
                     Ok(End::Moved(to)) => {
-                        url = moved(&url, to.as_deref())?;
+                        url = link::moved(&url, to.as_deref())?;
                         continue;
                     }
                     Err(failure) => failure,
@@ -134,69 +129,13 @@ pub async fn push(
 }
 
 fn parse(text: &str) -> Result<Url, Error> {
-    let url = Url::parse(text).map_err(|error| Error::Url(format!("{text}: {error}")))?;
-    if url.scheme != Scheme::Rtmp {
-        return Err(Error::Url(format!("{text}: only rtmp:// addresses can be published to")));
-    }
-    if url.app.is_empty() || url.name.is_empty() {
-        return Err(Error::Url(format!(
-            "{text}: expected rtmp://HOST/APP/CHANNEL, such as rtmp://localhost/live/me"
-        )));
-    }
-    Ok(url)
-}
-
-/// Where a server that asked for it wants us (E-RTMP v2 "Reconnect Request"): an absolute URL, one relative to our own, or
-/// the same again. The stream name stays.
-fn moved(url: &Url, to: Option<&str>) -> Result<Url, Error> {
-    let Some(to) = to else { return Ok(url.clone()) };
-    let base = if let Some(rest) = to.strip_prefix("//") {
-        format!("{}://{rest}", url.scheme.as_str())
-    } else if to.starts_with('/') {
-        format!("{}://{}{to}", url.scheme.as_str(), url.authority())
-    } else {
-        to.to_owned()
-    };
-    parse(&format!("{}/{}", base.trim_end_matches('/'), url.stream_name()))
+    Url::parse(text).map_err(|error| Error::Url(format!("{text}: {error}")))
 }
 
 /// Differs between publishers, so that they do not come back in step.
 fn seed(url: &Url) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(url.stream_name())
-}
-
-/// Connects and waits until the server takes media.
-async fn open(url: &Url, options: &Options) -> Result<Link, Error> {
-    let mut config = Config::publish(url);
-    config.pipelined = options.pipelined;
-    let opening = async {
-        let stream = link::connect(&url.host, url.port, options.local).await?;
-        let mut link = Link::new(stream, config)?;
-        loop {
-            let open = link.step().await?;
-            while let Some(event) = link.poll_event() {
-                match event {
-                    Event::Publishing => return Ok(link),
-                    Event::Rejected(status) => return Err(refused(status)),
-                    _ => {}
-                }
-            }
-            if !open {
-                return Err(Error::Connection(std::io::Error::new(
-                    std::io::ErrorKind::UnexpectedEof,
-                    "the server closed it before it accepted the stream",
-                )));
-            }
-        }
-    };
-    tokio::time::timeout(link::limits::CONNECT_TIMEOUT, opening)
-        .await
-        .unwrap_or(Err(Error::Timeout("neither accepted nor refused the stream")))
-}
-
-fn refused(status: rtmp::Status) -> Error {
-    Error::Refused { code: status.code, description: status.description }
 }
 
 enum End {
@@ -239,11 +178,11 @@ impl Run<'_> {
             match step {
                 Step::Sent => {}
                 Step::Finish => {
-                    finish(&mut link).await;
+                    link.finish().await;
                     return Ok(End::Done);
                 }
                 Step::Moved(to) => {
-                    finish(&mut link).await;
+                    link.finish().await;
                     return Ok(End::Moved(to));
                 }
             }
@@ -341,64 +280,15 @@ enum Next {
     Moved(Option<String>),
 }
 
-/// Waits until the socket did something. `Some` when the server wants us elsewhere.
+/// Waits until the connection did something. `Some` when the server wants us elsewhere.
 async fn work(link: &mut Link) -> Result<Option<Option<String>>, Error> {
     let open = link.step().await?;
     while let Some(event) = link.poll_event() {
         match event {
-            Event::Rejected(status) | Event::Ended(status) => return Err(refused(status)),
+            Event::Rejected(status) | Event::Ended(status) => return Err(link::Error::from(status).into()),
             Event::Reconnect { tc_url, .. } => return Ok(Some(tc_url)),
             _ => {}
         }
     }
-    if !open {
-        return Err(Error::Connection(std::io::Error::new(
-            std::io::ErrorKind::ConnectionReset,
-            "the server closed it",
-        )));
-    }
-    Ok(None)
-}
-
-/// Unpublishes and waits a little for the server to close, so that no reset overtakes the last frames. What goes wrong here
-/// no longer matters.
-async fn finish(link: &mut Link) {
-    link.close();
-    let goodbye = async {
-        while link.step().await? {
-            if link.queued() == 0 {
-                break;
-            }
-        }
-        link.shut_down()?;
-        while link.step().await? {}
-        Ok::<_, Error>(())
-    };
-    let _ = tokio::time::timeout(limits::LINGER, goodbye).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_without_a_channel_are_refused_with_an_example() {
-        for bad in
-            ["rtmp://localhost", "rtmp://localhost/live", "http://localhost/live/a", "rtmps://h/live/a", "x"]
-        {
-            assert!(matches!(parse(bad), Err(Error::Url(_))), "{bad}");
-        }
-        assert!(parse("rtmp://localhost/live").unwrap_err().to_string().contains("rtmp://localhost/live/me"));
-        assert!(parse("rtmp://localhost/live/me?key=1").is_ok());
-    }
-
-    #[test]
-    fn a_reconnect_request_may_be_absolute_or_relative() {
-        let url = parse("rtmp://a:1936/live/me?key=1").unwrap();
-        let to = |to: Option<&str>| moved(&url, to).unwrap().to_string();
-        assert_eq!(to(None), "rtmp://a:1936/live/me?key=1");
-        assert_eq!(to(Some("rtmp://b/other")), "rtmp://b:1935/other/me?key=1");
-        assert_eq!(to(Some("//b:19/other/")), "rtmp://b:19/other/me?key=1");
-        assert_eq!(to(Some("/other")), "rtmp://a:1936/other/me?key=1");
-    }
+    if open { Ok(None) } else { Err(link::Error::Closed("while it took the stream").into()) }
 }

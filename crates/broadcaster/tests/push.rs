@@ -165,7 +165,10 @@ async fn a_refusal_is_final_and_carries_what_the_server_said() {
     let options = Options { retries_at_start: 5, ..at_once() };
     let feed = Feed::inline(Replay::new(clip()));
     let error = push(feed, &url, options, &Stats::default(), std::future::pending()).await.unwrap_err();
-    assert!(matches!(&error, Error::Refused { code, .. } if code == "NetStream.Publish.Denied"), "{error}");
+    assert!(
+        matches!(&error, Error::Link(link::Error::Refused { code, .. }) if code == "NetStream.Publish.Denied"),
+        "{error}"
+    );
     assert_eq!(server.received().len(), 1);
 }
 

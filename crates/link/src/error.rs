@@ -1,24 +1,51 @@
 //! Why a connection cannot be made or has ended.
 
+use rtmp::Status;
 use std::fmt;
 use std::io;
 
-/// Why a connection cannot be made or has ended.
+/// Why a connection cannot be made or has ended. The text is one line, for the person at the terminal.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
+    /// The URL is not one that can be connected to.
+    Url(String),
     /// The server cannot be reached, or the connection broke.
     Connection(io::Error),
+    /// The server closed the connection; what it had not done yet.
+    Closed(&'static str),
+    /// The server answered, and refused: RTMP status code and description.
+    Refused {
+        /// The status code, such as `NetStream.Publish.BadName`.
+        code: String,
+        /// What the server says about it.
+        description: String,
+    },
     /// The server broke the protocol.
     Protocol(rtmp::Error),
     /// The server did not answer in time; what was waited for.
     Timeout(&'static str),
 }
 
+impl Error {
+    /// Whether trying again can help: the network may come back, a wrong key does not become right.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Connection(_) | Error::Closed(_) | Error::Protocol(_) | Error::Timeout(_) => true,
+            // Another publisher, possibly our own connection that the server has not given up yet.
+            Error::Refused { code, .. } => code == "NetStream.Publish.BadName",
+            Error::Url(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Error::Url(what) => f.write_str(what),
             Error::Connection(error) => write!(f, "the connection failed: {error}"),
+            Error::Closed(when) => write!(f, "the server closed the connection {when}"),
+            Error::Refused { code, description } => write!(f, "the server refused: {description} ({code})"),
             Error::Protocol(error) => write!(f, "the server does not speak RTMP as expected: {error}"),
             Error::Timeout(what) => write!(f, "the server did not answer in time: {what}"),
         }
@@ -30,7 +57,7 @@ impl std::error::Error for Error {
         match self {
             Error::Connection(error) => Some(error),
             Error::Protocol(error) => Some(error),
-            Error::Timeout(_) => None,
+            _ => None,
         }
     }
 }
@@ -44,5 +71,11 @@ impl From<io::Error> for Error {
 impl From<rtmp::Error> for Error {
     fn from(error: rtmp::Error) -> Self {
         Error::Protocol(error)
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Error::Refused { code: status.code, description: status.description }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! Publishing, playing and relaying all go out through here, so what a URL can say is understood the same everywhere.
 
-mod connect;
 mod connection;
+mod dial;
 mod error;
 pub mod limits;
+mod link;
 mod retry;
 
-pub use connect::connect;
-pub use connection::Link;
+pub use dial::connect;
 pub use error::Error;
+pub use link::{Link, Options, Times, moved};
 pub use retry::Backoff;
+pub use rtmp::client::{Event, Role};

@@ -7,5 +7,8 @@ pub const RETRY_WAIT_FIRST: Duration = Duration::from_millis(250);
 /// See [`RETRY_WAIT_FIRST`].
 pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Time to connect, and then to be accepted by the server.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time from looking up the host until the server has agreed to play or to take media, redirects included.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection that said goodbye waits for the server to take the last bytes and close.
+pub const LINGER: Duration = Duration::from_millis(800);

@@ -17,6 +17,8 @@ pub enum Error {
     Protocol(String),
     /// The server did not answer in time; what was waited for.
     Timeout(&'static str),
+    /// An RTMP connection that cannot be made, or has ended.
+    Link(link::Error),
     /// A local file or process.
     Local(String),
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Error {
             Error::Connection(error) => write!(f, "the connection failed: {error}"),
             Error::Refused(why) => write!(f, "the server refused: {why}"),
             Error::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Error::Link(error) => error.fmt(f),
             Error::Timeout(what) => write!(f, "the server did not answer in time: {what}"),
         }
     }
@@ -37,6 +40,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Connection(error) => Some(error),
+            Error::Link(error) => Some(error),
             _ => None,
         }
     }
@@ -57,22 +61,17 @@ impl From<media::Malformed> for Error {
 impl From<link::Error> for Error {
     fn from(error: link::Error) -> Self {
         match error {
+            link::Error::Url(what) => Error::Argument(what),
             link::Error::Connection(error) => Error::Connection(error),
-            link::Error::Protocol(error) => Error::Protocol(error.to_string()),
-            link::Error::Timeout(what) => Error::Timeout(what),
-            other => Error::Refused(other.to_string()),
+            other => Error::Link(other),
         }
     }
 }
 
 impl From<broadcaster::Error> for Error {
     fn from(error: broadcaster::Error) -> Self {
-        use broadcaster::Error as From;
         match error {
-            From::Connection(error) => Error::Connection(error),
-            From::Refused { code, description } => Error::Refused(format!("{description} ({code})")),
-            From::Protocol(error) => Error::Protocol(error.to_string()),
-            From::Timeout(what) => Error::Timeout(what),
+            broadcaster::Error::Link(error) => error.into(),
             other => Error::Argument(other.to_string()),
         }
     }

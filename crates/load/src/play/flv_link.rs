@@ -6,17 +6,18 @@ use crate::{Error, ws};
 use bytes::{Buf, BytesMut};
 use media::Packet;
 use media::container::flv::Demuxer;
-use std::io;
+use net::Stream;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 const READ_BYTES: usize = 64 << 10;
 
 /// Sends the request, then takes head, framing and container off what arrives.
 #[derive(Debug)]
 pub(super) struct FlvLink {
-    stream: TcpStream,
+    stream: Stream,
     input: BytesMut,
     flv: BytesMut,
     output: BytesMut,
@@ -39,7 +40,7 @@ enum State {
 }
 
 impl FlvLink {
-    pub(super) fn new(stream: TcpStream, target: &Target) -> Result<Self, Error> {
+    pub(super) fn new(stream: Stream, target: &Target) -> Result<Self, Error> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(|error| Error::Local(format!("no random numbers: {error}")))?;
         let (request, key) = request(target, &key);
@@ -64,29 +65,31 @@ impl FlvLink {
         Ok(self.demuxer.push(&mut self.flv)?)
     }
 
-    /// Waits until the socket can do something and does it. Returns false at the end of the stream.
+    /// Waits until the connection did something. Returns false at the end of the stream. Nothing is lost when the future is
+    /// dropped.
     pub(super) async fn step(&mut self) -> Result<bool, Error> {
-        let interest =
-            if self.output.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-        let ready = self.stream.ready(interest).await?;
-        if ready.is_writable() {
-            self.flush()?;
-        }
-        if !ready.is_readable() {
-            return Ok(true);
+        poll_fn(|cx| self.poll_step(cx)).await
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+            return Poll::Ready(Err(error.into()));
         }
         self.input.reserve(READ_BYTES);
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => Ok(false),
-            Ok(count) => {
+        match self.stream.poll_read_buf(cx, &mut self.input) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(false)),
+            Poll::Ready(Ok(count)) => {
                 self.arrived = Instant::now();
                 self.bytes_in += count as u64;
                 let open = self.decode()?;
-                self.flush()?;
-                Ok(open)
+                // The answer to a ping or a close.
+                match self.poll_write(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+                    _ => Poll::Ready(Ok(open)),
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(error.into()),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -113,18 +116,20 @@ impl FlvLink {
         Ok(open)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Writes until everything has left the stream.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
-            match self.stream.try_write(&self.output) {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write_vectored(&[IoSlice::new(&self.output)]) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => self.output.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-            if self.output.is_empty() {
-                self.requested.get_or_insert_with(Instant::now);
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        Ok(())
+        ready!(self.stream.poll_flush(cx))?;
+        self.requested.get_or_insert_with(Instant::now);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -4,18 +4,13 @@ use super::Stages;
 use super::flv_link::FlvLink;
 use crate::target::Target;
 use crate::{Error, limits};
-use link::Link;
+use link::{Event, Link};
 use media::container::flv;
 use media::{Kind, Packet, Role, Time};
-use rtmp::client::{Config, Event};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use wire::Unwrap32;
-
-/// Bytes that a server sends in the handshake: S0, S1 and S2 (`RTMP` section 5.2). When they are here, the client has sent
-/// the end of its own handshake with all commands behind it.
-const HANDSHAKE_BYTES: u64 = 1 + 1536 + 1536;
 
 /// How to play.
 #[derive(Debug, Clone)]
@@ -34,6 +29,12 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    fn link(&self) -> link::Options {
+        link::Options { timeout: self.timeout, local: self.local, pipelined: self.pipelined }
+    }
+}
+
 /// A stream being played.
 #[derive(Debug)]
 pub struct Player {
@@ -48,7 +49,7 @@ pub struct Player {
 #[derive(Debug)]
 enum Transport {
     // Boxed because it is ten times the size of the other.
-    Rtmp { link: Box<Link>, clock: Unwrap32, playing: bool },
+    Rtmp { link: Box<Link>, clock: Unwrap32 },
     Flv(Box<FlvLink>),
 }
 
@@ -66,17 +67,20 @@ pub async fn connect(url: &str, options: &Options) -> Result<Player, Error> {
 
 async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
     let mut stages = Stages::new(Instant::now());
-    let (host, port) = target.address();
-    let stream = link::connect(host, port, options.local).await?;
-    stages.connected = Some(Instant::now());
     let transport = match target {
         Target::Rtmp(url) => {
-            let mut config = Config::play(url);
-            config.pipelined = options.pipelined;
-            let link = Box::new(Link::new(stream, config)?);
-            Transport::Rtmp { link, clock: Unwrap32::default(), playing: false }
+            let link = Link::open(url, link::Role::Play, &options.link()).await?;
+            let times = link.times();
+            stages.connected = Some(times.connected);
+            stages.requested = Some(times.requested);
+            stages.accepted = Some(times.accepted);
+            Transport::Rtmp { link: Box::new(link), clock: Unwrap32::default() }
         }
-        Target::HttpFlv(_) | Target::WsFlv(_) => Transport::Flv(Box::new(FlvLink::new(stream, target)?)),
+        Target::HttpFlv(web) | Target::WsFlv(web) => {
+            let stream = link::connect(&web.host, web.port, options.local).await?;
+            stages.connected = Some(Instant::now());
+            Transport::Flv(Box::new(FlvLink::new(stream.into(), target)?))
+        }
         Target::Raw(_) => return Err(Error::Argument(format!("{target}: there is nothing to play"))),
     };
     let mut player = Player {
@@ -87,6 +91,8 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
         has_video: false,
         ended: false,
     };
+    // What came together with the answer.
+    player.ended = !player.take_events()?;
     while player.stages.accepted.is_none() {
         player.ended = !player.step().await?;
         if player.ended && player.stages.accepted.is_none() {
@@ -145,27 +151,15 @@ impl Player {
     }
 
     fn take_events(&mut self) -> Result<bool, Error> {
-        let Transport::Rtmp { link, clock, playing } = &mut self.transport else { return Ok(true) };
+        let Transport::Rtmp { link, clock } = &mut self.transport else { return Ok(true) };
         let arrived = link.arrived();
-        if link.bytes_in() >= HANDSHAKE_BYTES {
-            self.stages.requested.get_or_insert(arrived);
-        }
         let mut open = true;
         while let Some(event) = link.poll_event() {
             match event {
-                Event::Playing => {
-                    *playing = true;
-                    self.stages.accepted.get_or_insert(arrived);
-                }
                 Event::Message(message) => {
-                    // Some servers send media without having said so.
-                    self.stages.accepted.get_or_insert(arrived);
                     self.stages.first_media.get_or_insert(arrived);
                     let dts = Time::from_millis(clock.unwrap(message.timestamp));
                     flv::read_body(message.kind, dts, &message.payload, &mut self.scratch)?;
-                }
-                Event::Rejected(status) if !*playing => {
-                    return Err(Error::Refused(format!("{} ({})", status.description, status.code)));
                 }
                 Event::Rejected(_) | Event::Ended(_) | Event::Reconnect { .. } => open = false,
                 _ => {}

@@ -1,0 +1,221 @@
+//! A stream that a server plays to us or takes from us.
+
+use crate::connection::Connection;
+use crate::dial::dial;
+use crate::{Error, limits};
+use rtmp::client::{Config, Event, Role};
+use rtmp::command::Capabilities;
+use rtmp::url::Url;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Bytes that a server sends in the handshake: S0, S1 and S2 (`RTMP` section 5.2). When they are here, the client has sent
+/// the end of its own handshake with all commands behind it.
+const HANDSHAKE_BYTES: u64 = 1 + 1536 + 1536;
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Local address to connect from.
+    pub local: Option<IpAddr>,
+    /// How long it may take until the server has agreed.
+    pub timeout: Duration,
+    /// Sends all commands in one flight; see [`Config::pipelined`].
+    pub pipelined: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { local: None, timeout: limits::OPEN_TIMEOUT, pipelined: true }
+    }
+}
+
+/// When the steps of opening were done.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// The connection stands.
+    pub connected: Instant,
+    /// All commands are sent. That is when the handshake is done, if they go in one flight.
+    pub requested: Instant,
+    /// The server agreed.
+    pub accepted: Instant,
+}
+
+/// A stream being played or published over one connection.
+#[derive(Debug)]
+pub struct Link {
+    connection: Connection,
+    url: Url,
+    times: Times,
+}
+
+impl Link {
+    /// Connects to `url` and waits until the server plays or takes the stream. The next event is what came after that.
+    ///
+    /// # Errors
+    /// Whatever stands in the way: a URL without a stream, no connection, a refusal, no answer in time.
+    pub async fn open(url: &Url, role: Role, options: &Options) -> Result<Self, Error> {
+        if url.app.is_empty() || url.name.is_empty() {
+            let scheme = url.scheme.as_str();
+            return Err(Error::Url(format!(
+                "{url}: expected {scheme}://HOST/APP/CHANNEL, such as {scheme}://localhost/live/me"
+            )));
+        }
+        let opening = Self::attempt(url, role, options);
+        tokio::time::timeout(options.timeout, opening)
+            .await
+            .unwrap_or(Err(Error::Timeout("neither accepted nor refused the stream")))
+    }
+
+    async fn attempt(url: &Url, role: Role, options: &Options) -> Result<Self, Error> {
+        let stream = dial(url, options).await?;
+        let connected = Instant::now();
+        let mut config = match role {
+            Role::Play => Config::play(url),
+            Role::Publish => Config::publish(url),
+        };
+        config.pipelined = options.pipelined;
+        config.start_timeout = options.timeout;
+        let mut connection = Connection::new(stream, config)?;
+        let mut requested = None;
+        loop {
+            let open = connection.step().await?;
+            if connection.bytes_in >= HANDSHAKE_BYTES {
+                requested.get_or_insert(connection.arrived);
+            }
+            while let Some(event) = connection.poll_event() {
+                match event {
+                    Event::Publishing | Event::Playing => {
+                        let accepted = connection.arrived;
+                        let requested = requested.unwrap_or(accepted);
+                        let times = Times { connected, requested, accepted };
+                        return Ok(Self { connection, url: url.clone(), times });
+                    }
+                    Event::Rejected(status) => return Err(status.into()),
+                    _ => {}
+                }
+            }
+            if !open {
+                return Err(Error::Closed("before it accepted the stream"));
+            }
+        }
+    }
+
+    /// Where the stream is.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// When the steps of opening were done.
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// What the server announced of Enhanced RTMP.
+    pub fn server_capabilities(&self) -> &Capabilities {
+        self.connection.session().server_capabilities()
+    }
+
+    /// What happened since the last call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.connection.poll_event()
+    }
+
+    /// When the newest bytes were read.
+    pub fn arrived(&self) -> Instant {
+        self.connection.arrived
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_in(&self) -> u64 {
+        self.connection.bytes_in
+    }
+
+    /// Bytes written so far.
+    pub fn bytes_out(&self) -> u64 {
+        self.connection.bytes_out
+    }
+
+    /// Bytes that wait to be written.
+    pub fn queued(&self) -> usize {
+        self.connection.queued()
+    }
+
+    /// Sends one message of the published stream, at once if the connection takes it. The parts are joined.
+    ///
+    /// # Errors
+    /// A broken connection, or `Misuse` as of [`rtmp::client::Session::send_message`].
+    pub fn send(&mut self, kind: u8, timestamp: u32, payload: &[&[u8]]) -> Result<(), Error> {
+        self.connection.send(kind, timestamp, payload)
+    }
+
+    /// Waits until the connection did something. Returns false when the server has closed it. Nothing is lost when the
+    /// future is dropped.
+    ///
+    /// # Errors
+    /// A broken connection, or a server that breaks the protocol.
+    pub async fn step(&mut self) -> Result<bool, Error> {
+        self.connection.step().await
+    }
+
+    /// Ends the stream properly: says goodbye and waits a little for the server to close, so that no reset overtakes the
+    /// last messages. What goes wrong here no longer matters.
+    pub async fn finish(mut self) {
+        let connection = &mut self.connection;
+        connection.close();
+        let goodbye = async {
+            connection.shut_down().await?;
+            while connection.step().await? {
+                while connection.poll_event().is_some() {}
+            }
+            Ok::<_, Error>(())
+        };
+        let _ = tokio::time::timeout(limits::LINGER, goodbye).await;
+    }
+}
+
+/// Where a server that asked for it wants us (E-RTMP v2 "Reconnect Request"): an absolute URL, one relative to our own, or
+/// the same again. The stream name stays.
+///
+/// # Errors
+/// `Url` if it is none.
+pub fn moved(url: &Url, to: Option<&str>) -> Result<Url, Error> {
+    let Some(to) = to else { return Ok(url.clone()) };
+    let base = if let Some(rest) = to.strip_prefix("//") {
+        format!("{}://{rest}", url.scheme.as_str())
+    } else if to.starts_with('/') {
+        format!("{}://{}{to}", url.scheme.as_str(), url.authority())
+    } else {
+        to.to_owned()
+    };
+    let whole = format!("{}/{}", base.trim_end_matches('/'), url.stream_name());
+    Url::parse(&whole).map_err(|error| Error::Url(format!("the server moves the stream to {to}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_without_a_channel_are_refused_with_an_example() {
+        for bad in ["rtmp://localhost", "rtmp://localhost/live"] {
+            let url = Url::parse(bad).unwrap();
+            let error = Link::open(&url, Role::Play, &Options::default()).await.unwrap_err();
+            assert!(
+                matches!(&error, Error::Url(what) if what.contains("rtmp://localhost/live/me")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reconnect_request_may_be_absolute_or_relative() {
+        let url = Url::parse("rtmp://a:1936/live/me?key=1").unwrap();
+        let to = |to: Option<&str>| moved(&url, to).unwrap().to_string();
+        assert_eq!(to(None), "rtmp://a:1936/live/me?key=1");
+        assert_eq!(to(Some("rtmp://b/other")), "rtmp://b:1935/other/me?key=1");
+        assert_eq!(to(Some("//b:19/other/")), "rtmp://b:19/other/me?key=1");
+        assert_eq!(to(Some("/other")), "rtmp://a:1936/other/me?key=1");
+        assert!(moved(&url, Some("http://b/")).is_err());
+    }
+}
