@@ -21,7 +21,7 @@ pub struct Config {
     pub lag_max: Duration,
     /// How long a stream outlives the loss of its publisher, waiting for the next one.
     pub grace: Duration,
-    /// What happens to a publisher of a name that has one.
+    /// What happens to a publisher of a name that has one of the same rank.
     pub second_publisher: SecondPublisher,
     /// How many threads read. A reader names its own in [`ReadOptions::shard`]; see [`Shard`](crate::Shard).
     pub shards: usize,
@@ -43,7 +43,7 @@ impl Default for Config {
     }
 }
 
-/// What happens to a publisher of a name that already has one.
+/// What happens to a publisher of a name that already has one of the same rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SecondPublisher {
     /// It is refused.
@@ -85,6 +85,10 @@ pub struct ReadOptions {
     pub video: bool,
     /// How long to wait for a stream that nobody publishes.
     pub wait_max: Duration,
+    /// How far it may fall behind before it skips; `None` is [`Config::lag_max`].
+    pub lag_max: Option<Duration>,
+    /// It is no viewer but passes the stream on (a relay, a recorder): it does not make the stream wanted.
+    pub passive: bool,
     /// The thread that polls this reader, `0..Config::shards`; taken modulo that number.
     pub shard: usize,
 }
@@ -99,6 +103,8 @@ impl Default for ReadOptions {
             audio: true,
             video: true,
             wait_max: Duration::from_secs(15),
+            lag_max: None,
+            passive: false,
             shard: 0,
         }
     }

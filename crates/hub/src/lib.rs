@@ -44,6 +44,7 @@ mod tests;
 mod timeline;
 mod track;
 mod wake;
+mod watch;
 
 pub use config::{BatchLimits, Config, ReadOptions, SecondPublisher, Start};
 pub use entry::{Entry, FORMS_MAX, FormKey};
@@ -54,6 +55,7 @@ pub use publisher::{Feedback, Publisher};
 pub use reader::{Next, Reader};
 pub use status::{Counters, LogStatus, ReaderStats, StreamStatus, TrackStatus};
 pub use wake::Shard;
+pub use watch::{Changed, Presence, Watch};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -14,7 +14,7 @@ pub struct Limits {
     pub readers_max: usize,
     /// Tracks of one stream; at most [`TRACKS_MAX`].
     pub tracks_max: usize,
-    /// Stand-by publishers of one stream. Each sends at full rate, so a third one buys little.
+    /// Stand-by publishers of one stream, of each rank. Each sends at full rate, so a third one buys little.
     pub standby_max: usize,
     /// Bytes of one packet. A raw 4K intra frame at the highest rates in use stays below 8 MiB.
     pub packet_bytes_max: usize,

@@ -4,6 +4,7 @@ use crate::publisher::{Publisher, Slot};
 use crate::reader::Reader;
 use crate::stream::{Phase, State, Stream};
 use crate::wake::ShardQueue;
+use crate::watch::{Presence, Watch, Watchers};
 use crate::{Config, Feedback, PublishError, ReadError, ReadOptions, SecondPublisher, StreamStatus, lock};
 use media::StreamName;
 use std::cmp::Reverse;
@@ -23,6 +24,14 @@ pub(crate) struct Inner {
     streams: Mutex<Streams>,
     pub(crate) timers: Timers,
     pub(crate) shards: Arc<[ShardQueue]>,
+    pub(crate) watchers: Watchers,
+}
+
+/// The place that a publisher was given.
+struct Admitted {
+    standby: bool,
+    /// Who had it before, and is to be told.
+    replaced: Option<Arc<Slot>>,
 }
 
 #[derive(Default)]
@@ -42,23 +51,36 @@ impl Origin {
                 streams: Mutex::default(),
                 timers: Timers::default(),
                 shards,
+                watchers: Watchers::default(),
             }),
         }
     }
 
-    /// Begins to publish `name`.
+    /// Begins to publish `name`, at the highest rank.
     ///
     /// If the stream has a publisher, [`Config::second_publisher`] decides. If it has lost one, the new one continues it.
     pub fn publish(&self, name: &StreamName, now: Instant) -> Result<Publisher, PublishError> {
+        self.publish_ranked(name, u8::MAX, now)
+    }
+
+    /// Begins to publish `name`, with a rank among its publishers.
+    ///
+    /// A publisher takes the stream over from one of lower rank, without a gap: at its first keyframe. One that finds a
+    /// publisher of higher rank stands by. Among equals [`Config::second_publisher`] decides.
+    pub fn publish_ranked(
+        &self,
+        name: &StreamName,
+        rank: u8,
+        now: Instant,
+    ) -> Result<Publisher, PublishError> {
         let inner = &self.inner;
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Slot::new(rank));
         let mut streams = lock(&inner.streams);
         if let Some(stream) = streams.map.get(name).cloned() {
             let mut state = stream.state_mut();
             let was_waiting = state.phase == Phase::Waiting;
             if !matches!(state.phase, Phase::Ended(_)) {
-                let before = state.active.clone();
-                let standby = inner.admit(&mut state, &slot)?;
+                let Admitted { standby, replaced } = inner.admit(&mut state, &slot)?;
                 if was_waiting {
                     streams.waiting -= 1;
                 }
@@ -66,9 +88,12 @@ impl Origin {
                 state.started.get_or_insert(now);
                 drop(state);
                 drop(streams);
-                if let Some(before) = before.filter(|_| !standby) {
-                    before.raise(Feedback::TakenOver);
+                if let Some(replaced) = replaced {
+                    replaced.raise(Feedback::TakenOver);
                     stream.wake(&mut Vec::new());
+                }
+                if !standby {
+                    inner.watchers.note(name);
                 }
                 return Ok(Publisher::new(stream, slot, standby));
             }
@@ -84,6 +109,7 @@ impl Origin {
         let ended = streams.map.insert(name.clone(), stream.clone());
         drop(streams);
         drop(ended);
+        inner.watchers.note(name);
         Ok(Publisher::new(stream, slot, false))
     }
 
@@ -113,6 +139,9 @@ impl Origin {
             return Err(ReadError::TooManyReaders);
         }
         drop(streams);
+        if !options.passive && stream.viewers.fetch_add(1, Ordering::AcqRel) == 0 {
+            inner.watchers.note(name);
+        }
         stream.joins.fetch_add(1, Ordering::Relaxed);
         Ok(Reader::new(stream, options, now))
     }
@@ -127,6 +156,22 @@ impl Origin {
     pub fn stream(&self, name: &StreamName) -> Option<StreamStatus> {
         let stream = lock(&self.inner.streams).map.get(name).cloned()?;
         Some(stream.status())
+    }
+
+    /// The names of all streams, those with a publisher and those that readers wait for, in no order.
+    pub fn names(&self) -> Vec<StreamName> {
+        lock(&self.inner.streams).map.keys().cloned().collect()
+    }
+
+    /// How one stream stands; one that does not exist has not begun.
+    pub fn presence(&self, name: &StreamName) -> Presence {
+        let stream = lock(&self.inner.streams).map.get(name).cloned();
+        stream.map(|stream| stream.presence()).unwrap_or_default()
+    }
+
+    /// Follows which streams begin, end, and find or lose their viewers.
+    pub fn watch(&self) -> Watch {
+        self.inner.watchers.watch()
     }
 
     /// When [`Origin::handle_timeout`] has something to do. Later calls on publishers and readers can make it earlier.
@@ -149,25 +194,34 @@ impl Inner {
         Arc::new(Stream::new(name.clone(), self.config.clone(), self.shards.clone(), origin))
     }
 
-    /// Gives a publisher its place; whether that is on stand-by.
-    fn admit(&self, state: &mut State, slot: &Arc<Slot>) -> Result<bool, PublishError> {
-        if state.active.is_none() {
+    /// Gives a publisher its place.
+    fn admit(&self, state: &mut State, slot: &Arc<Slot>) -> Result<Admitted, PublishError> {
+        let Some(foremost) = state.foremost().filter(|_| state.active.is_some()).cloned() else {
             (state.active, state.phase) = (Some(slot.clone()), Phase::Live);
-            return Ok(false);
-        }
-        match self.config.second_publisher {
-            SecondPublisher::Reject => Err(PublishError::Busy),
-            SecondPublisher::TakeOver => {
-                state.log.show();
-                state.active = Some(slot.clone());
-                Ok(false)
+            return Ok(Admitted { standby: false, replaced: None });
+        };
+        let mut replaced = None;
+        if foremost.rank == slot.rank {
+            match self.config.second_publisher {
+                SecondPublisher::Reject => return Err(PublishError::Busy),
+                SecondPublisher::TakeOver if state.is_active(&foremost) => {
+                    let replaced = state.supplant(slot);
+                    return Ok(Admitted { standby: false, replaced });
+                }
+                // It waits for its first keyframe, above the active one.
+                SecondPublisher::TakeOver => {
+                    state.standby.retain(|standby| !Arc::ptr_eq(standby, &foremost));
+                    replaced = Some(foremost);
+                }
+                SecondPublisher::StandBy => {}
             }
-            SecondPublisher::StandBy if state.standby.len() < self.config.limits.standby_max => {
-                state.standby.push_back(slot.clone());
-                Ok(true)
-            }
-            SecondPublisher::StandBy => Err(PublishError::Busy),
         }
+        let equals = state.standby.iter().filter(|standby| standby.rank == slot.rank).count();
+        if equals >= self.config.limits.standby_max {
+            return Err(PublishError::Busy);
+        }
+        state.standby.push_back(slot.clone());
+        Ok(Admitted { standby: true, replaced })
     }
 
     /// Forgets `stream` if it is over and nobody reads it.

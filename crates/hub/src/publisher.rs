@@ -33,14 +33,19 @@ pub enum Feedback {
 const FEEDBACK: [Feedback; 4] =
     [Feedback::TakenOver, Feedback::Promoted, Feedback::KeyframeWanted, Feedback::Starved];
 
-/// A publisher as the stream sees it: the bits of its feedback.
-#[derive(Debug, Default)]
+/// A publisher as the stream sees it: its rank, and the bits of its feedback.
+#[derive(Debug)]
 pub(crate) struct Slot {
+    pub(crate) rank: u8,
     raised: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Slot {
+    pub(crate) fn new(rank: u8) -> Self {
+        Self { rank, raised: AtomicU8::new(0), waker: Mutex::default() }
+    }
+
     /// Tells the publisher. Not to be called under the stream's lock.
     pub(crate) fn raise(&self, feedback: Feedback) {
         let bit = 1 << feedback as u8;
@@ -113,29 +118,18 @@ impl Publisher {
         let stream = self.stream.clone();
         let mut state = stream.state_mut();
         state.told = state.told.max(Some(now));
-        if !state.is_active(&self.slot) {
-            if !state.is_standby(&self.slot) {
-                return Err(WriteError::TakenOver);
-            }
+        let is_active = state.is_active(&self.slot);
+        if !is_active && !state.is_standby(&self.slot) {
+            return Err(WriteError::TakenOver);
+        }
+        let may_begin = is_active || state.outranks_active(&self.slot);
+        if !may_begin || self.held.as_ref().is_some_and(|held| !held.opens_with(&packet)) {
             self.hold(&packet);
             return Ok(());
         }
-        if let Some(held) = &self.held
-            && !held.opens_with(&packet)
-        {
-            self.hold(&packet);
-            return Ok(());
-        }
-        if !self.begun {
-            self.begin(&mut state, &packet, now)?;
-        }
-        let appended = state.log.append(packet, &mut self.timeline, now, &stream.config)?;
-        if appended == Appended::NotOpen {
-            drop(state);
-            self.slot.raise(Feedback::KeyframeWanted);
-            return Ok(());
-        }
-        let show = self.is_batch_complete(&state, now);
+        let supplanted = if is_active { None } else { state.supplant(&self.slot) };
+        let appended = self.append(&mut state, packet, now);
+        let show = matches!(appended, Ok(Appended::Logged)) && self.is_batch_complete(&state, now);
         if show {
             state.log.show();
         }
@@ -144,7 +138,22 @@ impl Publisher {
             self.flush_at = None;
             stream.wake(&mut self.taken);
         }
+        if let Some(supplanted) = supplanted {
+            self.slot.raise(Feedback::Promoted);
+            supplanted.raise(Feedback::TakenOver);
+            stream.note_change();
+        }
+        if appended? == Appended::NotOpen {
+            self.slot.raise(Feedback::KeyframeWanted);
+        }
         Ok(())
+    }
+
+    fn append(&mut self, state: &mut State, packet: Packet, now: Instant) -> Result<Appended, WriteError> {
+        if !self.begun {
+            self.begin(state, &packet, now)?;
+        }
+        state.log.append(packet, &mut self.timeline, now, &self.stream.config)
     }
 
     /// Tells the log of a new publisher. One that was on stand-by says first what it has held.
@@ -164,7 +173,9 @@ impl Publisher {
 
     /// Remembers what `packet` says, if it is of the kept kind, to be said once this publisher begins.
     fn hold(&mut self, packet: &Packet) {
-        let held = self.held.get_or_insert_default();
+        let Some(held) = &mut self.held else {
+            return;
+        };
         held.video_seen |= packet.track.kind == Kind::Video;
         if packet.role.is_kept() {
             Kept::put(&mut held.kept, packet, self.stream.config.limits.kept_bytes_max);
@@ -250,6 +261,7 @@ impl Drop for Publisher {
             self.stream.call_at(told);
         }
         self.stream.wake(&mut self.taken);
+        self.stream.note_change();
         if let Some(origin) = self.stream.origin.upgrade() {
             Inner::release(&origin, &self.stream);
         }

@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a reader got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct Reader {
     cursor: Cursor,
     ticket: Ticket,
     shard: u16,
+    passive: bool,
+    /// How far it may fall behind, in milliseconds.
+    lag_ms_max: u32,
     /// The stream's version when this reader had read everything and more may come.
     drained_at: Option<NonZeroU64>,
     ended: Option<EndReason>,
@@ -40,8 +43,11 @@ pub struct Reader {
 
 impl Reader {
     pub(crate) fn new(stream: Arc<Stream>, options: ReadOptions, now: Instant) -> Self {
+        let lag_max = options.lag_max.unwrap_or(stream.config.lag_max);
         Self {
             shard: (options.shard % stream.shards()) as u16,
+            passive: options.passive,
+            lag_ms_max: u32::try_from(lag_max.as_millis()).unwrap_or(u32::MAX),
             deadline: now.checked_add(options.wait_max),
             cursor: Cursor::new(&options),
             ticket: Ticket::default(),
@@ -68,7 +74,7 @@ impl Reader {
         let state = self.stream.state();
         // Read under the lock: what changes later changes the version after that.
         let version = self.stream.version();
-        let view = View { log: &state.log, now, lag_max: self.stream.config.lag_max };
+        let view = View { log: &state.log, now, lag_max: Duration::from_millis(self.lag_ms_max.into()) };
         let (picked, news) = self.cursor.pick(view, batch, limits);
         let is_drained = self.cursor.is_drained() && !matches!(state.phase, Phase::Ended(_));
         self.drained_at = Some(version).filter(|_| is_drained);
@@ -130,6 +136,9 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.stream.wait_list(self.shard.into()).deregister(&mut self.ticket);
+        if !self.passive && self.stream.viewers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.stream.note_change();
+        }
         if self.stream.readers.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(origin) = self.stream.origin.upgrade()
         {

@@ -19,6 +19,8 @@ pub struct StreamStatus {
     pub standby: usize,
     /// Readers attached.
     pub readers: usize,
+    /// Those of them that are viewers; see [`ReadOptions::passive`](crate::ReadOptions::passive).
+    pub viewers: usize,
     /// The tracks of the present publisher, video before audio before data.
     pub tracks: Vec<TrackStatus>,
     /// Payload of the newest stream metadata.

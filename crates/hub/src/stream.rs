@@ -4,7 +4,7 @@ use crate::log::Log;
 use crate::origin::Inner;
 use crate::publisher::Slot;
 use crate::wake::{ShardQueue, Taken, WaitList, wake_all};
-use crate::{Config, EndReason, LogStatus, StreamStatus, TrackStatus, lock};
+use crate::{Config, EndReason, LogStatus, Presence, StreamStatus, TrackStatus, lock};
 use media::{Role, StreamName};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -30,6 +30,8 @@ pub(crate) struct Stream {
     shards: Arc<[ShardQueue]>,
     due: Mutex<Due>,
     pub(crate) readers: AtomicUsize,
+    /// Those of the readers that are viewers.
+    pub(crate) viewers: AtomicUsize,
     pub(crate) joins: AtomicU64,
     pub(crate) skips: AtomicU64,
     pub(crate) packets_skipped: AtomicU64,
@@ -97,6 +99,7 @@ impl Stream {
             origin,
             due: Mutex::default(),
             readers: AtomicUsize::new(0),
+            viewers: AtomicUsize::new(0),
             joins: AtomicU64::new(0),
             skips: AtomicU64::new(0),
             packets_skipped: AtomicU64::new(0),
@@ -157,6 +160,7 @@ impl Stream {
             *due = Due { at: None, last: Some(now) };
         }
         let mut state = self.state_mut();
+        let mut over = false;
         let again = match state.phase {
             Phase::Lost(None) => {
                 let until = now.checked_add(self.config.grace);
@@ -166,6 +170,7 @@ impl Stream {
             Phase::Lost(Some(until)) if now < until => Some(until),
             Phase::Lost(Some(_)) => {
                 state.phase = Phase::Ended(EndReason::PublisherLost);
+                over = true;
                 None
             }
             Phase::Waiting | Phase::Live | Phase::Ended(_) => None,
@@ -175,6 +180,27 @@ impl Stream {
             self.call_at(at);
         }
         self.wake(&mut Vec::new());
+        if over {
+            self.note_change();
+        }
+    }
+
+    /// How it stands.
+    pub(crate) fn presence(&self) -> Presence {
+        let state = self.state();
+        let over = matches!(state.phase, Phase::Ended(_));
+        Presence {
+            begun: !over && state.phase != Phase::Waiting,
+            rank: state.active.as_ref().map(|active| active.rank),
+            viewers: if over { 0 } else { self.viewers.load(Ordering::Relaxed) },
+        }
+    }
+
+    /// Tells those who watch the origin. Not to be called under the lock.
+    pub(crate) fn note_change(&self) {
+        if let Some(origin) = self.origin.upgrade() {
+            origin.watchers.note(&self.name);
+        }
     }
 
     pub(crate) fn status(&self) -> StreamStatus {
@@ -203,6 +229,7 @@ impl Stream {
             publishers: usize::from(state.active.is_some()) + state.standby.len(),
             standby: state.standby.len(),
             readers: self.readers.load(Ordering::Relaxed),
+            viewers: self.viewers.load(Ordering::Relaxed),
             tracks,
             metadata: log.kept().metadata().map(|packet| packet.payload.clone()),
             bits_per_second: log.meter.bits_per_second(),
@@ -232,10 +259,32 @@ impl State {
         self.standby.iter().any(|standby| Arc::ptr_eq(standby, slot))
     }
 
-    /// The active publisher is gone. The next on stand-by takes its place and is returned, to be told; without one the
+    /// The publisher of the highest rank, and of those the first: the active one, or one on stand-by that waits for its
+    /// keyframe to take over.
+    pub(crate) fn foremost(&self) -> Option<&Arc<Slot>> {
+        self.active.iter().chain(&self.standby).rev().max_by_key(|slot| slot.rank)
+    }
+
+    /// Whether `slot`, which stands by, is above the active publisher.
+    pub(crate) fn outranks_active(&self, slot: &Slot) -> bool {
+        self.active.as_ref().is_none_or(|active| slot.rank > active.rank)
+    }
+
+    /// Puts `slot`, which stands by, in the place of the active publisher. That one is returned, to be told.
+    pub(crate) fn supplant(&mut self, slot: &Arc<Slot>) -> Option<Arc<Slot>> {
+        self.log.show();
+        self.standby.retain(|standby| !Arc::ptr_eq(standby, slot));
+        self.active.replace(slot.clone())
+    }
+
+    /// The active publisher is gone. The foremost on stand-by takes its place and is returned, to be told; without one the
     /// stream is in `without`.
     pub(crate) fn succeed(&mut self, without: Phase) -> Option<Arc<Slot>> {
-        self.active = self.standby.pop_front();
+        self.active = None;
+        self.active = self.foremost().cloned();
+        if let Some(active) = &self.active {
+            self.standby.retain(|standby| !Arc::ptr_eq(standby, active));
+        }
         self.phase = if self.active.is_some() { Phase::Live } else { without };
         self.active.clone()
     }

@@ -5,5 +5,6 @@ mod join;
 mod lifecycle;
 mod model;
 mod publish;
+mod ranks;
 mod threads;
 mod waking;
