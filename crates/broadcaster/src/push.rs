@@ -65,7 +65,7 @@ impl fmt::Debug for Options {
 /// properly.
 ///
 /// A connection that breaks is made again, with growing waits. Media that became old meanwhile is left out, and the
-/// stream goes on at a keyframe.
+/// stream goes on at a keyframe. A server that asks to be left is left at the next keyframe, with nothing lost.
 ///
 /// # Errors
 ///
@@ -78,7 +78,8 @@ pub async fn push(
     stats: &Stats,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let mut url = parse(url)?;
+    let home = parse(url)?;
+    let mut url = home.clone();
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::new(seed(&url));
     let mut run = Run {
@@ -86,6 +87,8 @@ pub async fn push(
         pace: Pace::new(options.speed),
         gate: Gate::new(options.lag_max),
         pending: None,
+        move_to: None,
+        continues: false,
         newest: Time::ZERO,
         head: BytesMut::new(),
         options,
@@ -107,7 +110,7 @@ pub async fn push(
                 match end {
                     Ok(End::Done) => return Ok(()),
                     Ok(End::Moved(to)) => {
-                        url = link::moved(&url, to.as_deref())?;
+                        url = to;
                         continue;
                     }
                     Err(failure) => failure,
@@ -115,6 +118,8 @@ pub async fn push(
             }
             Err(failure) => failure,
         };
+        // Whoever sent us elsewhere may know better now.
+        url = home.clone();
         let started = stats.connections.load(Relaxed) > 0;
         let retries = if started { run.options.retries } else { run.options.retries_at_start };
         if !failure.is_transient() || backoff.failures() >= retries {
@@ -142,7 +147,7 @@ enum End {
     /// The source ended, or we were asked to stop.
     Done,
     /// The server asked to connect again, there.
-    Moved(Option<String>),
+    Moved(Url),
 }
 
 struct Run<'a> {
@@ -151,6 +156,10 @@ struct Run<'a> {
     gate: Gate,
     /// The next packet and when it is due. Kept over reconnects.
     pending: Option<(Packet, Instant)>,
+    /// Where the server wants us to go at the next keyframe.
+    move_to: Option<Url>,
+    /// The pending packet starts a group of pictures, and all before it were sent.
+    continues: bool,
     newest: Time,
     head: BytesMut,
     options: Options,
@@ -164,27 +173,31 @@ impl Run<'_> {
         mut link: Link,
         mut stop: Pin<&mut S>,
     ) -> Result<End, Error> {
-        let kept: Vec<_> = self.gate.start_over().cloned().collect();
-        for mut packet in kept {
+        if !std::mem::take(&mut self.continues) {
+            self.gate.start_over();
+        }
+        for mut packet in self.gate.kept().to_vec() {
             (packet.dts, packet.pts) = (self.newest, self.newest);
             self.send(&mut link, &packet)?;
         }
         loop {
             let step = tokio::select! {
                 biased;
-                () = &mut stop => Step::Finish,
-                step = self.step(&mut link) => step?,
+                () = &mut stop => Ok(Step::Finish),
+                step = self.step(&mut link) => step,
             };
             match step {
-                Step::Sent => {}
-                Step::Finish => {
+                Ok(Step::Sent) => {}
+                Ok(Step::Finish) => {
                     link.finish().await;
                     return Ok(End::Done);
                 }
-                Step::Moved(to) => {
+                Ok(Step::Boundary(to)) => {
                     link.finish().await;
                     return Ok(End::Moved(to));
                 }
+                // It did not wait for the boundary.
+                Err(error) => return self.move_to.take().map(End::Moved).ok_or(error),
             }
         }
     }
@@ -196,7 +209,6 @@ impl Run<'_> {
             None => match self.next(link).await? {
                 Next::Packet(packet, due) => (packet, due),
                 Next::End => return Ok(Step::Finish),
-                Next::Moved(to) => return Ok(Step::Moved(to)),
             },
         };
         let pending = self.pending.insert((packet, due));
@@ -205,10 +217,16 @@ impl Run<'_> {
             let may_send = wait.is_zero() && link.queued() <= limits::SEND_QUEUE_BYTES_MAX;
             tokio::select! {
                 biased;
-                moved = work(link) => if let Some(to) = moved? { return Ok(Step::Moved(to)) },
+                worked = work(link, &mut self.move_to) => worked?,
                 () = tokio::task::yield_now(), if may_send => break,
                 () = tokio::time::sleep(wait), if !wait.is_zero() => {}
             }
+        }
+        if self.gate.may_start_with(&pending.0)
+            && let Some(to) = self.move_to.take()
+        {
+            self.continues = true;
+            return Ok(Step::Boundary(to));
         }
         let now = Instant::now();
         let admitted = self.gate.admit(&pending.0, now, due);
@@ -228,7 +246,7 @@ impl Run<'_> {
             Err(Pending) => loop {
                 tokio::select! {
                     biased;
-                    moved = work(link) => if let Some(to) = moved? { return Ok(Next::Moved(to)) },
+                    worked = work(link, &mut self.move_to) => worked?,
                     next = self.feed.next() => break (next, true),
                 }
             },
@@ -271,24 +289,25 @@ impl Run<'_> {
 enum Step {
     Sent,
     Finish,
-    Moved(Option<String>),
+    /// It is time to go there.
+    Boundary(Url),
 }
 
 enum Next {
     Packet(Packet, Instant),
     End,
-    Moved(Option<String>),
 }
 
-/// Waits until the connection did something. `Some` when the server wants us elsewhere.
-async fn work(link: &mut Link) -> Result<Option<Option<String>>, Error> {
+/// Waits until the connection did something. Sets `move_to` when the server wants us elsewhere.
+async fn work(link: &mut Link, move_to: &mut Option<Url>) -> Result<(), Error> {
     let open = link.step().await?;
     while let Some(event) = link.poll_event() {
         match event {
             Event::Rejected(status) | Event::Ended(status) => return Err(link::Error::from(status).into()),
-            Event::Reconnect { tc_url, .. } => return Ok(Some(tc_url)),
+            // A request that nobody can follow is none: the connection lasts as long as it lasts.
+            Event::Reconnect { tc_url, .. } => *move_to = link::moved(link.url(), tc_url.as_deref()).ok(),
             _ => {}
         }
     }
-    if open { Ok(None) } else { Err(link::Error::Closed("while it took the stream").into()) }
+    if open { Ok(()) } else { Err(link::Error::Closed("while it took the stream").into()) }
 }

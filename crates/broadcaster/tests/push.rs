@@ -1,11 +1,12 @@
 //! Publishing to a server made of the RTMP session of the other side.
 
 use broadcaster::source::{Replay, Timeline};
-use broadcaster::{Error, Feed, Options, Stats, push};
+use broadcaster::{Error, Feed, Options, Source, Stats, push};
 use bytes::{Bytes, BytesMut};
 use media::container::flv;
 use media::{Codec, Flags, Packet, Role, Time, TrackId};
 use rtmp::server::{Config, Event, Session};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +28,8 @@ struct Server {
     /// Closes the first connection after so many packets.
     first_closes_after: Option<usize>,
     refuses: bool,
+    /// Asks the first connection to come again after its first packets, and then lets the source go on.
+    first_moves: Option<SyncSender<()>>,
 }
 
 impl Server {
@@ -52,6 +55,7 @@ impl Server {
     async fn serve(&self, mut stream: TcpStream, number: usize) {
         let mut session = Session::new(Config::default(), [7; 32], Instant::now());
         let mut input = BytesMut::new();
+        let mut asked = None;
         while stream.read_buf(&mut input).await.is_ok_and(|count| count > 0) {
             if session.handle_input(Instant::now(), &mut input).is_err() {
                 return;
@@ -71,6 +75,10 @@ impl Server {
                         connections[number].packets.extend(packets);
                         self.progress.notify_one();
                         let count = connections[number].packets.len();
+                        if let (Some(ask), 0, AT_FIRST) = (&self.first_moves, number, count) {
+                            assert!(session.request_reconnect(Some("/live"), "moving"));
+                            asked = Some(ask);
+                        }
                         if number == 0 && self.first_closes_after.is_some_and(|limit| count >= limit) {
                             return;
                         }
@@ -83,6 +91,9 @@ impl Server {
                 if stream.write_all(&bytes).await.is_err() {
                     return;
                 }
+            }
+            if let Some(asked) = asked.take() {
+                asked.send(()).unwrap();
             }
         }
     }
@@ -126,6 +137,30 @@ fn clip() -> Vec<Packet> {
 
 fn at_once() -> Options {
     Options { speed: 0.0, ..Options::default() }
+}
+
+/// Packets that a source gives before it waits for the server to ask for the move.
+const AT_FIRST: usize = 5;
+
+/// A clip that goes on when the server has asked.
+struct Held {
+    clip: Replay,
+    given: usize,
+    asked: Receiver<()>,
+}
+
+impl Source for Held {
+    fn next(&mut self) -> Result<Option<Packet>, Error> {
+        if self.given == AT_FIRST {
+            self.asked.recv().unwrap();
+        }
+        self.given += 1;
+        self.clip.next()
+    }
+
+    fn rewind(&mut self) -> Result<(), Error> {
+        self.clip.rewind()
+    }
 }
 
 #[tokio::test]
@@ -180,4 +215,24 @@ async fn nobody_there_is_an_error_at_once_unless_retries_are_asked_for() {
     let feed = Feed::inline(Replay::new(clip()));
     let error = push(feed, &url, at_once(), &Stats::default(), std::future::pending()).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_publisher_that_is_asked_to_move_goes_at_a_keyframe_and_loses_nothing() {
+    let (ask, asked) = sync_channel(1);
+    let (server, url) = Server { first_moves: Some(ask), ..Server::default() }.start().await;
+    let stats = Stats::default();
+    let feed = Feed::threaded(Held { clip: Replay::new(clip()), given: 0, asked }).unwrap();
+    let options = Options { speed: 20.0, ..Options::default() };
+    push(feed, &url, options, &stats, std::future::pending()).await.unwrap();
+    let received = server.received();
+    assert_eq!(received.len(), 2);
+    assert!(received.iter().all(|connection| connection.unpublished));
+    assert_eq!(received[1].packets[0].role, Role::Config);
+    assert!(received[1].packets[1].is_video_keyframe());
+    let both: Vec<_> = received.into_iter().flat_map(|connection| connection.packets).collect();
+    let frames =
+        |packets: Vec<Packet>| packets.into_iter().filter(|p| p.role == Role::Frame).collect::<Vec<_>>();
+    assert_eq!(frames(both), frames(clip()));
+    assert_eq!((stats.snapshot().dropped, stats.snapshot().connections), (0, 2));
 }
