@@ -223,6 +223,7 @@ impl Egress {
                     return Poll::Ready(Pick::Packets);
                 }
                 Next::Ended(reason) => return Poll::Ready(Pick::Ended(reason)),
+                Next::Dry => {}
                 Next::Later(at) => {
                     let at = tokio::time::Instant::from_std(at);
                     let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));

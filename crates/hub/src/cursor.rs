@@ -1,9 +1,11 @@
 //! A position in a log, and the policy that moves it.
 
-use crate::join::{Missing, Place};
+mod playback;
+
+use crate::join::{From, Missing, Place};
 use crate::kept::Preamble;
 use crate::log::Log;
-use crate::{BatchLimits, Entry, ReadOptions, ReaderStats, Start};
+use crate::{BatchLimits, Config, Entry, ReadOptions, ReaderStats, Start};
 use media::{Kind, Role, Time, TrackId};
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,9 +17,20 @@ const PACE_STEP: Duration = Duration::from_millis(10);
 /// The slowest pace: real time, at which a reader stays as far behind as it joined.
 const PACE_MIN: f32 = 1.0;
 
+/// Pace is set anew at each of these, so it is kept small: a multiple of the media rate, 0 for none, and milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    rate: f32,
+    burst_ms: u32,
+}
+
 /// A backlog packet that would have to wait longer than this stands after a gap in the media's clock, which is no
 /// reason to hold it back: the pace is counted from there anew.
 const PACE_GAP_MAX: Duration = Duration::from_secs(1);
+
+/// What a reader at its pace is ahead of the end of the log at least: publishers deliver in bursts, and a whole group of
+/// pictures may go at once.
+const LEAVING_MARGIN: Duration = Duration::from_millis(500);
 
 const ANY_TIME: Time = Time::from_nanos(i64::MIN);
 
@@ -38,12 +51,14 @@ pub(crate) struct Cursor {
     begun: u64,
     /// What is left to be delivered before the log, while there is any; and how to begin, until that.
     stage: Stage,
+    pace: Pace,
     pacing: Option<Box<Pacing>>,
     /// How much further than the maximum it may be behind, since it joined there.
     lag_joined: Duration,
     wants_audio: bool,
     wants_video: bool,
     video_first: bool,
+    paused: bool,
     /// Whether it has begun once.
     joined: bool,
     live: bool,
@@ -71,9 +86,23 @@ enum Stage {
 /// How to begin.
 #[derive(Debug, Clone, Copy)]
 struct Begin {
-    start: Start,
-    pace: Option<f32>,
-    burst: Duration,
+    from: From,
+    cause: Cause,
+    /// Frames of other tracks that stand before this in the log have been delivered.
+    back_from: u64,
+}
+
+/// Why a reader begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It joins.
+    Join,
+    /// It is too far behind.
+    Skip,
+    /// It was paused, and its position has left the log, or it had only just begun.
+    Resume,
+    /// It was told to.
+    Seek,
 }
 
 /// What comes before the log.
@@ -110,13 +139,34 @@ pub(crate) struct View<'a> {
     pub(crate) log: &'a Log,
     pub(crate) now: Instant,
     /// How far it may be behind.
-    pub(crate) lag_max: Duration,
+    lag_max: Duration,
+    /// How far back the log reaches.
+    retain: Duration,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(log: &'a Log, now: Instant, lag_ms_max: u32, config: &Config) -> Self {
+        Self { log, now, lag_max: Duration::from_millis(lag_ms_max.into()), retain: config.retain }
+    }
+
+    /// Whether `entry` would have left the log before a reader of this pace came to it.
+    fn is_leaving(&self, entry: &Entry, pace: f64) -> bool {
+        let (Some(head), Some(second)) = (self.log.head(), self.log.keys().get(1)) else {
+            return false;
+        };
+        // A group of pictures goes as a whole, when the next one is old enough to be joined at.
+        let stays = (second.dts + self.retain).since(head.dts);
+        let needed = second.dts.since(entry.packet.dts).div_f64(pace);
+        entry.seq < second.seq && needed + LEAVING_MARGIN > stays
+    }
 }
 
 /// What others have to be told after a pick.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct News {
     pub(crate) keyframe_wanted: bool,
+    /// It skipped because it could not keep up.
+    pub(crate) starved: bool,
     pub(crate) skips: u64,
     pub(crate) packets_skipped: u64,
 }
@@ -185,13 +235,17 @@ impl Pacing {
 
 impl News {
     pub(crate) fn is_any(&self) -> bool {
-        self.keyframe_wanted || self.skips > 0
+        self.keyframe_wanted || self.starved
     }
 }
 
 impl Cursor {
     pub(crate) fn new(options: &ReadOptions) -> Self {
-        let begin = Begin { start: options.start, pace: options.pace, burst: options.burst };
+        let begin = Begin { from: From::Start(options.start), cause: Cause::Join, back_from: 0 };
+        let pace = Pace {
+            rate: options.pace.map_or(0.0, |rate| rate.max(PACE_MIN)),
+            burst_ms: options.burst.as_millis().try_into().unwrap_or(u32::MAX),
+        };
         Self {
             next: 0,
             joined_until: 0,
@@ -200,11 +254,13 @@ impl Cursor {
             audio_from: ANY_TIME,
             begun: 0,
             stage: Stage::Begin(Box::new(begin)),
+            pace,
             pacing: None,
             lag_joined: Duration::ZERO,
             wants_audio: options.audio,
             wants_video: options.video,
             video_first: options.video_first,
+            paused: false,
             joined: false,
             live: false,
             drained: false,
@@ -244,7 +300,7 @@ impl Cursor {
     fn fill(&mut self, view: View<'_>, batch: &mut Batch<'_>) -> Picked {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Follow) {
-                Stage::Begin(begin) => match view.log.find(begin.start, self.wants_video, view.now) {
+                Stage::Begin(begin) => match view.log.find(begin.from, self.wants_video, view.now) {
                     Ok(place) => self.begin(place, &begin, view, &mut batch.news),
                     Err(missing) => {
                         self.stage = Stage::Begin(begin);
@@ -286,25 +342,28 @@ impl Cursor {
             track: place.key.as_ref().map(|key| key.packet.track),
             kept_generation: place.kept_generation,
         };
-        if self.joined {
-            let skipped = place.first().saturating_sub(self.next);
-            self.packets_skipped += skipped;
-            self.gops_skipped += place.gop.saturating_sub(self.gop);
-            news.skips += 1;
-            news.packets_skipped += skipped;
+        match begin.cause {
+            Cause::Join => self.joined = true,
+            Cause::Skip | Cause::Resume => {
+                let skipped = place.first().saturating_sub(self.next);
+                self.packets_skipped += skipped;
+                self.gops_skipped += place.gop.saturating_sub(self.gop);
+                news.starved = begin.cause == Cause::Skip;
+                news.skips += u64::from(news.starved || skipped > 0);
+                news.packets_skipped += skipped;
+            }
+            Cause::Seek => {}
+        }
+        if begin.cause == Cause::Skip {
             self.pacing = None;
             opening.back.start = opening.back.start.max(self.next).min(opening.back.end);
             if place.kept_generation == self.kept_generation {
                 opening.preamble = None;
             }
         } else {
-            self.joined = true;
+            opening.back.start = opening.back.start.max(begin.back_from).min(opening.back.end);
             self.joined_until = view.log.end();
-            self.lag_joined = view.log.head().map_or(Duration::ZERO, |head| head.dts.since(place.dts));
-            self.pacing = begin.pace.map(|pace| {
-                let pace = f64::from(pace.max(PACE_MIN));
-                Box::new(Pacing { since: view.now, dts: place.dts, burst: begin.burst, pace })
-            });
+            self.pace_from(place.dts, view);
         }
         self.next = place.next;
         self.gop = place.gop;
@@ -330,6 +389,16 @@ impl Cursor {
         (!self.video_first || self.open_key(opening, batch))
             && self.open_back(opening, log, batch)
             && self.open_key(opening, batch)
+    }
+
+    /// Holds the backlog from `dts` on back by the pace, and lets this reader be as far behind as it is there.
+    fn pace_from(&mut self, dts: Time, view: View<'_>) {
+        self.lag_joined = view.log.head().map_or(Duration::ZERO, |head| head.dts.since(dts));
+        self.pacing = (self.pace.rate > 0.0).then(|| {
+            let Pace { rate, burst_ms } = self.pace;
+            let burst = Duration::from_millis(burst_ms.into());
+            Box::new(Pacing { since: view.now, dts, burst, pace: rate.into() })
+        });
     }
 
     fn open_key(&mut self, opening: &mut Opening, batch: &mut Batch<'_>) -> bool {
@@ -366,8 +435,8 @@ impl Cursor {
         if !is_lost && (self.next + 1 >= log.end() || log.lag(self.next) <= lag_max) {
             return false;
         }
-        let begin = Begin { start: Start::Live, pace: None, burst: Duration::ZERO };
-        match log.find(begin.start, self.wants_video, view.now) {
+        let begin = Begin { from: From::Start(Start::Live), cause: Cause::Skip, back_from: 0 };
+        match log.find(begin.from, self.wants_video, view.now) {
             Ok(place) if place.first() > self.next => self.begin(place, &begin, view, news),
             Err(_) if is_lost => self.stage = Stage::Begin(Box::new(begin)),
             _ => return false,
@@ -381,7 +450,8 @@ impl Cursor {
         for entry in log.range(self.next, until) {
             if self.wants(entry) {
                 let later = self.pacing.as_mut().and_then(|pacing| pacing.later(entry.packet.dts, view.now));
-                if let Some(at) = later {
+                let pace = self.pace.rate.max(PACE_MIN).into();
+                if let Some(at) = later.filter(|_| !view.is_leaving(entry, pace)) {
                     return Picked::Later(at);
                 }
                 if !batch.push(entry) {

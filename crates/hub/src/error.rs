@@ -1,5 +1,6 @@
 //! What can go wrong, and how a stream can end.
 
+use media::Time;
 use std::fmt;
 
 /// Why a stream cannot be published.
@@ -29,6 +30,20 @@ pub enum WriteError {
     TooLarge,
     /// The packet opens more tracks than [`Limits::tracks_max`](crate::Limits::tracks_max). Those of other tracks succeed.
     TooManyTracks,
+}
+
+/// Why a reader cannot go to a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeekError {
+    /// It lies outside of what the log holds.
+    Outside {
+        /// The earliest time that can be gone to.
+        first: Time,
+        /// The time of the newest packet.
+        last: Time,
+    },
+    /// There is nothing that can be gone to: no keyframe yet, or the stream has ended.
+    Nothing,
 }
 
 /// Why a reader has come to the end.
@@ -70,6 +85,17 @@ impl fmt::Display for WriteError {
     }
 }
 
+impl fmt::Display for SeekError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SeekError::Outside { first, last } => {
+                write!(f, "the server holds {} to {} ms of the stream", first.millis(), last.millis())
+            }
+            SeekError::Nothing => f.write_str("the stream has nothing to go to"),
+        }
+    }
+}
+
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -83,3 +109,4 @@ impl fmt::Display for EndReason {
 impl std::error::Error for PublishError {}
 impl std::error::Error for ReadError {}
 impl std::error::Error for WriteError {}
+impl std::error::Error for SeekError {}

@@ -2,6 +2,7 @@
 
 use crate::kept::Preamble;
 use crate::log::{Key, Log, VIDEO_AWAITED};
+use crate::timeline::Head;
 use crate::{Entry, Start};
 use media::{Kind, Role, Time};
 use std::ops::Range;
@@ -38,6 +39,16 @@ impl Place {
     }
 }
 
+/// Where to look for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// As [`Start`] says.
+    Start(Start),
+    /// The keyframe at or before this decoding time, or else the oldest; where there is no video, the first frame that is
+    /// not earlier.
+    Dts(Time),
+}
+
 /// What has to come before a reader can begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -50,15 +61,19 @@ pub(crate) enum Missing {
 }
 
 impl Log {
-    /// Where a reader begins that asks for `start`, and for `video` or not.
-    pub(crate) fn find(&self, start: Start, video: bool, now: Instant) -> Result<Place, Missing> {
+    /// Where a reader begins that asks for `from`, and for `video` or not.
+    pub(crate) fn find(&self, from: From, video: bool, now: Instant) -> Result<Place, Missing> {
         let at_keyframe = match video {
             true => self.starts_at_keyframe(now),
             false => Some(false),
         };
         match at_keyframe {
-            Some(true) => self.find_key(start).and_then(|key| self.at_keyframe(key)).ok_or(Missing::Keyframe),
-            Some(false) => self.at_edge().ok_or(Missing::Frame),
+            Some(true) => self.find_key(from).and_then(|key| self.at_keyframe(key)).ok_or(Missing::Keyframe),
+            Some(false) => match from {
+                From::Start(_) => self.at_edge(),
+                From::Dts(dts) => self.at_sound(dts).or_else(|| self.at_edge()),
+            }
+            .ok_or(Missing::Frame),
             None => {
                 let until = self.session.started.map(|started| started + VIDEO_AWAITED);
                 Err(Missing::Video(until.filter(|until| *until > now)))
@@ -66,17 +81,18 @@ impl Log {
         }
     }
 
-    fn find_key(&self, start: Start) -> Option<&Key> {
+    fn find_key(&self, from: From) -> Option<&Key> {
         let keys = self.keys();
         let newest = keys.back();
-        match start {
-            Start::Live => newest,
-            Start::Behind(distance) => {
-                let until = self.head()?.dts - distance;
-                keys.get(keys.partition_point(|key| key.dts <= until).saturating_sub(1))
-            }
+        let before = |until: Time| keys.get(keys.partition_point(|key| key.dts <= until).saturating_sub(1));
+        match from {
+            From::Start(Start::Live) => newest,
+            From::Start(Start::Behind(distance)) => before(self.head()?.dts - distance),
+            From::Dts(dts) => before(dts),
             // Players name keyframes by the milliseconds that their container showed them.
-            Start::AtPts(pts) => keys.iter().rev().find(|key| key.pts.millis() <= pts.millis()).or(newest),
+            From::Start(Start::AtPts(pts)) => {
+                keys.iter().rev().find(|key| key.pts.millis() <= pts.millis()).or(newest)
+            }
         }
     }
 
@@ -105,8 +121,33 @@ impl Log {
                 break;
             }
         }
+        Some(self.at_entry(next, head))
+    }
+
+    /// The first audio frame of this time or later that goes with what is kept now.
+    fn at_sound(&self, dts: Time) -> Option<Place> {
+        let fits = |entry: &&Arc<Entry>| {
+            entry.packet.track.kind == Kind::Audio
+                && entry.packet.role == Role::Frame
+                && entry.packet.dts >= dts
+                && entry.kept_generation == self.kept_generation()
+        };
+        let entry = self.range(self.first_of(dts), self.end()).find(fits)?;
+        Some(self.at_entry(entry.seq, self.head()?))
+    }
+
+    /// The times that a reader can go to, for `video` or without: the first and the last.
+    pub(crate) fn reach(&self, video: bool, now: Instant) -> Option<(Time, Time)> {
+        let first = match !video || self.starts_at_keyframe(now) == Some(false) {
+            true => self.at_sound(Time::from_nanos(i64::MIN))?.dts,
+            false => self.keys().front()?.dts,
+        };
+        Some((first, self.head()?.dts))
+    }
+
+    fn at_entry(&self, next: u64, head: Head) -> Place {
         let dts = self.get(next).map_or(head.dts, |entry| entry.packet.dts);
-        Some(Place {
+        Place {
             preamble: Arc::new(Preamble::new(self.kept().clone(), next, dts, head.arrived)),
             key: None,
             back: next..next,
@@ -114,6 +155,6 @@ impl Log {
             dts,
             gop: self.get(next).or(self.range(0, next).next_back()).map_or(0, |entry| entry.gop),
             kept_generation: self.kept_generation(),
-        })
+        }
     }
 }

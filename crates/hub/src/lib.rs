@@ -16,6 +16,9 @@
 //! that wait: by way of the [`Shard`] of their thread, where one runs. [`Reader::poll_next`] then picks whatever is there,
 //! up to its batch limits.
 //!
+//! A reader can pause, and go to any keyframe that the log holds. A paused reader is a number: it keeps nothing of the log
+//! and is woken only by the end of the stream.
+//!
 //! # Life of a stream
 //!
 //! It begins with its first reader or publisher. When the publisher is lost, it lingers for
@@ -48,7 +51,7 @@ mod watch;
 
 pub use config::{BatchLimits, Config, ReadOptions, SecondPublisher, Start};
 pub use entry::{Entry, FORMS_MAX, FormKey};
-pub use error::{EndReason, PublishError, ReadError, WriteError};
+pub use error::{EndReason, PublishError, ReadError, SeekError, WriteError};
 pub use limits::{Limits, TRACKS_MAX};
 pub use origin::Origin;
 pub use publisher::{Feedback, Publisher};

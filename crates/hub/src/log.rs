@@ -288,6 +288,11 @@ impl Log {
         self.entries.range((from - self.first) as usize..(until - self.first) as usize)
     }
 
+    /// The first entry that came when the stream had reached `dts`, or the end.
+    pub(crate) fn first_of(&self, dts: Time) -> u64 {
+        self.first + self.entries.partition_point(|entry| entry.head < dts) as u64
+    }
+
     pub(crate) fn keys(&self) -> &VecDeque<Key> {
         &self.keys
     }

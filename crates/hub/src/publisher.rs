@@ -260,7 +260,10 @@ impl Drop for Publisher {
         {
             self.stream.call_at(told);
         }
-        self.stream.wake(&mut self.taken);
+        match phase {
+            Phase::Ended(_) => self.stream.wake_with_paused(&mut self.taken),
+            _ => self.stream.wake(&mut self.taken),
+        }
         self.stream.note_change();
         if let Some(origin) = self.stream.origin.upgrade() {
             Inner::release(&origin, &self.stream);

@@ -4,12 +4,13 @@ use crate::cursor::{Cursor, Picked, View};
 use crate::origin::Inner;
 use crate::stream::{Phase, Stream};
 use crate::wake::Ticket;
-use crate::{BatchLimits, EndReason, Entry, Feedback, ReadOptions, ReaderStats};
+use crate::{BatchLimits, EndReason, Entry, Feedback, ReadOptions, ReaderStats, SeekError};
+use media::Time;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a reader got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Next {
     Packets,
     /// Nothing before this time: the backlog is delivered at its pace. The log does not wake the reader earlier.
     Later(Instant),
+    /// The publisher was lost, and everything that it wrote was picked. Told once; packets follow if another comes.
+    Dry,
     /// There will be no more.
     Ended(EndReason),
 }
@@ -37,6 +40,8 @@ pub struct Reader {
     /// The stream's version when this reader had read everything and more may come.
     drained_at: Option<NonZeroU64>,
     ended: Option<EndReason>,
+    /// Whether [`Next::Dry`] was told.
+    dry: bool,
     /// When to give up waiting for a publisher.
     deadline: Option<Instant>,
 }
@@ -53,6 +58,7 @@ impl Reader {
             ticket: Ticket::default(),
             drained_at: None,
             ended: None,
+            dry: false,
             stream,
         }
     }
@@ -71,13 +77,22 @@ impl Reader {
         if self.drained_at.is_some_and(|version| self.register_at(version, cx)) {
             return Poll::Pending;
         }
+        if self.cursor.is_paused() {
+            return self.poll_paused(now, cx);
+        }
         let state = self.stream.state();
         // Read under the lock: what changes later changes the version after that.
         let version = self.stream.version();
-        let view = View { log: &state.log, now, lag_max: Duration::from_millis(self.lag_ms_max.into()) };
+        let view = View::new(&state.log, now, self.lag_ms_max, &self.stream.config);
         let (picked, news) = self.cursor.pick(view, batch, limits);
-        let is_drained = self.cursor.is_drained() && !matches!(state.phase, Phase::Ended(_));
-        self.drained_at = Some(version).filter(|_| is_drained);
+        self.dry &= picked != Picked::Packets;
+        // There is the end to tell of, or the loss of the publisher.
+        let has_news = match state.phase {
+            Phase::Ended(_) => true,
+            Phase::Lost(_) => !self.dry,
+            Phase::Waiting | Phase::Live => false,
+        };
+        self.drained_at = Some(version).filter(|_| self.cursor.is_drained() && !has_news);
         let publisher = if news.is_any() { state.active.clone() } else { None };
         let mut call_at = None;
         let next = match picked {
@@ -86,6 +101,10 @@ impl Reader {
             Picked::Nothing(until) => match (state.phase, self.deadline) {
                 (Phase::Ended(reason), _) => Poll::Ready(Next::Ended(reason)),
                 (Phase::Waiting, Some(at)) if at <= now => Poll::Ready(Next::Ended(EndReason::NoPublisher)),
+                (Phase::Lost(_), _) if !self.dry => {
+                    self.dry = true;
+                    Poll::Ready(Next::Dry)
+                }
                 (phase, deadline) => {
                     call_at = if phase == Phase::Waiting { deadline } else { until };
                     self.stream.wait_list(self.shard.into()).register(&mut self.ticket, cx.waker());
@@ -108,7 +127,7 @@ impl Reader {
             if news.keyframe_wanted {
                 publisher.raise(Feedback::KeyframeWanted);
             }
-            if news.skips > 0 {
+            if news.starved {
                 publisher.raise(Feedback::Starved);
             }
         }
@@ -127,6 +146,84 @@ impl Reader {
         self.stream.version() == version
     }
 
+    /// While paused nothing comes but the end of the stream, at once: what is left of the log would be held in memory for
+    /// as long as the pause lasts.
+    fn poll_paused(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Next> {
+        let state = self.stream.state();
+        let end = match (state.phase, self.deadline) {
+            (Phase::Ended(reason), _) => Some(reason),
+            (Phase::Waiting, Some(at)) if at <= now => Some(EndReason::NoPublisher),
+            _ => None,
+        };
+        if let Some(reason) = end {
+            self.ended = Some(reason);
+            return Poll::Ready(Next::Ended(reason));
+        }
+        // Under the lock, under which the stream ends.
+        self.stream.paused.register(&mut self.ticket, cx.waker());
+        let call_at = self.deadline.filter(|_| state.phase == Phase::Waiting);
+        drop(state);
+        if let Some(at) = call_at {
+            self.stream.call_at(at);
+        }
+        Poll::Pending
+    }
+
+    /// Stops after what was picked. The position is remembered; nothing of the log is held for it.
+    ///
+    /// Until [`Reader::resume`] there is nothing to pick but the end of the stream. The waker of the last poll is forgotten:
+    /// poll once to be told of the end.
+    pub fn pause(&mut self) {
+        if !self.cursor.is_paused() {
+            self.deregister();
+            self.cursor.pause();
+            self.drained_at = None;
+        }
+    }
+
+    /// Goes on where it was paused, paced like a join, if that is still in the log. If not, it goes on at the oldest keyframe,
+    /// and what lies between counts as skipped.
+    pub fn resume(&mut self, now: Instant) {
+        if self.cursor.is_paused() {
+            self.deregister();
+            let state = self.stream.state();
+            let view = View::new(&state.log, now, self.lag_ms_max, &self.stream.config);
+            self.cursor.resume(view);
+        }
+    }
+
+    /// Goes to the keyframe at or before `dts`, or without video to the first frame that is not earlier. What comes next is
+    /// as after a join: configurations, the keyframe, the paced backlog. Returns the time of that frame. A paused reader
+    /// stays paused.
+    ///
+    /// # Errors
+    ///
+    /// [`SeekError::Outside`] if `dts` lies before what the log holds, or in the future; [`SeekError::Nothing`] if there is
+    /// nothing to go to. The position stays as it is.
+    pub fn seek(&mut self, dts: Time, now: Instant) -> Result<Time, SeekError> {
+        if self.ended.is_some() {
+            return Err(SeekError::Nothing);
+        }
+        let state = self.stream.state();
+        let view = View::new(&state.log, now, self.lag_ms_max, &self.stream.config);
+        let found = self.cursor.seek(dts, view)?;
+        self.drained_at = None;
+        Ok(found)
+    }
+
+    /// The times that [`Reader::seek`] accepts now, the first and the last.
+    pub fn reach(&self, now: Instant) -> Option<(Time, Time)> {
+        self.cursor.reach(&self.stream.state().log, now)
+    }
+
+    fn deregister(&mut self) {
+        let list = match self.cursor.is_paused() {
+            true => &self.stream.paused,
+            false => self.stream.wait_list(self.shard.into()),
+        };
+        list.deregister(&mut self.ticket);
+    }
+
     /// What this reader has had, as of the last poll. Costs nothing: it takes no lock.
     pub fn stats(&self) -> ReaderStats {
         self.cursor.stats()
@@ -135,7 +232,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.stream.wait_list(self.shard.into()).deregister(&mut self.ticket);
+        self.deregister();
         if !self.passive && self.stream.viewers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.stream.note_change();
         }
@@ -153,6 +250,6 @@ mod tests {
 
     #[test]
     fn reader_is_small() {
-        assert!(size_of::<Reader>() <= 200, "{}", size_of::<Reader>());
+        assert!(size_of::<Reader>() <= 216, "{}", size_of::<Reader>());
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Stream {
     state: RwLock<Box<State>>,
     version: Version,
     waits: Box<[WaitList]>,
+    /// Readers that are paused: packets do not wake them.
+    pub(crate) paused: WaitList,
     shards: Arc<[ShardQueue]>,
     due: Mutex<Due>,
     pub(crate) readers: AtomicUsize,
@@ -94,6 +96,7 @@ impl Stream {
             })),
             version: Version::default(),
             waits: shards.iter().map(|_| WaitList::default()).collect(),
+            paused: WaitList::default(),
             shards,
             config,
             origin,
@@ -134,6 +137,12 @@ impl Stream {
         // Pairs with the fence of a reader that registers without the lock: it sees the new version, or is seen.
         fence(Ordering::SeqCst);
         wake_all(self, &self.waits, &self.shards, taken);
+    }
+
+    /// Wakes paused readers as well: the stream may have ended. Not to be called under the lock.
+    pub(crate) fn wake_with_paused(self: &Arc<Self>, taken: &mut Taken) {
+        self.wake(taken);
+        self.paused.wake(taken);
     }
 
     /// Sees to it that [`Stream::handle_timeout`] is called at `at`, or soon after.
@@ -179,7 +188,7 @@ impl Stream {
         if let Some(at) = again {
             self.call_at(at);
         }
-        self.wake(&mut Vec::new());
+        self.wake_with_paused(&mut Vec::new());
         if over {
             self.note_change();
         }

@@ -99,6 +99,7 @@ impl Rig {
                 (Poll::Ready(Next::Packets), batch) => all.extend(batch),
                 (Poll::Ready(Next::Later(at)), _) => return (all, Rest::Later(at - self.now)),
                 (Poll::Ready(Next::Ended(reason)), _) => return (all, Rest::Ended(reason)),
+                (Poll::Ready(Next::Dry), _) => {}
                 (Poll::Pending, _) => return (all, Rest::Pending),
             }
         }

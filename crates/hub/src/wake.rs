@@ -96,7 +96,8 @@ impl WaitList {
         self.occupied.store(false, Ordering::Relaxed);
     }
 
-    fn wake(&self, taken: &mut Taken) {
+    /// Wakes everyone in it, one by one.
+    pub(crate) fn wake(&self, taken: &mut Taken) {
         self.take(taken);
         taken.drain(..).flatten().for_each(Waker::wake);
     }

@@ -1,7 +1,8 @@
 use crate::testing::packet::{audio, config, key, video};
 use crate::testing::{Rest, Rig};
 use crate::{
-    Config, EndReason, Feedback, Limits, PublishError, ReadError, ReadOptions, SecondPublisher, WriteError,
+    BatchLimits, Config, EndReason, Feedback, Limits, Next, PublishError, ReadError, ReadOptions,
+    SecondPublisher, WriteError,
 };
 use media::{StreamName, TrackId};
 use std::task::{Context, Poll};
@@ -306,8 +307,24 @@ fn origin_that_is_gone_leaves_its_readers_and_publishers_at_work() {
     publisher.write(key(0), now).unwrap();
     let mut batch = Vec::new();
     let waker = waker.waker();
-    let next =
-        reader.poll_next(now, &mut batch, crate::BatchLimits::default(), &mut Context::from_waker(&waker));
-    assert_eq!((next, batch.len()), (Poll::Ready(crate::Next::Packets), 1));
+    let next = reader.poll_next(now, &mut batch, BatchLimits::default(), &mut Context::from_waker(&waker));
+    assert_eq!((next, batch.len()), (Poll::Ready(Next::Packets), 1));
     drop(publisher);
+}
+
+#[test]
+fn readers_are_told_once_that_the_publisher_was_lost_and_again_when_the_next_one_is() {
+    let rig = Rig::new(Config::default());
+    let mut publisher = rig.publish();
+    rig.write(&mut publisher, [key(0)]);
+    let mut reader = rig.read();
+    let mut next = || rig.poll(&mut reader, BatchLimits::default()).0;
+    drop(publisher);
+    let expected = [Poll::Ready(Next::Packets), Poll::Ready(Next::Dry), Poll::Pending, Poll::Pending];
+    assert_eq!([next(), next(), next(), next()], expected);
+    let mut publisher = rig.publish();
+    assert_eq!(next(), Poll::Pending);
+    rig.write(&mut publisher, [key(0)]);
+    drop(publisher);
+    assert_eq!([next(), next(), next(), next()], expected);
 }

@@ -4,6 +4,7 @@ mod behind;
 mod join;
 mod lifecycle;
 mod model;
+mod playback;
 mod publish;
 mod ranks;
 mod threads;

@@ -2,7 +2,9 @@
 
 use crate::testing::packet::{config, frame};
 use crate::testing::{CountingWaker, Rig};
-use crate::{BatchLimits, Config, Entry, Next, Publisher, ReadOptions, Reader, SecondPublisher, Start};
+use crate::{
+    BatchLimits, Config, Entry, Next, Publisher, ReadOptions, Reader, SecondPublisher, SeekError, Start,
+};
 use bytes::Bytes;
 use media::{Kind, Packet, Role, Time, TrackId};
 use proptest::prelude::*;
@@ -43,6 +45,10 @@ enum Op {
         video: bool,
     },
     Leave(usize),
+    Pause(usize),
+    Resume(usize),
+    /// One reader goes so many milliseconds back from the newest packet.
+    Seek(usize, u64),
     /// One reader, so many packets at most.
     Poll(usize, usize),
     PollAll,
@@ -75,6 +81,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (start, any::<bool>(), any::<bool>(), prop::bool::weighted(0.8))
             .prop_map(|(start, paced, video_first, video)| Op::Join { start, paced, video_first, video }),
         1 => any::<usize>().prop_map(Op::Leave),
+        2 => any::<usize>().prop_map(Op::Pause),
+        2 => any::<usize>().prop_map(Op::Resume),
+        2 => (any::<usize>(), 0..5000u64).prop_map(|(which, back)| Op::Seek(which, back)),
         5 => (any::<usize>(), 1..20usize).prop_map(|(which, packets)| Op::Poll(which, packets)),
         3 => Just(Op::PollAll),
     ]
@@ -142,6 +151,7 @@ struct Seen {
     /// It waits, and was woken so often before.
     pending: Option<usize>,
     ended: bool,
+    paused: bool,
     last: HashMap<TrackId, (usize, Time)>,
     configs: HashMap<TrackId, Bytes>,
     video_first: bool,
@@ -154,11 +164,30 @@ impl Seen {
         let next = self.reader.poll_next(rig.now, &mut batch, limits, &mut Context::from_waker(&waker));
         assert!(batch.len() <= packets_max);
         assert_eq!(batch.is_empty(), next != Poll::Ready(Next::Packets));
-        self.pending = next.is_pending().then(|| self.counter.wakes());
+        assert!(!self.paused || batch.is_empty(), "paused");
+        // Only the end wakes one that is paused.
+        self.pending = (next.is_pending() && !self.paused).then(|| self.counter.wakes());
         self.ended |= matches!(next, Poll::Ready(Next::Ended(_)));
         let skipped = self.reader.stats().packets_skipped;
         batch.iter().for_each(|entry| self.check(entry, model, skipped));
-        next == Poll::Ready(Next::Packets)
+        matches!(next, Poll::Ready(Next::Packets | Next::Dry))
+    }
+
+    fn seek(&mut self, rig: &Rig, back: u64) {
+        let Some((first, last)) = self.reader.reach(rig.now) else {
+            return;
+        };
+        let dts = last - Duration::from_millis(back);
+        match self.reader.seek(dts, rig.now) {
+            Ok(found) => {
+                assert!((first..=last).contains(&dts));
+                self.last.clear();
+                self.pending = None;
+                assert!(found >= first && found <= last);
+            }
+            Err(SeekError::Outside { .. }) => assert!(dts < first),
+            Err(SeekError::Nothing) => assert!(self.ended),
+        }
     }
 
     fn check(&mut self, entry: &Entry, model: &mut Model, skipped: u64) {
@@ -321,6 +350,7 @@ impl History {
                     counter: CountingWaker::new(),
                     pending: None,
                     ended: false,
+                    paused: false,
                     last: HashMap::new(),
                     configs: HashMap::new(),
                     video_first,
@@ -331,6 +361,25 @@ impl History {
                     self.readers.swap_remove(which % self.readers.len());
                 }
             }
+            Op::Pause(which) => {
+                if let Some(seen) = self.pick(which) {
+                    seen.reader.pause();
+                    (seen.paused, seen.pending) = (true, None);
+                }
+            }
+            Op::Resume(which) => {
+                let now = self.rig.now;
+                if let Some(seen) = self.pick(which) {
+                    seen.reader.resume(now);
+                    (seen.paused, seen.pending) = (false, None);
+                }
+            }
+            Op::Seek(which, back) => {
+                if !self.readers.is_empty() {
+                    let which = which % self.readers.len();
+                    self.readers[which].seek(&self.rig, back);
+                }
+            }
             Op::Poll(which, packets) => {
                 if !self.readers.is_empty() {
                     let which = which % self.readers.len();
@@ -339,6 +388,11 @@ impl History {
             }
             Op::PollAll => self.poll_all(),
         }
+    }
+
+    fn pick(&mut self, which: usize) -> Option<&mut Seen> {
+        let count = self.readers.len().max(1);
+        self.readers.get_mut(which % count)
     }
 
     fn poll_all(&mut self) {
@@ -370,7 +424,7 @@ impl History {
 
     /// Everyone who has begun a track and has caught up has its last frame.
     fn check_arrived(&self) {
-        for seen in self.readers.iter().filter(|seen| !seen.ended) {
+        for seen in self.readers.iter().filter(|seen| !seen.ended && !seen.paused) {
             let stats = seen.reader.stats();
             // After a skip a track begins again at a keyframe, which may not have come.
             if stats.waiting || stats.packets_skipped > 0 {

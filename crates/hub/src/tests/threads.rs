@@ -54,6 +54,7 @@ fn read_to_end(mut reader: Reader, start: Instant) -> Option<i64> {
                     }
                 }
             }
+            Poll::Ready(Next::Dry) => {}
             Poll::Ready(Next::Later(_)) => unreachable!("not paced"),
             Poll::Ready(Next::Ended(reason)) => {
                 assert_eq!(reason, EndReason::Finished);
