@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::amf::{amf0, amf3};
 use crate::handshake::{self, Form};
-use crate::{Error, Message, chunk, client, command, message, server, url};
+use crate::{Error, Message, chunk, client, command, limits, message, server, tunnel, url};
 
 /// AMF: whatever is read can be written and read again, with the same result.
 pub fn amf(data: &[u8]) {
@@ -187,6 +187,88 @@ pub fn client(data: &[u8]) {
     session.close();
 }
 
+/// Requests of a tunnel: they do not depend on how the bytes are split, and every number is served once and in order.
+pub fn tunnel_server(data: &[u8]) {
+    let read = |step: usize| {
+        let (mut input, mut requests, mut left) = (BytesMut::new(), Vec::new(), 0_usize);
+        for part in data.chunks(step) {
+            input.put_slice(part);
+            loop {
+                let body = left.min(input.len());
+                let _ = input.split_to(body);
+                left -= body;
+                if left > 0 {
+                    break;
+                }
+                match tunnel::read_request(&mut input) {
+                    Ok(Some(request)) => {
+                        assert!(request.body_bytes <= limits::TUNNEL_BODY_BYTES_MAX);
+                        left = request.body_bytes;
+                        requests.push(request);
+                    }
+                    Ok(None) => break,
+                    Err(refusal) => {
+                        assert!(refusal.to_response(false).starts_with(b"HTTP/1.1 "));
+                        return (requests, Some(refusal));
+                    }
+                }
+            }
+            assert!(input.len() <= limits::TUNNEL_HEAD_BYTES_MAX + step);
+        }
+        (requests, None)
+    };
+    let _ = tunnel::sniff(data);
+    let (whole, refusal) = read(data.len().max(1));
+    for step in [1, 7] {
+        let (requests, again) = read(step);
+        assert_eq!((&whole, refusal.is_some()), (&requests, again.is_some()));
+    }
+    let (mut turns, mut served) = (tunnel::Turns::new(), 0);
+    for request in whole {
+        let (tunnel::Call::Send(_, number) | tunnel::Call::Idle(_, number)) = request.call else { continue };
+        match turns.ask(number) {
+            tunnel::Turn::Now => {
+                assert_eq!(number, served);
+                assert!(turns.begin(number));
+                served += 1;
+                turns.end(number);
+            }
+            tunnel::Turn::Repeated(reply) => assert_eq!((reply, number + 1), (number, served)),
+            tunnel::Turn::Wait | tunnel::Turn::Refused(_) => assert!(!turns.begin(number)),
+        }
+    }
+}
+
+/// A client of a tunnel against a server that sends anything. The first byte picks how the bytes are split.
+pub fn tunnel_client(data: &[u8]) {
+    let [step, data @ ..] = data else { return };
+    let mut now = Instant::now();
+    let mut client = tunnel::Client::new("host", now);
+    let (mut http, mut plain, mut sent) = (BytesMut::new(), BytesMut::new(), 0_usize);
+    for part in data.chunks(1 + 5 * usize::from(*step)) {
+        client.send(bytes::Bytes::copy_from_slice(part));
+        sent += part.len();
+        while client.poll_output().is_some() {}
+        assert!(client.queued() <= sent);
+        http.put_slice(part);
+        if client.handle_input(now, &mut http, &mut plain).is_err() {
+            return;
+        }
+        assert!(plain.len() <= data.len());
+        now += Duration::from_millis(u64::from(part[0]));
+        if client.handle_timeout(now).is_err() {
+            return;
+        }
+        while client.poll_output().is_some() {}
+        assert!(client.poll_timeout().is_none_or(|at| at > now), "a timeout that was handled is over");
+        if part[0] == 0xff {
+            let _ = client.reconnected(now);
+        }
+    }
+    client.close();
+    while client.poll_output().is_some() {}
+}
+
 /// URLs: what parses prints as an URL that means the same.
 pub fn url(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -211,10 +293,11 @@ mod tests {
 
     use super::*;
 
-    const TARGETS: [fn(&[u8]); 7] = [amf, chunk, handshake, server, client, url, message];
+    const TARGETS: [fn(&[u8]); 9] =
+        [amf, chunk, handshake, server, client, url, message, tunnel_server, tunnel_client];
 
     /// Inputs that reach deep, and those that once broke something.
-    const SEEDS: [&[u8]; 6] = [
+    const SEEDS: [&[u8]; 8] = [
         b"",
         b"\x03\0\x03app\x02\0\x04live\0\0\x09",
         b"\x80\x04\xff\xff\xff\0\0\x82\x09\x01\0\0\0\x01\0\0\0aaaaaaaaaa\xc4\x01\0\0\0b",
@@ -222,6 +305,10 @@ mod tests {
         b"\x14\0\x0d\x03\0\x03app\x02\0\x01a\0\0\x09\x14\x21\0\x14\x04\x0a\x05\x02\0\x03cam\x05\x05\x05\x09\x01\x02ab\x14\x03\0",
         b"\0\x14\x32\x0b\x05\x03\0\0\x09\x14\x32\0\x09\x01\x05abcde",
         b"rtmp://[::1]:1935/live/a/b?c=d",
+        b"POST /send/0123456789abcdef0123456789abcdef/0 HTTP/1.1\r\nContent-Length: 2\r\n\r\nab\
+          POST /idle/0123456789abcdef0123456789abcdef/1 HTTP/1.1\nExpect: 100-continue\nContent-Length: 0\n\n",
+        b"\x03HTTP/1.1 200 OK\r\nX-RTMPT-Pipeline: 4\r\nContent-Length: 2\r\n\r\nx\n\
+          HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n\x21ab",
     ];
 
     #[test]

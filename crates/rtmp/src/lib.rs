@@ -2,7 +2,7 @@
 //!
 //! [`server::Session`] answers players and publishers, [`client::Session`] plays or publishes. Neither names a
 //! socket or a clock; the contract between them and the program that drives them is the one of the `wire` crate.
-//! Under them lie the layers of the protocol: [`handshake`], [`chunk`], [`message`], [`command`] and [`amf`].
+//! [`tunnel`] carries either of them in HTTP requests. Under them lie the layers of the protocol: [`handshake`], [`chunk`], [`message`], [`command`] and [`amf`].
 //!
 //! Sources: "Adobe's Real Time Messaging Protocol" 1.0 (December 2012; cited as `RTMP`), "RTMP Errata and
 //! Addenda" (July 2024; cited as `Errata`) and "Enhanced RTMP" v2 (cited as `E-RTMP v2`).
@@ -19,6 +19,7 @@ pub mod limits;
 mod link;
 pub mod message;
 pub mod server;
+pub mod tunnel;
 pub mod url;
 
 pub use command::{Command, Status};

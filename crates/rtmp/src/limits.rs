@@ -65,3 +65,27 @@ pub const PIPELINE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Silence after which a peer is asked whether it lives; below the usual 60 s of address translators.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Bytes of the head of an HTTP message of a tunnel. Browsers send about 1 KiB, proxies add cookies of theirs.
+pub const TUNNEL_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Header lines of an HTTP message of a tunnel; browsers send about 20.
+pub const TUNNEL_HEADERS_MAX: usize = 64;
+
+/// Bytes of the body of a request. ffmpeg puts ten packets into one; of a 4K stream that is some megabytes with a keyframe.
+pub const TUNNEL_BODY_BYTES_MAX: usize = 8 << 20;
+
+/// How far ahead of its turn a request may arrive. Clients have a few under way at most.
+pub const TUNNEL_WINDOW: u64 = 8;
+
+/// Requests that a client has under way at once where the server allows it: one that waits for data, and data meanwhile.
+pub const TUNNEL_PIPELINE_MAX: usize = 4;
+
+/// Bytes that a client puts into one request: 20 Mbit/s at a round trip of 100 ms, and small enough for other servers.
+pub const TUNNEL_SEND_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of one reply that a client takes. They are passed on as they arrive, so this only catches nonsense.
+pub const TUNNEL_REPLY_BYTES_MAX: usize = 64 << 20;
+
+/// Time a client waits for a reply. Servers hold one for a second at most.
+pub const TUNNEL_REPLY_TIMEOUT: Duration = Duration::from_secs(20);
