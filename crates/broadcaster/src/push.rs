@@ -4,9 +4,7 @@ use crate::feed::Pending;
 use crate::gate::Gate;
 use crate::pace::Pace;
 use crate::{Error, Feed, Stats, limits};
-use bytes::BytesMut;
 use link::{Backoff, Event, Link};
-use media::container::flv;
 use media::{Kind, Packet, Role, Time};
 use rtmp::url::Url;
 use std::fmt;
@@ -15,9 +13,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-/// AMF0 string that asks a server to keep the metadata for players that come later.
-const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
 
 /// How to publish.
 #[derive(Clone)]
@@ -90,7 +85,6 @@ pub async fn push(
         move_to: None,
         continues: false,
         newest: Time::ZERO,
-        head: BytesMut::new(),
         options,
         stats,
     };
@@ -161,7 +155,6 @@ struct Run<'a> {
     /// The pending packet starts a group of pictures, and all before it were sent.
     continues: bool,
     newest: Time,
-    head: BytesMut,
     options: Options,
     stats: &'a Stats,
 }
@@ -266,13 +259,8 @@ impl Run<'_> {
         if let Some(on_send) = &self.options.on_send {
             on_send(packet);
         }
-        self.head.clear();
-        flv::write_body_head(packet, &mut self.head);
-        let prefix = if packet.role == Role::StreamMetadata { SET_DATA_FRAME } else { &[] };
         self.newest = self.newest.max(packet.dts);
-        // The timestamp is a millisecond counter that wraps after 49 days (`RTMP` section 3).
-        let timestamp = packet.dts.millis() as u32;
-        link.send(flv::kind_of(packet), timestamp, &[prefix, &self.head, &packet.payload])?;
+        link.send_packet(packet, packet.dts)?;
         let stats = self.stats;
         match (packet.role, packet.track.kind) {
             (Role::Frame, Kind::Video) => stats.video_frames.fetch_add(1, Relaxed),

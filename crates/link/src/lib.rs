@@ -7,6 +7,7 @@ mod dial;
 mod error;
 pub mod limits;
 mod link;
+mod packet;
 mod retry;
 
 pub use dial::connect;

@@ -22,11 +22,13 @@ pub struct Options {
     pub timeout: Duration,
     /// Sends all commands in one flight; see [`Config::pipelined`].
     pub pipelined: bool,
+    /// Added in brackets to the program's name that the server is told (`flashVer`).
+    pub note: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { local: None, timeout: limits::OPEN_TIMEOUT, pipelined: true }
+        Self { local: None, timeout: limits::OPEN_TIMEOUT, pipelined: true, note: None }
     }
 }
 
@@ -75,6 +77,9 @@ impl Link {
             Role::Publish => Config::publish(url),
         };
         config.pipelined = options.pipelined;
+        if let Some(note) = &options.note {
+            config.flash_ver = format!("{} ({note})", config.flash_ver);
+        }
         config.start_timeout = options.timeout;
         let mut connection = Connection::new(stream, config)?;
         let mut requested = None;

@@ -6,19 +6,26 @@ use std::time::Duration;
 /// Waits that double up to a maximum, each cut by a random half, so that many publishers do not return in step.
 #[derive(Debug, Clone)]
 pub struct Backoff {
+    first: Duration,
+    longest: Duration,
     failures: u32,
     state: u64,
 }
 
 impl Backoff {
-    /// `seed` makes publishers differ.
+    /// Waits from 250 ms to 10 s. `seed` makes publishers differ.
     pub fn new(seed: u64) -> Self {
-        Self { failures: 0, state: seed | 1 }
+        Self::between(RETRY_WAIT_FIRST, RETRY_WAIT_MAX, seed)
     }
 
-    /// The next wait: between half of and the whole of 250 ms, 500 ms, 1 s, ... 10 s.
+    /// Waits from `first` to `longest`.
+    pub fn between(first: Duration, longest: Duration, seed: u64) -> Self {
+        Self { first, longest, failures: 0, state: seed | 1 }
+    }
+
+    /// The next wait: between half of and the whole of the first, twice the first, ... the longest.
     pub fn wait(&mut self) -> Duration {
-        let full = RETRY_WAIT_FIRST.saturating_mul(1 << self.failures.min(16)).min(RETRY_WAIT_MAX);
+        let full = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
         // xorshift64: enough to be out of step with others.
         self.state ^= self.state << 13;
@@ -53,6 +60,14 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.wait() <= RETRY_WAIT_FIRST);
+    }
+
+    #[test]
+    fn waits_keep_to_a_range_of_their_own() {
+        let mut backoff = Backoff::between(Duration::from_secs(5), Duration::from_secs(60), 3);
+        let waits: Vec<_> = (0..10).map(|_| backoff.wait().as_secs_f64()).collect();
+        assert!((2.5..=5.0).contains(&waits[0]) && (5.0..=10.0).contains(&waits[1]));
+        assert!((30.0..=60.0).contains(&waits[9]) && waits.iter().all(|wait| *wait <= 60.0));
     }
 
     #[test]
