@@ -5,6 +5,8 @@
 pub mod cli;
 mod error;
 mod feed;
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 pub mod limits;
 pub mod pace;

@@ -7,6 +7,8 @@
 pub mod config;
 mod egress;
 mod env;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 mod http_flv;
 pub mod metrics;

@@ -7,4 +7,6 @@
 
 #[cfg(target_os = "linux")]
 pub mod emulation;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod link;

@@ -4,7 +4,7 @@
 //! server state, no copying, one vectored write per wake. Everything else, and media requests on a connection that hyper
 //! already has (HTTP/2, keep-alive), goes through the router.
 
-mod beacon;
+pub(crate) mod beacon;
 mod connection;
 mod cors;
 mod head;
@@ -16,9 +16,11 @@ mod status;
 
 pub(crate) use connection::{Peer, media, serve};
 pub(crate) use cors::{allow_origin, allows_websocket};
-pub(crate) use head::RawRequest;
+pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};
 pub(crate) use prefixed::Prefixed;
 pub(crate) use problem::{problem, problem_text};
+pub(crate) use routes::router;
+pub(crate) use status::title as channel_title;
 
 use crate::Env;
 use crate::metrics::ProtocolMetrics;

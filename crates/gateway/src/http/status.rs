@@ -194,7 +194,7 @@ fn codec_name(codec: Codec) -> String {
 }
 
 /// `title` of the stream metadata, which is the string `onMetaData` and an object.
-fn title(metadata: &[u8]) -> Option<String> {
+pub(crate) fn title(metadata: &[u8]) -> Option<String> {
     let values = rtmp::amf::amf0::read_all(metadata).ok()?;
     let title = values.iter().find_map(|value| value.get("title"))?.as_str()?;
     let title: String = title.chars().filter(|c| !c.is_control()).take(TITLE_CHARS_MAX).collect();

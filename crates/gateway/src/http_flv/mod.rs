@@ -7,7 +7,7 @@ mod admission;
 mod body;
 mod form;
 mod player;
-mod websocket;
+pub(crate) mod websocket;
 
 use crate::http::MediaRoute;
 

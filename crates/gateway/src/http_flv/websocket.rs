@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 
 /// Players send nothing but close, ping and pong, which carry at most 125 bytes (RFC 6455 section 5.5); a small
 /// text frame is read and ignored.
-const FRAME_BYTES_MAX: u64 = 4096;
+pub(crate) const FRAME_BYTES_MAX: u64 = 4096;
 
 const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
@@ -55,7 +55,7 @@ fn write_head(opcode: u8, length: usize, out: &mut BytesMut) {
 
 /// What a frame of the player asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// Nothing.
     Nothing,
     /// Send this frame (a pong).
@@ -66,10 +66,10 @@ pub(super) enum Asked {
 
 /// The player broke the protocol.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Violation(pub(super) &'static str);
+pub(crate) struct Violation(pub(crate) &'static str);
 
 /// Takes one frame off `input`; `None` if it is not complete yet.
-pub(super) fn read_frame(input: &mut BytesMut) -> Result<Option<Asked>, Violation> {
+pub(crate) fn read_frame(input: &mut BytesMut) -> Result<Option<Asked>, Violation> {
     let mut reader = wire::Reader::new(input);
     let (Ok(first), Ok(second)) = (reader.u8(), reader.u8()) else { return Ok(None) };
     if second & 0x80 == 0 {

@@ -154,7 +154,7 @@ impl Rate {
     }
 
     /// When a packet of `length` bytes that starts at `start_ns` has left.
-    pub(super) fn finish_ns(&self, start_ns: u64, length: usize) -> u64 {
+    pub(crate) fn finish_ns(&self, start_ns: u64, length: usize) -> u64 {
         match self {
             Self::Unlimited => start_ns,
             Self::Limited(schedule) => schedule.finish_ns(start_ns, length),

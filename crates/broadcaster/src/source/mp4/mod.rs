@@ -50,8 +50,13 @@ impl Track {
         (seconds > 0.0).then(|| (rate * 1000.0).round() / 1000.0)
     }
 
+    /// The decode time of `sample` on the clock of the presentation, in ticks. Both numbers may be anything.
+    fn shown(&self, sample: &Sample) -> i64 {
+        sample.dts.saturating_sub(self.start)
+    }
+
     fn due(&self) -> Option<Time> {
-        self.samples.get(self.next).map(|sample| Time::from_ticks(sample.dts - self.start, self.timescale))
+        self.samples.get(self.next).map(|sample| Time::from_ticks(self.shown(sample), self.timescale))
     }
 }
 
@@ -108,14 +113,14 @@ impl<R: Read + Seek> Mp4Source<R> {
             .seek(SeekFrom::Start(sample.offset))
             .and_then(|_| self.file.read_exact(&mut payload))
             .map_err(|error| Error::Source(format!("the file ends within its media: {error}")))?;
-        let dts = sample.dts - track.start;
+        let dts = track.shown(&sample);
         Ok(Packet {
             track: track.id,
             codec: track.codec,
             role: Role::Frame,
             flags: Flags { keyframe: sample.keyframe && track.id.kind == Kind::Video, disposable: false },
             dts: Time::from_ticks(dts, track.timescale),
-            pts: Time::from_ticks(dts + i64::from(sample.reorder), track.timescale),
+            pts: Time::from_ticks(dts.saturating_add(sample.reorder.into()), track.timescale),
             payload: payload.into(),
         })
     }

@@ -213,6 +213,37 @@ fn a_huge_count_in_a_small_box_allocates_nothing() {
     assert!(read_all(&file(&moov)).unwrap_err().to_string().contains("larger than the file"));
 }
 
+#[test]
+fn seeds_of_the_fuzz_target_break_no_promise() {
+    for seed in [file(&plain()), fragmented()] {
+        for length in 0..=seed.len() {
+            crate::fuzz::mp4(&seed[..length]);
+        }
+        for at in 0..seed.len() {
+            for byte in [0, 1, 0x7f, 0xff] {
+                let mut changed = seed.clone();
+                changed[at] = byte;
+                crate::fuzz::mp4(&changed);
+            }
+        }
+    }
+}
+
+#[test]
+fn times_at_the_end_of_their_range_stay_there() {
+    let mut moov = plain();
+    moov.mvhd.timescale = 1;
+    moov.trak.truncate(1);
+    moov.trak[0].mdia.mdhd.timescale = u32::MAX;
+    let wait = ElstEntry { segment_duration: u64::MAX >> 1, media_time: None, media_rate: 1.into() };
+    moov.trak[0].edts = Some(Edts { elst: Some(Elst { entries: vec![wait] }) });
+    let entries = vec![CttsEntry { sample_count: 3, sample_offset: i32::MAX as _ }];
+    moov.trak[0].mdia.minf.stbl.ctts = Some(Ctts { entries });
+    let packets = read_all(&file(&moov)).unwrap();
+    let (last, end) = (packets.last().unwrap(), Time::from_ticks(i64::MAX, u32::MAX));
+    assert_eq!((last.dts, last.pts), (end, end));
+}
+
 proptest! {
     #[test]
     fn broken_files_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), plain_file: bool) {

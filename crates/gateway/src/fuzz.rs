@@ -1,0 +1,248 @@
+//! Bodies of the fuzz targets. Each panics where an invariant breaks; ordinary tests run them on seeds.
+
+use crate::http::beacon::{self, limits::BODY_BYTES_MAX};
+use crate::http::{HEAD_BYTES_MAX, Peer, Sniffed, channel_title, router, sniff};
+use crate::http_flv::websocket::{Asked, FRAME_BYTES_MAX, Violation, read_frame};
+use crate::metrics::Metrics;
+use crate::target::Target;
+use crate::{Config, Env, config::parse_channel};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, header};
+use http_body_util::BodyExt;
+use media::{Codec, Flags, Packet, Role, StreamName, Time, TrackId};
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tower_service::Service;
+
+/// The first bytes of a connection: what is decided once stays so when more bytes come.
+pub fn http_head(data: &[u8]) {
+    let now = Instant::now();
+    let data = &data[..data.len().min(HEAD_BYTES_MAX - 1)];
+    let mut decided = None;
+    // A stride keeps long inputs affordable.
+    for end in (0..=data.len()).step_by(1 + data.len() / 64) {
+        let sniffed = sniff(&data[..end], now);
+        match &decided {
+            Some(before) => assert_eq!(*before, sniffed),
+            None if sniffed != Sniffed::Partial => decided = Some(sniffed),
+            None => {}
+        }
+    }
+    if let Some(Sniffed::Get(request, length)) = decided {
+        assert!(data.starts_with(b"GET ") && data[..length].ends_with(b"\n"));
+        if let Some(Ok(target)) = Target::from_http(&request.path, &request.query, "flv") {
+            check_target(&target);
+        }
+    }
+}
+
+/// A request with its body, as hyper hands it to the routes.
+pub fn http_request(data: &[u8]) {
+    let Some((request, peer)) = read_request(data) else { return };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    NODE.with_borrow_mut(|node| {
+        let (status, response) = node.answer(request);
+        assert!(
+            !status.is_server_error() || status == StatusCode::SERVICE_UNAVAILABLE,
+            "{method} {path}: {status}"
+        );
+        assert!(response.headers().contains_key(header::X_CONTENT_TYPE_OPTIONS), "{method} {path}");
+        let told = path == "/api/v1/sessions" && status.is_success();
+        assert!(!told || peer.ip().is_loopback(), "addresses of viewers leave the machine");
+    });
+}
+
+/// Frames of a player: the same is understood whether they arrive at once or byte by byte.
+pub fn websocket(data: &[u8]) {
+    let read_all = |pieces: &mut dyn Iterator<Item = &[u8]>| -> (Vec<Asked>, Option<Violation>) {
+        let (mut input, mut asked) = (BytesMut::new(), Vec::new());
+        for piece in pieces {
+            input.extend_from_slice(piece);
+            loop {
+                match read_frame(&mut input) {
+                    Ok(Some(frame)) => asked.push(frame),
+                    Ok(None) => break,
+                    Err(violation) => return (asked, Some(violation)),
+                }
+            }
+            // What waits for the rest of its frame is bounded by the frame, however little comes at a time.
+            assert!(piece.len() > 1 || input.len() <= FRAME_BYTES_MAX as usize + 14);
+        }
+        (asked, None)
+    };
+    let at_once = read_all(&mut std::iter::once(data));
+    let bytewise = read_all(&mut data.chunks(1));
+    assert_eq!(at_once.0, bytewise.0);
+    assert_eq!(at_once.1.is_some(), bytewise.1.is_some());
+    for asked in at_once.0 {
+        assert!(!matches!(asked, Asked::Answer(pong) if pong.len() > 127));
+    }
+}
+
+/// A report of a player: what is accepted is what it says, within the ceilings.
+pub fn beacon(data: &[u8]) {
+    static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+    let data = &data[..data.len().min(BODY_BYTES_MAX)];
+    let Ok(report) = serde_json::from_slice::<api::Beacon>(data) else { return };
+    if beacon::record(&report, METRICS.player()).is_ok() {
+        assert!(parse_channel(&report.stream).is_ok());
+        assert!(report.watched_ms.is_finite() && report.stall_ms.is_finite());
+        let text = serde_json::to_vec(&report).unwrap_or_default();
+        assert_eq!(serde_json::from_slice::<api::Beacon>(&text).ok(), Some(report));
+    }
+}
+
+/// What a session says of itself: names with queries, in lines, and the metadata of its stream.
+pub fn names(data: &[u8]) {
+    let _ = channel_title(data);
+    let text = String::from_utf8_lossy(data);
+    let (first, second) = text.split_once('\n').unwrap_or((&text, ""));
+    let from_http = Target::from_http(first, second, "flv").and_then(Result::ok);
+    for target in [Target::from_rtmp(first, second).ok(), from_http].into_iter().flatten() {
+        check_target(&target);
+    }
+    if let Ok(name) = parse_channel(first) {
+        assert_eq!(name.as_str(), first);
+    }
+}
+
+/// A name that was accepted is safe in a path and means itself.
+fn check_target(target: &Target) {
+    let name = target.name.as_str();
+    assert!(!name.split('/').any(|part| part.is_empty() || part.starts_with('.')));
+    assert!(name.len() <= 2 * StreamName::PART_BYTES_MAX + 1);
+    assert_eq!(parse_channel(name).as_ref(), Ok(&target.name));
+    let _ = (target.get("key"), target.start());
+}
+
+fn read_request(data: &[u8]) -> Option<(Request, SocketAddr)> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Request::new(&mut headers);
+    let Ok(httparse::Status::Complete(length)) = head.parse(data) else { return None };
+    let mut request = http::Request::builder().method(head.method?).uri(head.path?);
+    for header in head.headers.iter() {
+        request = request.header(header.name, header.value);
+    }
+    let mut request = request.body(Body::from(Bytes::copy_from_slice(&data[length..]))).ok()?;
+    let address = if length.is_multiple_of(2) { [127, 0, 0, 1] } else { [192, 0, 2, 1] };
+    let peer = SocketAddr::new(IpAddr::from(address), 40_000);
+    request.extensions_mut().insert(Peer(peer));
+    Some((request, peer))
+}
+
+thread_local! {
+    static NODE: RefCell<Node> = RefCell::new(Node::new());
+}
+
+/// A node with the channel `live/x`, which has sent one keyframe.
+struct Node {
+    runtime: Runtime,
+    router: axum::Router,
+    _publisher: hub::Publisher,
+    _trigger: net::ShutdownTrigger,
+}
+
+impl Node {
+    fn new() -> Self {
+        let mut config = Config::default();
+        // A stream that does not exist is not waited for.
+        config.hub.wait_ms = 0;
+        let policy = config.access.to_policy(Some("0123456789abcdef".to_owned()));
+        let (trigger, shutdown) = net::Shutdown::new();
+        let env = Env::new(config, policy, 1, shutdown);
+        let publisher = publish(&env);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { runtime, router: router(env), _publisher: publisher, _trigger: trigger }
+    }
+
+    /// The answer, with the first part of its body read.
+    fn answer(&mut self, request: Request) -> (StatusCode, Response) {
+        let answering = self.router.call(request);
+        self.runtime.block_on(async {
+            let mut response = answering.await.unwrap_or_else(|never| match never {});
+            let _ = response.frame().await;
+            (response.status(), response)
+        })
+    }
+}
+
+fn publish(env: &Arc<Env>) -> hub::Publisher {
+    let now = Instant::now();
+    let name = parse_channel("live/x").unwrap();
+    let mut publisher = env.origin.publish(&name, now).unwrap();
+    let packet = Packet {
+        track: TrackId::VIDEO,
+        codec: Codec::H264,
+        role: Role::Frame,
+        flags: Flags { keyframe: true, disposable: false },
+        dts: Time::ZERO,
+        pts: Time::ZERO,
+        payload: Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]),
+    };
+    publisher.write(packet, now).unwrap();
+    publisher
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    const TARGETS: [fn(&[u8]); 5] =
+        [super::http_head, super::http_request, super::websocket, super::beacon, super::names];
+
+    /// Inputs that reach deep, and those that once broke something.
+    const SEEDS: [&[u8]; 16] = [
+        b"",
+        b"GET /live/x.flv?startPts=-1&key=a%20b HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\nUser-Agent: u\r\n\r\n",
+        b"GET /live/x.flv HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\x88\x80\0\0\0\0",
+        b"GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: br;q=0.5, gzip\r\nIf-None-Match: W/\"a\", *\r\n\r\n",
+        b"GET /api/v1/channels?key=%30 HTTP/1.1\r\nHost: localhost:8080\r\nX-Forwarded-For: ::1\r\n\r\n",
+        b"GET /api/v1/channels/live/x HTTP/1.1\r\nHost: [::1]:80\r\nOrigin: http://[::1]:80\r\n\r\n",
+        b"GET /api/v1/sessions HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /watch/x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+        b"HEAD /metrics HTTP/1.1\r\n\r\n",
+        b"OPTIONS /api/v1/beacon HTTP/1.1\r\nOrigin: null\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+        b"POST /api/v1/beacon HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        br#"{"session":"k3j9","stream":"live/x","protocol":"ws-flv","renderer":"mse","event":"end","t":{"t1":1.5,"t5":1e2},"stalls":1,"stallMs":25e1,"droppedFrames":2,"decodedFrames":298,"latencyMs":480,"watchedMs":10000}"#,
+        b"\x89\x82\x01\x02\x03\x04ab\x82\xfe\x01\x00\0\0\0\0\x88\x80\0\0\0\0",
+        b"live/x?key=1\n?key=%31&startPts=-9223372036854775808",
+        b"\x02\0\x0aonMetaData\x03\0\x05title\x02\0\x03a\x01b\0\0\x09",
+    ];
+
+    #[test]
+    fn seeds_break_no_promise_at_any_length() {
+        for seed in SEEDS {
+            for length in 0..=seed.len() {
+                TARGETS.iter().for_each(|target| target(&seed[..length]));
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_with_one_byte_changed_break_no_promise() {
+        for seed in SEEDS {
+            for at in 0..seed.len() {
+                for byte in [0, b'\n', b'%', 0x80, 0xff, seed[at] ^ 1] {
+                    let mut changed = seed.to_vec();
+                    changed[at] = byte;
+                    TARGETS.iter().for_each(|target| target(&changed));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_break_no_promise(data in prop::collection::vec(any::<u8>(), 0..200)) {
+            TARGETS.iter().for_each(|target| target(&data));
+        }
+    }
+}
