@@ -5,9 +5,12 @@ use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::sessions::Sessions;
 use std::cell::Cell;
+use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+use tracing::error;
 
 /// The node, as its sessions see it. Shared as `Arc<Env>`.
 pub struct Env {
@@ -45,6 +48,14 @@ impl Env {
             router: OnceLock::new(),
             config,
         })
+    }
+
+    /// Runs `session` to its end. A panic in it is counted and told, and ends this session alone.
+    pub(crate) async fn contain(self: Arc<Self>, peer: SocketAddr, session: impl Future<Output = ()>) {
+        if net::catch_panic(session).await.is_err() {
+            self.metrics.panicked();
+            error!(%peer, "a session panicked and was closed; this is a bug, please report it");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Bodies of the fuzz targets. Each panics where an invariant breaks; ordinary tests run them on seeds.
 
 use crate::http::beacon::{self, limits::BODY_BYTES_MAX};
-use crate::http::{HEAD_BYTES_MAX, Peer, Sniffed, channel_title, router, sniff};
+use crate::http::{HEAD_BYTES_MAX, Peer, Sequel, Sniffed, channel_title, router, sniff};
 use crate::http_flv::websocket::{Asked, FRAME_BYTES_MAX, Violation, read_frame};
 use crate::metrics::Metrics;
 use crate::target::Target;
+use crate::testing::publish;
 use crate::{Config, Env, config::parse_channel};
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,10 +13,10 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
 use http_body_util::BodyExt;
-use media::{Codec, Flags, Packet, Role, StreamName, Time, TrackId};
+use media::StreamName;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 use tower_service::Service;
@@ -133,6 +134,7 @@ fn read_request(data: &[u8]) -> Option<(Request, SocketAddr)> {
     let address = if length.is_multiple_of(2) { [127, 0, 0, 1] } else { [192, 0, 2, 1] };
     let peer = SocketAddr::new(IpAddr::from(address), 40_000);
     request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(Sequel::default());
     Some((request, peer))
 }
 
@@ -156,7 +158,7 @@ impl Node {
         let policy = config.access.to_policy(Some("0123456789abcdef".to_owned()));
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
-        let publisher = publish(&env);
+        let publisher = publish(&env, "live/x");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, router: router(env), _publisher: publisher, _trigger: trigger }
     }
@@ -170,23 +172,6 @@ impl Node {
             (response.status(), response)
         })
     }
-}
-
-fn publish(env: &Arc<Env>) -> hub::Publisher {
-    let now = Instant::now();
-    let name = parse_channel("live/x").unwrap();
-    let mut publisher = env.origin.publish(&name, now).unwrap();
-    let packet = Packet {
-        track: TrackId::VIDEO,
-        codec: Codec::H264,
-        role: Role::Frame,
-        flags: Flags { keyframe: true, disposable: false },
-        dts: Time::ZERO,
-        pts: Time::ZERO,
-        payload: Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]),
-    };
-    publisher.write(packet, now).unwrap();
-    publisher
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod rtmp;
 mod run;
 pub mod sessions;
 mod target;
+mod testing;
 
 pub use config::Config;
 pub use env::Env;

@@ -173,13 +173,11 @@ async fn accept(
                 if net::tcp::tune(&stream).is_err() {
                     continue;
                 }
-                let (env, session) = (env.clone(), serve(env.clone(), metrics.clone(), stream.into(), peer));
+                let session = serve(env.clone(), metrics.clone(), stream.into(), peer);
+                let contained = env.clone().contain(peer, session);
                 tokio::spawn(async move {
                     let _pass = pass;
-                    if net::catch_panic(session).await.is_err() {
-                        env.metrics.panicked();
-                        error!(%peer, "a session panicked and was closed; this is a bug, please report it");
-                    }
+                    contained.await;
                 });
             }
             // The connection was gone before it was accepted.

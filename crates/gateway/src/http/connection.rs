@@ -1,29 +1,35 @@
 //! One HTTP connection: to a media route on the bare socket, or to hyper.
 
+use super::activity::Activity;
 use super::head::{HEAD_BYTES_MAX, Sniffed, sniff};
 use super::{MediaRoute, Prefixed, RawRequest, problem, routes};
 use crate::Env;
 use crate::metrics::{JoinStage, ProtocolMetrics};
-use crate::registry::{Door, PROTOCOLS};
+use crate::registry::{Door, PROTOCOLS, Serving};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::BytesMut;
 use http::{StatusCode, header};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use net::Stream;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tower_service::Service;
 use tracing::debug;
 
 /// Streams of one HTTP/2 connection at once: a page with a few players. More wait.
 const HTTP2_STREAMS_MAX: u32 = 64;
+
+/// How long a connection stays open on which nothing goes on: a page that is left open asks every few seconds, and a
+/// reader who comes back after longer waits for a new connection.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// The address of the peer, in the extensions of a routed request.
 #[derive(Debug, Clone, Copy)]
@@ -85,35 +91,85 @@ fn route(path: &str, websocket: bool) -> Option<(&'static str, &'static MediaRou
     })
 }
 
-async fn serve_hyper(env: Arc<Env>, stream: Prefixed, peer: SocketAddr) {
+/// Serves what is not media on the bare socket: the routes, then whatever a request has upgraded the connection to.
+async fn serve_hyper<S>(env: Arc<Env>, stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (activity, sequel) = (Activity::default(), Sequel::default());
     let router = env.router.get_or_init(|| routes::router(env.clone())).clone();
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+    let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
+        let in_flight = activity.begin();
         request.extensions_mut().insert(Peer(peer));
-        router.clone().call(request)
+        request.extensions_mut().insert(sequel.clone());
+        let answering = router.clone().call(request);
+        async move { answering.await.map(|response| response.map(|body| in_flight.hold(body))) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(Contained { env: env.clone(), peer });
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(env.config.http.request_timeout_ms))
+        .header_read_timeout(env.config.http.request_timeout())
         .max_buf_size(64 * 1024)
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .keep_alive_interval(Duration::from_secs(20));
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let mut draining = false;
-    let result = loop {
-        tokio::select! {
-            result = &mut connection => break result,
-            () = env.shutdown.triggered(), if !draining => {
+    {
+        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            result = &mut connection => Some(result),
+            () = env.shutdown.triggered() => None,
+            () = activity.idle_for(IDLE_MAX) => None,
+        };
+        let result = match ended {
+            Some(result) => result,
+            None => {
                 connection.as_mut().graceful_shutdown();
-                draining = true;
+                // What is in flight goes on to its end, unless the peer takes nothing of it.
+                tokio::select! {
+                    result = &mut connection => result,
+                    () = activity.idle_for(Duration::from_millis(env.config.http.write_timeout_ms)) => Ok(()),
+                }
             }
+        };
+        if let Err(error) = result {
+            debug!(%peer, %error, "HTTP connection failed");
         }
-    };
-    if let Err(error) = result {
-        debug!(%peer, %error, "HTTP connection failed");
+    }
+    if let Some(rest) = sequel.take() {
+        rest.await;
+    }
+}
+
+/// What goes on on a connection when hyper is done with it, in the extensions of a routed request.
+///
+/// The task of the connection goes on with it: an upgraded connection counts among the connections, its panics are caught
+/// like those of others, and the shutdown of the node waits for it.
+#[derive(Clone, Default)]
+pub(crate) struct Sequel(Arc<Mutex<Option<Serving>>>);
+
+impl Sequel {
+    /// Names what comes next, once a request upgrades the connection.
+    pub(crate) fn set(&self, next: Serving) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
+
+    fn take(&self) -> Option<Serving> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Runs the streams of an HTTP/2 connection, which hyper makes tasks of.
+#[derive(Clone)]
+struct Contained {
+    env: Arc<Env>,
+    peer: SocketAddr,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Contained {
+    fn execute(&self, stream: F) {
+        tokio::spawn(self.env.clone().contain(self.peer, stream));
     }
 }
 
@@ -132,3 +188,6 @@ pub(crate) async fn media(State(env): State<Arc<Env>>, request: Request) -> Resp
     let metrics = env.metrics.protocol(name);
     (route.respond)(env, metrics, peer, request).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! server state, no copying, one vectored write per wake. Everything else, and media requests on a connection that hyper
 //! already has (HTTP/2, keep-alive), goes through the router.
 
+mod activity;
 pub(crate) mod beacon;
 mod connection;
 mod cors;
@@ -14,7 +15,7 @@ mod routes;
 mod site;
 mod status;
 
-pub(crate) use connection::{Peer, media, serve};
+pub(crate) use connection::{Peer, Sequel, media, serve};
 pub(crate) use cors::{allow_origin, allows_websocket};
 pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};
 pub(crate) use prefixed::Prefixed;

@@ -6,8 +6,7 @@ use super::player::serve_upgraded;
 use super::websocket::accept_key;
 use crate::Env;
 use crate::egress::Egress;
-use crate::http::Prefixed;
-use crate::http::{allow_origin, allows_websocket, problem};
+use crate::http::{Prefixed, Sequel, allow_origin, allows_websocket, problem};
 use crate::metrics::{Outcome, ProtocolMetrics};
 use axum::body::Body;
 use axum::extract::Request;
@@ -38,7 +37,7 @@ pub(super) async fn respond(
         Err(refusal) => return refused(&refusal),
     };
     let (batches, mut rest) = mpsc::channel(1);
-    tokio::spawn(feed(env.clone(), egress, batches));
+    tokio::spawn(env.clone().contain(peer, feed(env.clone(), egress, batches)));
     let Some(first) = rest.recv().await else { return refused(&Refusal::not_found()) };
     let mut response = Response::new(Body::new(FlvBody { first: Some(first), rest }));
     let headers = response.headers_mut();
@@ -71,8 +70,11 @@ pub(super) async fn respond_websocket(
         Ok(egress) => egress,
         Err(refusal) => return refused(&refusal),
     };
+    let Some(sequel) = request.extensions().get::<Sequel>().cloned() else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "This connection cannot be upgraded.");
+    };
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
+    sequel.set(Box::pin(async move {
         // The peer left before the upgrade was written: dropping the reader is all there is to do.
         let Ok(upgraded) = upgrade.await else { return };
         if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Prefixed>>(upgraded) {
@@ -80,7 +82,7 @@ pub(super) async fn respond_websocket(
             input.head.extend_from_slice(&parts.read_buf);
             serve_upgraded(env, egress, input.stream, input.head).await;
         }
-    });
+    }));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();

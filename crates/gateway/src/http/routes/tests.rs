@@ -3,8 +3,8 @@ use crate::Config;
 use crate::config::ChannelAccess;
 use crate::metrics::Role;
 use crate::sessions::NewSession;
+use crate::testing::publish;
 use http_body_util::BodyExt;
-use media::{Codec, Flags, Packet, Time, TrackId};
 use std::net::SocketAddr;
 use tower_service::Service;
 
@@ -47,22 +47,8 @@ impl Node {
         self.send(Request::get(path), FAR, ()).await
     }
 
-    /// A publisher of `name` that has sent one keyframe.
     fn publish(&self, name: &str) -> hub::Publisher {
-        let name = crate::config::parse_channel(name).unwrap();
-        let now = Instant::now();
-        let mut publisher = self.env.origin.publish(&name, now).unwrap();
-        let packet = Packet {
-            track: TrackId::VIDEO,
-            codec: Codec::H264,
-            role: media::Role::Frame,
-            flags: Flags { keyframe: true, disposable: false },
-            dts: Time::ZERO,
-            pts: Time::ZERO,
-            payload: Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]),
-        };
-        publisher.write(packet, now).unwrap();
-        publisher
+        publish(&self.env, name)
     }
 }
 
