@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, BytesMut};
 
 use crate::amf::{amf0, amf3};
-use crate::handshake::{self, Form};
+use crate::handshake::{self, Ciphers, Form};
 use crate::{Error, Message, chunk, client, command, limits, message, server, tunnel, url};
 
 /// AMF: whatever is read can be written and read again, with the same result.
@@ -52,18 +52,7 @@ pub fn chunk(data: &[u8]) {
 
 /// Handshakes of both ends.
 pub fn handshake(data: &[u8]) {
-    let [step, data @ ..] = data else { return };
-    let mut out = BytesMut::new();
-    let mut server = handshake::Server::new([1; 32]);
-    let mut plain = handshake::Client::new(Form::Plain, [2; 32], &mut out);
-    let mut digest = handshake::Client::new(Form::Digest, [3; 32], &mut out);
-    let mut inputs = [BytesMut::new(), BytesMut::new(), BytesMut::new()];
-    for part in data.chunks(1 + 13 * usize::from(*step)) {
-        inputs.iter_mut().for_each(|input| input.put_slice(part));
-        let _ = server.handle_input(&mut inputs[0], &mut out);
-        let _ = plain.handle_input(&mut inputs[1], &mut out);
-        let _ = digest.handle_input(&mut inputs[2], &mut out);
-    }
+    handshake::fuzz::handshake(data);
 }
 
 /// Names of commands, so that a fuzzer need not find them byte by byte.
@@ -121,11 +110,35 @@ fn steps(data: &[u8]) -> impl Iterator<Item = (u8, u8, BytesMut)> {
 
 /// A server session against a peer that sends anything, and a driver that answers in any way.
 pub fn server(data: &[u8]) {
-    let mut now = Instant::now();
+    let now = Instant::now();
     let mut session = server::Session::new(server::Config::default(), [4; 32], now);
     let mut input = BytesMut::from(&[&[3][..], &[0; 2 * 1536]].concat()[..]);
     assert_eq!(session.handle_input(now, &mut input), Ok(()));
-    for (kind, stream, bytes) in steps(data) {
+    while session.poll_output().is_some() {}
+    serve(data, session, now, None);
+}
+
+/// The same after an encrypted handshake. What the session then sends is still a chunk stream for its peer.
+pub fn encrypted(data: &[u8]) {
+    let now = Instant::now();
+    let mut session = server::Session::new(server::Config::default(), [4; 32], now);
+    let mut hello = BytesMut::new();
+    let mut peer = handshake::Client::new(Form::Encrypted, [6; 32], &mut hello);
+    assert_eq!(session.handle_input(now, &mut hello), Ok(()));
+    let mut answer = BytesMut::from(&session.poll_output().expect("an answer")[..]);
+    let finished = peer.handle_input(&mut answer, &mut hello).expect("our own answer").expect("all of it");
+    assert_eq!(session.handle_input(now, &mut hello), Ok(()));
+    assert!(session.is_encrypted());
+    serve(data, session, now, finished.ciphers);
+}
+
+fn serve(data: &[u8], mut session: server::Session, mut now: Instant, mut ciphers: Option<Box<Ciphers>>) {
+    let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+    let mut decoder = chunk::Decoder::new();
+    for (kind, stream, mut bytes) in steps(data) {
+        if let Some(ciphers) = &mut ciphers {
+            ciphers.seal(&mut bytes);
+        }
         input.put_slice(&bytes);
         if session.handle_input(now, &mut input).is_err() {
             return;
@@ -152,7 +165,20 @@ pub fn server(data: &[u8]) {
         if session.handle_timeout(now).is_err() {
             return;
         }
-        while session.poll_output().is_some() {}
+        while let Some(bytes) = session.poll_output() {
+            let start = output.len();
+            output.put_slice(&bytes);
+            if let Some(ciphers) = &mut ciphers {
+                ciphers.open(&mut output[start..]);
+            }
+        }
+        while let Some(message) = decoder.next_message(&mut output).expect("we send chunks") {
+            if let Ok(Some(message::Control::SetChunkSize(size))) =
+                message::Control::read(message.kind, &message.payload)
+            {
+                decoder.set_chunk_size(size).expect("a legal one");
+            }
+        }
         assert!(session.poll_timeout().is_none_or(|at| at > now), "a timeout that was handled is over");
     }
 }
@@ -293,8 +319,8 @@ mod tests {
 
     use super::*;
 
-    const TARGETS: [fn(&[u8]); 9] =
-        [amf, chunk, handshake, server, client, url, message, tunnel_server, tunnel_client];
+    const TARGETS: [fn(&[u8]); 10] =
+        [amf, chunk, handshake, server, encrypted, client, url, message, tunnel_server, tunnel_client];
 
     /// Inputs that reach deep, and those that once broke something.
     const SEEDS: [&[u8]; 8] = [
@@ -361,6 +387,7 @@ mod tests {
         fn any_peer_breaks_no_promise(options in any::<u8>(), steps in any_steps()) {
             server(&[&b"\x14\0\x0d\x03\0\x03app\x02\0\x01a\0\0\x09"[..], &steps].concat());
             server(&steps);
+            encrypted(&steps);
             client(&[&[options], &steps[..]].concat());
         }
     }

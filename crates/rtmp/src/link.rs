@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::handshake::Ciphers;
 use crate::message::{self, Control, UserControl};
 use crate::{Error, Message, chunk, limits};
 
@@ -14,8 +15,14 @@ const COMMAND_CSID: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) decoder: chunk::Decoder,
-    /// Bytes that wait for the driver.
+    /// Bytes that wait for the driver; not sealed yet.
     pub(crate) out: BytesMut,
+    /// Set after an encrypted handshake.
+    ciphers: Option<Box<Ciphers>>,
+    /// Leading bytes of `out` that are sent as they are: they belong to the handshake.
+    clear_out: usize,
+    /// Leading bytes of the driver's input buffer that are decrypted already.
+    opened: usize,
     /// Chunk size in force for sending.
     chunk_size: u32,
     /// Bytes received since the handshake.
@@ -42,6 +49,9 @@ impl Link {
         Self {
             decoder: chunk::Decoder::new(),
             out: BytesMut::new(),
+            ciphers: None,
+            clear_out: 0,
+            opened: 0,
             chunk_size: chunk::CHUNK_SIZE_INITIAL,
             received: 0,
             acknowledged: 0,
@@ -49,6 +59,38 @@ impl Link {
             announced_window: 0,
             started: now,
             last_heard: now,
+        }
+    }
+
+    /// The handshake is over: everything from here on goes through the ciphers, if there are any.
+    pub(crate) fn start(&mut self, ciphers: Option<Box<Ciphers>>) {
+        self.clear_out = self.out.len();
+        self.ciphers = ciphers;
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.ciphers.is_some()
+    }
+
+    /// Decrypts what was appended to `input` since [`Link::leave`].
+    pub(crate) fn open(&mut self, input: &mut [u8]) {
+        if let Some(ciphers) = &mut self.ciphers {
+            let opened = self.opened.min(input.len());
+            ciphers.open(&mut input[opened..]);
+        }
+    }
+
+    /// Takes note of what stays in the input until more of it comes. To be called once per input.
+    pub(crate) fn leave(&mut self, input: &[u8]) {
+        self.opened = input.len();
+        self.acknowledge();
+    }
+
+    /// Encrypts bytes that the driver sends itself, behind all that it has taken from [`Link::take_output`].
+    pub(crate) fn seal(&mut self, bytes: &mut [u8]) {
+        debug_assert!(self.out.is_empty() || self.ciphers.is_none(), "output is drained before");
+        if let Some(ciphers) = &mut self.ciphers {
+            ciphers.seal(bytes);
         }
     }
 
@@ -83,9 +125,9 @@ impl Link {
         }
     }
 
-    /// Acknowledges what was received, if it is time to. Called once per input, so that a peer with a tiny window
-    /// gets one acknowledgement for many messages.
-    pub(crate) fn acknowledge(&mut self) {
+    /// Acknowledges what was received, if it is time to. Not after every message, so that a peer with a tiny window gets
+    /// one acknowledgement for many.
+    fn acknowledge(&mut self) {
         if self.received - self.acknowledged >= u64::from(self.window) {
             self.acknowledged = self.received;
             self.control(Control::Acknowledgement(self.received as u32));
@@ -138,6 +180,14 @@ impl Link {
 
     /// All that waits to be sent. The buffer goes with it, so an idle connection keeps none.
     pub(crate) fn take_output(&mut self) -> Option<Bytes> {
-        (!self.out.is_empty()).then(|| std::mem::take(&mut self.out).freeze())
+        if self.out.is_empty() {
+            return None;
+        }
+        let mut out = std::mem::take(&mut self.out);
+        let clear = std::mem::take(&mut self.clear_out);
+        if let Some(ciphers) = &mut self.ciphers {
+            ciphers.seal(&mut out[clear..]);
+        }
+        Some(out.freeze())
     }
 }

@@ -121,6 +121,35 @@ fn pipelined_start_takes_two_round_trips_after_tcp_and_the_other_four() {
     }
 }
 
+#[test]
+fn encrypted_sessions_say_so_and_nothing_readable() {
+    for (handshake, encrypted) in [(Form::Plain, false), (Form::Digest, false), (Form::Encrypted, true)] {
+        let mut pair = Pair::new(client::Config { handshake, ..config(client::Role::Play) });
+        pair.deliver_to_server(usize::MAX);
+        assert!(!pair.client.is_encrypted() && !pair.server.is_encrypted());
+        pair.deliver_to_client(usize::MAX);
+        let readable = pair.to_server.windows(7).any(|bytes| bytes == b"connect");
+        assert_eq!(readable, !encrypted, "{handshake:?}");
+        pair.settle(&[usize::MAX]);
+        assert!(pair.started());
+        assert_eq!((pair.client.is_encrypted(), pair.server.is_encrypted()), (encrypted, encrypted));
+    }
+}
+
+#[test]
+fn payload_of_an_encrypted_connection_is_a_slice_of_the_input() {
+    let mut pair = Pair::new(client::Config { handshake: Form::Encrypted, ..config(client::Role::Publish) });
+    pair.settle(&[usize::MAX]);
+    pair.client.send_message(9, 0, &[&[7; 10_000]]).unwrap();
+    pair.collect();
+    let mut input = std::mem::take(&mut pair.to_server);
+    let range = input.as_ptr_range();
+    pair.server.handle_input(pair.now, &mut input).unwrap();
+    let Some(server::Event::Message(message)) = pair.server.poll_event() else { panic!("no message") };
+    assert!(range.contains(&message.payload.as_ptr()), "it was not copied");
+    assert_eq!(message.payload, vec![7; 10_000]);
+}
+
 fn any_media() -> impl Strategy<Value = Message> {
     let kind = prop_oneof![Just(8_u8), Just(9), Just(18)];
     let timestamp = prop_oneof![0_u32..1000, 0xff_fff0_u32..0x100_0010, 0xffff_ff00_u32..=u32::MAX];
@@ -134,10 +163,11 @@ fn any_media() -> impl Strategy<Value = Message> {
 }
 
 fn any_config(role: client::Role) -> impl Strategy<Value = client::Config> {
-    (any::<bool>(), any::<bool>(), any::<bool>(), prop_oneof![1_u32..300, Just(65_536)]).prop_map(
-        move |(pipelined, digest, enhanced, out_chunk_size)| client::Config {
+    let form = prop_oneof![Just(Form::Plain), Just(Form::Digest), Just(Form::Encrypted)];
+    (any::<bool>(), form, any::<bool>(), prop_oneof![1_u32..300, Just(65_536)]).prop_map(
+        move |(pipelined, handshake, enhanced, out_chunk_size)| client::Config {
             pipelined,
-            handshake: if digest { Form::Digest } else { Form::Plain },
+            handshake,
             enhanced,
             out_chunk_size,
             ..config(role)
@@ -183,7 +213,10 @@ proptest! {
             let csid = u32::from(message.kind % 3) + 4;
             let Message { kind, timestamp, payload, .. } = message;
             let chunk_size = pair.server.out_chunk_size();
-            chunk::write_message(&mut pair.to_client, chunk_size, csid, 1, *kind, *timestamp, &[payload]);
+            let mut chunks = BytesMut::new();
+            chunk::write_message(&mut chunks, chunk_size, csid, 1, *kind, *timestamp, &[payload]);
+            pair.server.seal(&mut chunks);
+            pair.to_client.put_slice(&chunks);
         }
         pair.settle(&splits);
         pair.server.end_play(1, "NetStream.Play.UnpublishNotify");

@@ -41,6 +41,11 @@ impl Scheme {
         }
     }
 
+    /// Whether the handshake encrypts.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Rtmpe | Self::Rtmpte)
+    }
+
     /// The port of an URL that names none.
     pub fn default_port(self) -> u16 {
         match self {

@@ -33,7 +33,7 @@ pub struct Config {
     /// saves two round trips. The stream is then assumed to be number 1, and asked for again if it is not. Turn it
     /// off for a server that cannot take it.
     pub pipelined: bool,
-    /// The form of the handshake.
+    /// The form of the handshake; the scheme of the URL decides at first.
     pub handshake: Form,
     /// Whether to announce Enhanced RTMP.
     pub enhanced: bool,
@@ -76,7 +76,7 @@ impl Config {
                 }
             },
             pipelined: true,
-            handshake: Form::Plain,
+            handshake: if url.scheme.is_encrypted() { Form::Encrypted } else { Form::Plain },
             enhanced: true,
             out_chunk_size: limits::OUT_CHUNK_SIZE_DEFAULT,
             window_ack_size: limits::WINDOW_ACK_SIZE_DEFAULT,

@@ -56,8 +56,8 @@ enum Phase {
 }
 
 impl Session {
-    /// A connection that was just made; its first bytes wait in [`Session::poll_output`]. `random` fills the
-    /// handshake; it need not be secret.
+    /// A connection that was just made; its first bytes wait in [`Session::poll_output`]. `random` has to come
+    /// from the system's generator, anew for each connection: the keys of an encrypted one are made of it.
     pub fn new(config: Config, random: [u8; 32], now: Instant) -> Self {
         let mut link = Link::new(now);
         link.decoder.set_message_bytes_max(config.message_bytes_max);
@@ -75,8 +75,9 @@ impl Session {
         }
     }
 
-    /// Takes what the server sent. Less than one handshake block or chunk header stays in `input`; the payload of
-    /// a larger message that lies in it as one piece becomes a slice of it.
+    /// Takes what the server sent. Less than one handshake block or chunk header stays in `input`, and has to stay
+    /// there, because it may be decrypted already; the payload of a larger message that lies in it as one piece becomes
+    /// a slice of it.
     ///
     /// # Errors
     /// Whatever makes it impossible to go on. `Misuse` if the driver never drains the events.
@@ -88,12 +89,12 @@ impl Session {
             self.link.last_heard = now;
         }
         if let Phase::Handshake(handshake) = &mut self.phase {
-            if !handshake.handle_input(input, &mut self.link.out)? {
-                return Ok(());
-            }
+            let Some(finished) = handshake.handle_input(input, &mut self.link.out)? else { return Ok(()) };
+            self.link.start(finished.ciphers);
             self.phase = Phase::Starting;
             self.greet();
         }
+        self.link.open(input);
         while let Some(incoming) = self.link.receive(input)? {
             match incoming {
                 Incoming::Message(message) => self.take_message(now, message)?,
@@ -108,7 +109,7 @@ impl Session {
                 return Err(Error::Violation("too many messages at once"));
             }
         }
-        self.link.acknowledge();
+        self.link.leave(input);
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl Session {
         Ok(())
     }
 
-    /// Bytes to send, in order.
+    /// Bytes to send, in order; sealed on an encrypted connection.
     pub fn poll_output(&mut self) -> Option<Bytes> {
         self.link.take_output()
     }
@@ -188,7 +189,8 @@ impl Session {
     }
 
     /// The message stream of the media, valid from [`Event::Publishing`] or [`Event::Playing`] on. A driver may write
-    /// chunks of the published stream itself with [`chunk::write_message`], on any chunk stream but 2 and 3.
+    /// chunks of the published stream itself with [`chunk::write_message`], on any chunk stream but 2 and 3, through
+    /// [`Session::seal`].
     pub fn stream_id(&self) -> u32 {
         self.stream_id
     }
@@ -196,6 +198,17 @@ impl Session {
     /// The chunk size in force for what we send, in bytes. It no longer changes after [`Event::Connected`].
     pub fn out_chunk_size(&self) -> u32 {
         self.link.chunk_size()
+    }
+
+    /// Whether the handshake was an encrypted one (RTMPE).
+    pub fn is_encrypted(&self) -> bool {
+        self.link.is_encrypted()
+    }
+
+    /// Encrypts chunks that the driver writes itself; does nothing on a plain connection. The order of the calls, and of
+    /// what [`Session::poll_output`] gives in between, has to be that of sending; the output is drained before.
+    pub fn seal(&mut self, bytes: &mut [u8]) {
+        self.link.seal(bytes);
     }
 
     /// What the server announced of Enhanced RTMP; empty before [`Event::Connected`].

@@ -92,6 +92,18 @@ impl Script {
 }
 
 #[test]
+fn scheme_decides_on_encryption() {
+    for (url, form) in [
+        ("rtmp://h/live/cam", Form::Plain),
+        ("rtmps://h/live/cam", Form::Plain),
+        ("rtmpe://h/live/cam", Form::Encrypted),
+        ("rtmpte://h/live/cam", Form::Encrypted),
+    ] {
+        assert_eq!(Config::play(&Url::parse(url).unwrap()).handshake, form);
+    }
+}
+
+#[test]
 fn pipelined_play_is_one_flight() {
     let mut script = Script::new(Role::Play, true);
     let heard = script.heard();

@@ -1,20 +1,21 @@
-//! Digests in C1 and S1, and signatures in C2 and S2. There is no public text; implementations agree on this.
+//! Digests and public keys in C1 and S1. There is no public text; implementations agree on this.
 //!
 //! ```text
-//! C1, S1, 1536 bytes:     time(4) version(4), then
-//!   digest first    offset(4)  digest at 12 + sum(offset bytes) mod 728    ... key(764)
-//!   key first       key(764)   offset(4) at 772, digest at 776 + sum mod 728
-//! C2, S2:                 random(1504) signature(32)
+//! C1, S1, 1536 bytes:    time(4) version(4), then two halves of 764 bytes
+//!   digest first         offset(4) digest half(760)   key half(760) offset(4)
+//!   key first            key half(760) offset(4)      offset(4) digest half(760)
+//! C2, S2:                random(1504) signature(32)
 //! ```
 //!
-//! The digest is an HMAC-SHA256 over the 1504 bytes around it; its key is the readable start of the sender's
-//! genuine key. The signature is one over the 1504 bytes before it; its key is an HMAC-SHA256 over the digest that
-//! is answered, with the sender's whole genuine key.
+//! The digest (32 bytes) lies in its half at the sum of the offset bytes modulo 728, the public key (128 bytes) at the
+//! sum modulo 632; the rest is random. The digest is an HMAC-SHA256 over the 1504 bytes around it, so the public key is
+//! there before it; its key is the readable start of the sender's genuine key. The signature is one over the 1504
+//! bytes before it; its key is an HMAC-SHA256 over the digest that is answered, with the sender's whole genuine key.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::BLOCK;
+use super::{BLOCK, dh};
 
 /// Bytes of a digest and of a signature.
 pub(super) const BYTES: usize = 32;
@@ -39,9 +40,13 @@ impl Side {
             Self::Server => b"Genuine Adobe Flash Media Server 001",
         }
     }
+
+    pub(super) fn genuine_key(self) -> Vec<u8> {
+        [self.name(), &SUFFIX].concat()
+    }
 }
 
-/// Where the digest lies, named by what comes first.
+/// What lies where, named by what comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     DigestFirst,
@@ -51,13 +56,37 @@ pub(super) enum Layout {
 impl Layout {
     /// Where the digest of a block starts; at most `BLOCK - BYTES`.
     fn digest_start(self, block: &[u8]) -> usize {
-        let offset = match self {
-            Self::DigestFirst => 8,
-            Self::KeyFirst => 772,
-        };
-        let sum: usize = block[offset..offset + 4].iter().map(|byte| usize::from(*byte)).sum();
-        offset + 4 + sum % 728
+        match self {
+            Self::DigestFirst => 12 + sum(block, 8) % 728,
+            Self::KeyFirst => 776 + sum(block, 772) % 728,
+        }
     }
+
+    /// Where the public key of a block starts; at most `BLOCK - dh::BYTES`, and never over the digest or one of the
+    /// offsets.
+    fn key_start(self, block: &[u8]) -> usize {
+        match self {
+            Self::DigestFirst => 772 + sum(block, 1532) % 632,
+            Self::KeyFirst => 8 + sum(block, 768) % 632,
+        }
+    }
+
+    /// The public key of a block of `BLOCK` bytes.
+    pub(super) fn key(self, block: &[u8]) -> [u8; dh::BYTES] {
+        let start = self.key_start(block);
+        std::array::from_fn(|index| block[start + index])
+    }
+
+    /// Puts a public key into a block of `BLOCK` bytes.
+    pub(super) fn put_key(self, block: &mut [u8], key: &[u8; dh::BYTES]) {
+        let start = self.key_start(block);
+        block[start..start + dh::BYTES].copy_from_slice(key);
+    }
+}
+
+/// The sum of the four offset bytes at `at`.
+fn sum(block: &[u8], at: usize) -> usize {
+    block[at..at + 4].iter().map(|byte| usize::from(*byte)).sum()
 }
 
 /// The layout and digest of a block of `BLOCK` bytes, if a valid one lies in either layout.
@@ -76,18 +105,13 @@ pub(super) fn seal(block: &mut [u8], layout: Layout, side: Side) {
     block[start..start + BYTES].copy_from_slice(&digest);
 }
 
-/// The end of a C2 or S2 that answers a block with `peer_digest`; `random` is all that stands before it.
-pub(super) fn signature(random: &[u8], peer_digest: &[u8; BYTES], side: Side) -> [u8; BYTES] {
-    let key = hmac(&[side.name(), &SUFFIX].concat(), &[peer_digest]);
-    hmac(&key, &[random])
-}
-
 fn digest_around(block: &[u8], start: usize, side: Side) -> [u8; BYTES] {
     debug_assert_eq!(block.len(), BLOCK);
     hmac(side.name(), &[&block[..start], &block[start + BYTES..]])
 }
 
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+/// HMAC-SHA256 of the joined parts.
+pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     for part in parts {
         mac.update(part);

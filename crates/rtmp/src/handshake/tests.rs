@@ -1,6 +1,11 @@
 use proptest::prelude::*;
 
+use super::random::Seed;
 use super::*;
+use crate::Error;
+
+/// Version bytes that say that there is a digest.
+const VERSION: [u8; 4] = [128, 0, 3, 2];
 
 /// Feeds `bytes` to a server in pieces of `step`; returns its answer, what it left over, and whether it is done.
 fn serve(bytes: &[u8], step: usize) -> (BytesMut, BytesMut, bool) {
@@ -9,14 +14,18 @@ fn serve(bytes: &[u8], step: usize) -> (BytesMut, BytesMut, bool) {
     for part in bytes.chunks(step) {
         input.put_slice(part);
         if !done {
-            done = server.handle_input(&mut input, &mut out).unwrap();
+            done = server.handle_input(&mut input, &mut out).unwrap().is_some();
         }
     }
     (out, input, done)
 }
 
+fn random_block(seed: u8) -> BytesMut {
+    block(&mut Seed::new([seed; 32]).filler(), VERSION)
+}
+
 fn sealed_c1(layout: Layout) -> BytesMut {
-    let mut c1 = digest_block(&mut Filler::new([9; 32]), CLIENT_VERSION);
+    let mut c1 = random_block(9);
     digest::seal(&mut c1, layout, Side::Client);
     c1
 }
@@ -38,10 +47,13 @@ fn digest_handshake_is_answered_in_the_layout_of_the_client() {
         let c1 = sealed_c1(layout);
         let (answer, _, _) = serve(&[&[3], &c1[..]].concat(), 2000);
         let (s1, s2) = answer[1..].split_at(BLOCK);
-        assert_eq!(s1[4..8], SERVER_VERSION);
+        assert_eq!(s1[4..8], [3, 5, 1, 1]);
         assert_eq!(digest::find(s1, Side::Server).unwrap().0, layout);
         let (_, c1_digest) = digest::find(&c1, Side::Client).unwrap();
-        assert_eq!(s2[BLOCK - 32..], digest::signature(&s2[..BLOCK - 32], &c1_digest, Side::Server));
+        assert_eq!(
+            s2[BLOCK - 32..],
+            signature::sign(&s2[..BLOCK - 32], &c1_digest, Side::Server, Scheme::Bare)
+        );
     }
 }
 
@@ -55,11 +67,11 @@ fn digest_of_a_known_block_does_not_change() {
     digest::seal(&mut block, Layout::KeyFirst, Side::Server);
     assert_eq!(block[780..788], [0x3b, 0x2f, 0x38, 0xdc, 0x51, 0x6e, 0x16, 0x57]);
     assert_eq!(
-        digest::signature(&[1; BLOCK - 32], &[2; 32], Side::Server)[..8],
+        signature::sign(&[1; BLOCK - 32], &[2; 32], Side::Server, Scheme::Bare)[..8],
         [0xc2, 0xdd, 0xf6, 0xd5, 0xfd, 0x09, 0xfe, 0x8b]
     );
     assert_eq!(
-        digest::signature(&[1; BLOCK - 32], &[2; 32], Side::Client)[..8],
+        signature::sign(&[1; BLOCK - 32], &[2; 32], Side::Client, Scheme::Bare)[..8],
         [0xe0, 0xc7, 0x6f, 0x7b, 0x67, 0x0e, 0x7b, 0xb3]
     );
 }
@@ -84,7 +96,7 @@ fn commands_behind_c2_are_left_for_the_chunk_stream() {
 
 #[test]
 fn client_and_server_finish_in_every_form_and_split() {
-    for form in [Form::Plain, Form::Digest] {
+    for form in [Form::Plain, Form::Digest, Form::Encrypted] {
         for step in [1, 7, 1536, 5000] {
             let (mut to_server, mut to_client) = (BytesMut::new(), BytesMut::new());
             let mut client = Client::new(form, [1; 32], &mut to_server);
@@ -94,10 +106,10 @@ fn client_and_server_finish_in_every_form_and_split() {
             for _ in 0..20_000 {
                 let count = step.min(to_server.len());
                 server_input.put_slice(&to_server.split_to(count));
-                server_done = server_done || server.handle_input(&mut server_input, &mut to_client).unwrap();
+                server_done |= server.handle_input(&mut server_input, &mut to_client).unwrap().is_some();
                 let count = step.min(to_client.len());
                 client_input.put_slice(&to_client.split_to(count));
-                client_done = client_done || client.handle_input(&mut client_input, &mut to_server).unwrap();
+                client_done |= client.handle_input(&mut client_input, &mut to_server).unwrap().is_some();
                 if server_done && client_done {
                     break;
                 }
@@ -114,8 +126,8 @@ fn client_signs_c2_for_a_server_with_digests() {
     let (mut answer, _, _) = serve(&out, 2000);
     let (_, s1_digest) = digest::find(&answer[1..1 + BLOCK], Side::Server).unwrap();
     let mut c2 = BytesMut::new();
-    assert_eq!(client.handle_input(&mut answer, &mut c2), Ok(true));
-    assert_eq!(c2[BLOCK - 32..], digest::signature(&c2[..BLOCK - 32], &s1_digest, Side::Client));
+    assert!(client.handle_input(&mut answer, &mut c2).unwrap().is_some());
+    assert_eq!(c2[BLOCK - 32..], signature::sign(&c2[..BLOCK - 32], &s1_digest, Side::Client, Scheme::Bare));
 }
 
 #[test]
@@ -124,11 +136,6 @@ fn other_protocols_are_refused_at_their_first_byte() {
         let mut input = BytesMut::from(&[first][..]);
         let error = Server::new([0; 32]).handle_input(&mut input, &mut BytesMut::new()).unwrap_err();
         assert!(matches!(error, Error::Malformed(_)));
-    }
-    for first in [6, 8, 9] {
-        let mut input = BytesMut::from(&[first][..]);
-        let error = Server::new([0; 32]).handle_input(&mut input, &mut BytesMut::new()).unwrap_err();
-        assert!(matches!(error, Error::Unsupported(_)));
     }
 }
 
@@ -167,7 +174,7 @@ proptest! {
     #[test]
     fn digest_is_found_in_every_random_block(seed in any::<[u8; 32]>(), key_first in any::<bool>()) {
         let layout = if key_first { Layout::KeyFirst } else { Layout::DigestFirst };
-        let mut block = digest_block(&mut Filler::new(seed), CLIENT_VERSION);
+        let mut block = block(&mut Seed::new(seed).filler(), VERSION);
         digest::seal(&mut block, layout, Side::Client);
         prop_assert_eq!(digest::find(&block, Side::Client).unwrap().0, layout);
         prop_assert_eq!(digest::find(&block, Side::Server), None);

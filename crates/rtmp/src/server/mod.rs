@@ -10,7 +10,8 @@
 //! Media to players does not pass through the session: after [`Session::accept_play`] and once
 //! [`Session::poll_output`] is drained, the driver writes chunks itself with [`crate::chunk::write_message`] and
 //! [`Session::out_chunk_size`], so that all players of a stream can share them. It may use any chunk stream but 2
-//! and 3, which the session writes on.
+//! and 3, which the session writes on. To an encrypted connection it sends a copy that went through
+//! [`Session::seal`].
 
 mod commands;
 mod config;
@@ -95,7 +96,8 @@ enum StreamState {
 }
 
 impl Session {
-    /// A connection that was just accepted. `random` fills the handshake; it need not be secret.
+    /// A connection that was just accepted. `random` has to come from the system's generator, anew for each connection:
+    /// if the peer asks for encryption, the keys are made of it.
     pub fn new(config: Config, random: [u8; 32], now: Instant) -> Self {
         let deadline = now + config.handshake_timeout;
         let mut link = Link::new(now);
@@ -121,8 +123,9 @@ impl Session {
         }
     }
 
-    /// Takes what the peer sent. Less than one handshake block or chunk header stays in `input`; the payload of a
-    /// larger message that lies in it as one piece becomes a slice of it.
+    /// Takes what the peer sent. Less than one handshake block or chunk header stays in `input`, and has to stay there,
+    /// because it may be decrypted already; the payload of a larger message that lies in it as one piece becomes a slice
+    /// of it.
     ///
     /// # Errors
     /// Whatever makes it impossible to go on. `Misuse` if the driver never drains the events.
@@ -136,11 +139,11 @@ impl Session {
             self.pinged = None;
         }
         if let Phase::Handshake(handshake, deadline) = &mut self.phase {
-            if !handshake.handle_input(input, &mut self.link.out)? {
-                return Ok(());
-            }
+            let Some(finished) = handshake.handle_input(input, &mut self.link.out)? else { return Ok(()) };
+            self.link.start(finished.ciphers);
             self.phase = Phase::Greeted(*deadline);
         }
+        self.link.open(input);
         while !matches!(self.phase, Phase::Rejected) {
             match self.link.receive(input)? {
                 None => break,
@@ -158,7 +161,7 @@ impl Session {
         if matches!(self.phase, Phase::Rejected) {
             input.clear();
         }
-        self.link.acknowledge();
+        self.link.leave(input);
         Ok(())
     }
 
@@ -194,7 +197,7 @@ impl Session {
         }
     }
 
-    /// Bytes to send, in order.
+    /// Bytes to send, in order; sealed on an encrypted connection.
     pub fn poll_output(&mut self) -> Option<Bytes> {
         self.link.take_output()
     }
@@ -318,6 +321,17 @@ impl Session {
         self.amf3 = false;
         self.send_command(0, "onStatus", 0.0, &[Value::Null, info.into()]);
         true
+    }
+
+    /// Whether the handshake was an encrypted one (RTMPE).
+    pub fn is_encrypted(&self) -> bool {
+        self.link.is_encrypted()
+    }
+
+    /// Encrypts chunks that the driver writes itself; does nothing on a plain connection. The order of the calls, and of
+    /// what [`Session::poll_output`] gives in between, has to be that of sending; the output is drained before.
+    pub fn seal(&mut self, bytes: &mut [u8]) {
+        self.link.seal(bytes);
     }
 
     /// The chunk size in force for what we send, in bytes. It no longer changes after [`Session::accept_connect`].
