@@ -76,7 +76,7 @@ pub async fn push(
     let home = parse(url)?;
     let mut url = home.clone();
     let mut stop = std::pin::pin!(stop);
-    let mut backoff = Backoff::new(seed(&url));
+    let mut backoff = Backoff::default();
     let mut run = Run {
         feed,
         pace: Pace::new(options.speed),
@@ -129,12 +129,6 @@ pub async fn push(
 
 fn parse(text: &str) -> Result<Url, Error> {
     Url::parse(text).map_err(|error| Error::Url(format!("{text}: {error}")))
-}
-
-/// Differs between publishers, so that they do not come back in step.
-fn seed(url: &Url) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(url.stream_name())
 }
 
 enum End {

@@ -70,6 +70,14 @@ impl Connection {
         self.session.close();
     }
 
+    /// Says goodbye as far as that can be done without waiting.
+    pub(crate) fn leave(&mut self) {
+        self.close();
+        self.collect_output();
+        // Whoever leaves does not care what becomes of the connection.
+        let _ = self.write();
+    }
+
     /// Waits until everything was sent, and tells the peer that no more comes.
     pub(crate) async fn shut_down(&mut self) -> Result<(), Error> {
         self.collect_output();

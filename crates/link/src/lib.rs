@@ -7,8 +7,10 @@ mod dial;
 mod error;
 pub mod limits;
 mod link;
+mod moving;
 mod packet;
 mod retry;
+mod splice;
 
 pub use dial::connect;
 pub use error::Error;

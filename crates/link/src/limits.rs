@@ -12,3 +12,21 @@ pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection that said goodbye waits for the server to take the last bytes and close.
 pub const LINGER: Duration = Duration::from_millis(800);
+
+/// Attempts to reach the server that a player is moved to, after the first: with the waits between them, the time of a
+/// server restart.
+pub const MOVE_RETRIES_MAX: u32 = 6;
+
+/// Moves that a player follows within [`MOVES_WINDOW`]. More is a server that sends it in circles.
+pub const MOVES_MAX: usize = 4;
+/// See [`MOVES_MAX`].
+pub const MOVES_WINDOW: Duration = Duration::from_secs(60);
+
+/// Keyframes of the old connection that a new one is compared with. A server sends the newest one or two at a join.
+pub const KEYFRAMES_REMEMBERED: usize = 8;
+
+/// Bytes of a new connection that wait for a keyframe in common with the old one: ten seconds of a high bitrate.
+pub const SPLICE_BYTES_MAX: usize = 32 << 20;
+
+/// How long a new connection waits for a keyframe in common with the old one: keyframes are rarely further apart.
+pub const SPLICE_WAIT_MAX: Duration = Duration::from_secs(10);

@@ -2,10 +2,14 @@
 
 use crate::connection::Connection;
 use crate::dial::dial;
+use crate::moving::{Move, MoveCount};
+use crate::splice::{Overlap, Played};
 use crate::{Error, limits};
+use rtmp::Message;
 use rtmp::client::{Config, Event, Role};
 use rtmp::command::Capabilities;
 use rtmp::url::Url;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -43,12 +47,28 @@ pub struct Times {
     pub accepted: Instant,
 }
 
-/// A stream being played or published over one connection.
+/// A stream being played or published.
+///
+/// A player follows the server's requests to reconnect by itself (E-RTMP v2 "Reconnect Request"): it opens the new
+/// connection while the old one still plays, and goes over at a place that came on both, so that nothing is missing or
+/// repeated and times go on. A publisher is told by [`Event::Reconnect`]: only its owner knows when a keyframe comes. See
+/// [`moved`].
 #[derive(Debug)]
 pub struct Link {
-    connection: Connection,
+    pub(crate) connection: Connection,
     url: Url,
+    role: Role,
+    options: Options,
     times: Times,
+    ready: VecDeque<Event>,
+    played: Played,
+    moving: Option<Move>,
+    move_count: MoveCount,
+    /// What to add to the times of this connection, so that they continue those of the one before.
+    shift: u32,
+    overlap: Option<Overlap>,
+    /// Bytes read from connections that were left.
+    bytes_in_before: u64,
 }
 
 impl Link {
@@ -94,7 +114,7 @@ impl Link {
                         let accepted = connection.arrived;
                         let requested = requested.unwrap_or(accepted);
                         let times = Times { connected, requested, accepted };
-                        return Ok(Self { connection, url: url.clone(), times });
+                        return Ok(Self::new(connection, url, role, options, times));
                     }
                     Event::Rejected(status) => return Err(status.into()),
                     _ => {}
@@ -103,6 +123,23 @@ impl Link {
             if !open {
                 return Err(Error::Closed("before it accepted the stream"));
             }
+        }
+    }
+
+    fn new(connection: Connection, url: &Url, role: Role, options: &Options, times: Times) -> Self {
+        Self {
+            connection,
+            url: url.clone(),
+            role,
+            options: options.clone(),
+            times,
+            ready: VecDeque::new(),
+            played: Played::default(),
+            moving: None,
+            move_count: MoveCount::default(),
+            shift: 0,
+            overlap: None,
+            bytes_in_before: 0,
         }
     }
 
@@ -123,7 +160,12 @@ impl Link {
 
     /// What happened since the last call.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.connection.poll_event()
+        if self.role == Role::Publish {
+            return self.connection.poll_event();
+        }
+        // What came along with the answer.
+        self.take_events();
+        self.ready.pop_front()
     }
 
     /// When the newest bytes were read.
@@ -133,7 +175,7 @@ impl Link {
 
     /// Bytes read so far.
     pub fn bytes_in(&self) -> u64 {
-        self.connection.bytes_in
+        self.bytes_in_before + self.connection.bytes_in
     }
 
     /// Bytes written so far.
@@ -160,7 +202,85 @@ impl Link {
     /// # Errors
     /// A broken connection, or a server that breaks the protocol.
     pub async fn step(&mut self) -> Result<bool, Error> {
-        self.connection.step().await
+        let Some(moving) = &mut self.moving else {
+            return self.connection.step().await;
+        };
+        let stepped = tokio::select! {
+            biased;
+            old = self.connection.step(), if !moving.left_alone => Stepped::Old(old),
+            new = moving.step() => Stepped::New(new),
+        };
+        match stepped {
+            Stepped::Old(Ok(true)) => {}
+            // It did not wait until we had gone.
+            Stepped::Old(_) => moving.left_alone = true,
+            Stepped::New(Ok(())) => {}
+            Stepped::New(Err(error)) if moving.left_alone => return Err(error),
+            // It is not there, so we stay.
+            Stepped::New(Err(_)) => self.moving = None,
+        }
+        self.take_events();
+        self.go_over();
+        Ok(true)
+    }
+
+    /// Takes what the connection that plays brought.
+    fn take_events(&mut self) {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::Message(message) => self.deliver(message),
+                Event::Reconnect { tc_url, .. } => self.start_moving(tc_url.as_deref()),
+                Event::Ended(_) | Event::Rejected(_) if self.moving.is_some() => {
+                    if let Some(moving) = &mut self.moving {
+                        moving.left_alone = true;
+                    }
+                }
+                other => self.ready.push_back(other),
+            }
+        }
+    }
+
+    fn deliver(&mut self, mut message: Message) {
+        message.timestamp = message.timestamp.wrapping_add(self.shift);
+        if let Some(overlap) = &mut self.overlap {
+            if !overlap.is_new(&message, &self.played) {
+                return;
+            }
+            if overlap.is_over() {
+                self.overlap = None;
+            }
+        }
+        self.played.note(&message, self.connection.arrived);
+        self.ready.push_back(Event::Message(message));
+    }
+
+    fn start_moving(&mut self, tc_url: Option<&str>) {
+        // A request that nobody can follow is none: the connection lasts as long as it lasts.
+        if self.moving.is_none()
+            && let Ok(to) = moved(&self.url, tc_url)
+            && self.move_count.admit(Instant::now())
+        {
+            self.moving = Some(Move::new(to, self.options.clone()));
+        }
+    }
+
+    /// Leaves the old connection for the new one, if that can be done now.
+    fn go_over(&mut self) {
+        let now = Instant::now();
+        let Some(shift) = self.moving.as_ref().and_then(|moving| moving.find_shift(&self.played, now)) else {
+            return;
+        };
+        let Some((link, messages)) = self.moving.take().and_then(Move::arrive) else { return };
+        self.bytes_in_before += self.connection.bytes_in;
+        self.connection.leave();
+        self.connection = link.connection;
+        self.url = link.url;
+        self.times = link.times;
+        self.shift = shift;
+        self.overlap = Some(Overlap::new(&self.played));
+        for message in messages {
+            self.deliver(message);
+        }
     }
 
     /// Ends the stream properly: says goodbye and waits a little for the server to close, so that no reset overtakes the
@@ -177,6 +297,11 @@ impl Link {
         };
         let _ = tokio::time::timeout(limits::LINGER, goodbye).await;
     }
+}
+
+enum Stepped {
+    Old(Result<bool, Error>),
+    New(Result<(), Error>),
 }
 
 /// Where a server that asked for it wants us (E-RTMP v2 "Reconnect Request"): an absolute URL, one relative to our own, or

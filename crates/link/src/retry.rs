@@ -1,6 +1,7 @@
 //! How long to wait before connecting again.
 
 use crate::limits::{RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Waits that double up to a maximum, each cut by a random half, so that many publishers do not return in step.
@@ -10,6 +11,13 @@ pub struct Backoff {
     longest: Duration,
     failures: u32,
     state: u64,
+}
+
+impl Default for Backoff {
+    /// Out of step with every other one.
+    fn default() -> Self {
+        Self::new(RandomState::new().hash_one(()))
+    }
 }
 
 impl Backoff {

@@ -31,7 +31,12 @@ impl Default for Options {
 
 impl Options {
     fn link(&self) -> link::Options {
-        link::Options { timeout: self.timeout, local: self.local, pipelined: self.pipelined }
+        link::Options {
+            timeout: self.timeout,
+            local: self.local,
+            pipelined: self.pipelined,
+            ..link::Options::default()
+        }
     }
 }
 
@@ -161,7 +166,7 @@ impl Player {
                     let dts = Time::from_millis(clock.unwrap(message.timestamp));
                     flv::read_body(message.kind, dts, &message.payload, &mut self.scratch)?;
                 }
-                Event::Rejected(_) | Event::Ended(_) | Event::Reconnect { .. } => open = false,
+                Event::Rejected(_) | Event::Ended(_) => open = false,
                 _ => {}
             }
         }

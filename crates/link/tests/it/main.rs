@@ -1,0 +1,4 @@
+//! Links to servers made of the RTMP session of the other side.
+
+mod moving;
+mod peer;
