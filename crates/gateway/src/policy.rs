@@ -115,6 +115,13 @@ impl Policy {
             _ => Err(Denied::KeyWrong),
         }
     }
+
+    /// The key that `given` equals, among those that play anything: `None` means that who comes with it may play what
+    /// everybody may.
+    pub fn play_key(&self, given: &str) -> Option<&str> {
+        let of_channels = self.channels.values().filter_map(|rule| rule.play_key.as_deref());
+        self.play_key.as_deref().into_iter().chain(of_channels).find(|key| equal(key, given))
+    }
 }
 
 /// Compares without an early exit, so that the time taken does not tell how much of a guess was right.
@@ -171,6 +178,19 @@ mod tests {
         assert_eq!(ask(&policy, Action::Publish, "own", Some("mine"), "192.0.2.1"), Ok(()));
         assert_eq!(ask(&policy, Action::Play, "own", None, "192.0.2.1"), Err(Denied::KeyMissing));
         assert_eq!(ask(&policy, Action::Play, "own", Some("see"), "192.0.2.1"), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_plays_nothing_is_as_good_as_none() {
+        let rule = ChannelRule { publish_key: Some("mine".into()), play_key: Some("see".into()) };
+        let policy = Policy {
+            play_key: Some("all".into()),
+            channels: [("live/own".to_owned(), rule)].into(),
+            ..Policy::default()
+        };
+        for (given, key) in [("see", Some("see")), ("all", Some("all")), ("mine", None), ("", None)] {
+            assert_eq!(policy.play_key(given), key);
+        }
     }
 
     #[test]

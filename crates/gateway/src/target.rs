@@ -38,10 +38,7 @@ impl Target {
 
     /// The first value of `key` in the query, percent-decoded.
     pub fn get(&self, key: &str) -> Option<String> {
-        self.query.split('&').find_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            (name == key).then(|| percent_decode(value))
-        })
+        query_value(&self.query, key)
     }
 
     /// Where to start (`startPts`): N > 0 the keyframe with that timestamp in ms, N < 0 that many ms behind live, 0 or
@@ -53,6 +50,14 @@ impl Target {
             _ => hub::Start::Live,
         }
     }
+}
+
+/// The first value of `key` in a query, percent-decoded.
+pub(crate) fn query_value(query: &str, key: &str) -> Option<String> {
+    query.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        (name == key).then(|| percent_decode(value))
+    })
 }
 
 fn split_query(text: &str) -> (&str, &str) {

@@ -5,6 +5,7 @@
 //! already has (HTTP/2, keep-alive), goes through the router.
 
 mod activity;
+mod allowance;
 pub(crate) mod beacon;
 mod connection;
 mod cors;

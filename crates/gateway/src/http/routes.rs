@@ -1,14 +1,14 @@
 //! The routes of the HTTP port, and what all their answers have in common: a deadline, security headers, and the
 //! permission for pages of other sites.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,16 +17,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use media::StreamName;
 use serde::Serialize;
 
+use super::allowance::Allowance;
 use super::cors::allow_origin;
 use super::site::Site;
 use super::status::{self, Asker};
 use super::{Peer, beacon, problem};
+use crate::target::query_value;
 use crate::{Env, metrics};
 
 /// First path elements that are never an app, so that `/assets/x.flv` is a file and not a stream.
 pub(crate) const RESERVED: &[&str] = &["api", "assets", "watch"];
 
-/// How old the list of channels may be. Every open home page asks for it every few seconds, and making it walks all
+/// How old a list of channels may be. Every open home page asks for it every few seconds, and making it walks all
 /// streams.
 const CHANNELS_AGE_MAX: Duration = Duration::from_millis(500);
 
@@ -38,7 +40,23 @@ const FORWARDED: [HeaderName; 3] =
 struct App {
     env: Arc<Env>,
     site: Arc<Site>,
-    channels: Arc<Mutex<Option<(Instant, Bytes)>>>,
+    channels: Arc<Mutex<Lists>>,
+    beacons: Arc<Mutex<Allowance>>,
+}
+
+/// Lists of channels and when they were made, by the key that they were made for.
+#[derive(Default)]
+struct Lists(HashMap<Option<String>, (Instant, Bytes)>);
+
+impl Lists {
+    /// The list for `key`, made anew if it is too old. The caller bounds the keys: they are those of the configuration.
+    fn get(&mut self, key: Option<&str>, now: Instant, make: impl FnOnce() -> Bytes) -> Bytes {
+        let key = key.map(str::to_owned);
+        match self.0.get(&key) {
+            Some((made, list)) if now.saturating_duration_since(*made) < CHANNELS_AGE_MAX => list.clone(),
+            _ => self.0.entry(key).insert_entry((now, make())).get().1.clone(),
+        }
+    }
 }
 
 /// All routes of the HTTP port. Media that did not take the short way (see the module) is the last resort of the paths
@@ -48,7 +66,8 @@ pub(crate) fn router(env: Arc<Env>) -> Router {
 }
 
 fn with_site(env: Arc<Env>, site: Site) -> Router {
-    let app = App { env: env.clone(), site: Arc::new(site), channels: Arc::default() };
+    let app =
+        App { env: env.clone(), site: Arc::new(site), channels: Arc::default(), beacons: Arc::default() };
     // Media waits for its stream as long as the hub says, so the deadline of other answers is not its own.
     let media = Router::new()
         .route("/{app}/{file}", get(super::media))
@@ -134,21 +153,16 @@ async fn exposition(State(app): State<App>) -> Response {
 
 async fn channels(State(app): State<App>, request: Request) -> Response {
     let asker = asker(&request);
-    if asker.local || asker.key.is_some() {
-        return json(&status::channels(&app.env, asker));
+    if asker.local {
+        return json(&status::channels(&app.env, &asker));
     }
-    let now = Instant::now();
-    let mut known = app.channels.lock().unwrap_or_else(PoisonError::into_inner);
-    let body = match &*known {
-        Some((made, body)) if now.saturating_duration_since(*made) < CHANNELS_AGE_MAX => body.clone(),
-        _ => {
-            // Without a key, who may see what does not depend on who asks.
-            let body: Bytes = to_json(&status::channels(&app.env, asker)).into();
-            *known = Some((now, body.clone()));
-            body
-        }
-    };
-    drop(known);
+    // Who may see what depends on the key alone, and on no key that plays nothing.
+    let key = asker.key.and_then(|key| app.env.policy.play_key(&key)).map(str::to_owned);
+    let asker = Asker { key, ..asker };
+    let mut lists = app.channels.lock().unwrap_or_else(PoisonError::into_inner);
+    let body = lists
+        .get(asker.key.as_deref(), Instant::now(), || to_json(&status::channels(&app.env, &asker)).into());
+    drop(lists);
     json_body(body)
 }
 
@@ -159,7 +173,7 @@ async fn channel(
 ) -> Response {
     let detail = StreamName::parse(&name, &channel)
         .ok()
-        .and_then(|name| status::channel_detail(&app.env, &name, asker(&request)));
+        .and_then(|name| status::channel_detail(&app.env, &name, &asker(&request)));
     match detail {
         Some(detail) => json(&detail),
         // The same words whether it is absent or not for this asker: nobody finds out what exists.
@@ -177,13 +191,21 @@ async fn sessions(State(app): State<App>, request: Request) -> Response {
     json(&status::sessions(&app.env))
 }
 
-async fn beacon(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Response {
+async fn beacon(State(app): State<App>, request: Request) -> Response {
     let player = app.env.metrics.player();
     let refused = |status: StatusCode, detail: String| {
         player.beacons_rejected.inc();
         problem(status, detail)
     };
-    let body = match body {
+    // Before its body is read.
+    let allowed = {
+        let mut beacons = app.beacons.lock().unwrap_or_else(PoisonError::into_inner);
+        beacons.take(address(&request), Instant::now())
+    };
+    if !allowed {
+        return refused(StatusCode::TOO_MANY_REQUESTS, "Too many reports come from this address.".to_owned());
+    }
+    let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
         Err(rejection) => return refused(rejection.status(), rejection.body_text()),
     };
@@ -217,11 +239,14 @@ fn json_body(body: Bytes) -> Response {
 }
 
 /// Who asks. Without a known address, somebody far away.
-fn asker(request: &Request) -> Asker<'_> {
-    let address = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
-    let query = request.uri().query().unwrap_or_default();
-    let key = query.split('&').find_map(|pair| pair.strip_prefix("key="));
+fn asker(request: &Request) -> Asker {
+    let address = address(request);
+    let key = query_value(request.uri().query().unwrap_or_default(), "key");
     Asker { address, key, local: is_local(request, address) }
+}
+
+fn address(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip())
 }
 
 /// Whether the operator asks: a program on this machine. A browser on this machine may be led here by any site, so a

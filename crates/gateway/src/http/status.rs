@@ -18,18 +18,18 @@ const SESSIONS_LISTED_MAX: usize = 10_000;
 const TITLE_CHARS_MAX: usize = 200;
 
 /// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asker<'a> {
+#[derive(Debug)]
+pub(crate) struct Asker {
     /// The address of the peer.
     pub(crate) address: std::net::IpAddr,
     /// The key that came with the request.
-    pub(crate) key: Option<&'a str>,
+    pub(crate) key: Option<String>,
     /// Whether this is the operator: a program on this machine, not a page, not somebody behind a proxy.
     pub(crate) local: bool,
 }
 
 /// The channels that `asker` may play, by name. Names that players merely wait for are not channels.
-pub(crate) fn channels(env: &Env, asker: Asker<'_>) -> api::Channels {
+pub(crate) fn channels(env: &Env, asker: &Asker) -> api::Channels {
     let now = Instant::now();
     let mut streams = env.origin.streams();
     streams.retain(|stream| may_play(env, &stream.name, asker));
@@ -38,7 +38,7 @@ pub(crate) fn channels(env: &Env, asker: Asker<'_>) -> api::Channels {
 }
 
 /// One channel, if it exists and `asker` may play it.
-pub(crate) fn channel_detail(env: &Env, name: &StreamName, asker: Asker<'_>) -> Option<api::ChannelDetail> {
+pub(crate) fn channel_detail(env: &Env, name: &StreamName, asker: &Asker) -> Option<api::ChannelDetail> {
     if !may_play(env, name, asker) {
         return None;
     }
@@ -109,8 +109,8 @@ pub(crate) fn metrics(env: &Env) -> String {
     env.metrics.render(live, streams.iter().map(|stream| stream.readers).sum())
 }
 
-fn may_play(env: &Env, name: &StreamName, asker: Asker<'_>) -> bool {
-    let request = Request { action: Action::Play, name, key: asker.key, address: asker.address };
+fn may_play(env: &Env, name: &StreamName, asker: &Asker) -> bool {
+    let request = Request { action: Action::Play, name, key: asker.key.as_deref(), address: asker.address };
     asker.local || env.policy.admit(request).is_ok()
 }
 

@@ -32,7 +32,7 @@ pub struct PlayerMetrics {
     stages: Timings<ByStage>,
     /// Reports that were accepted.
     pub beacons: Counter,
-    /// Reports that made no sense.
+    /// Reports that made no sense, or were too many from one address.
     pub beacons_rejected: Counter,
     /// Times a picture stood still.
     pub stalls: Counter,
@@ -77,7 +77,11 @@ impl PlayerMetrics {
             self.stages.clone(),
         );
         registry.register("beacons", "Reports of players", self.beacons.clone());
-        registry.register("beacons_rejected", "Reports that made no sense", self.beacons_rejected.clone());
+        registry.register(
+            "beacons_rejected",
+            "Reports that made no sense, or were too many from one address",
+            self.beacons_rejected.clone(),
+        );
         registry.register("stalls", "Times a picture stood still", self.stalls.clone());
         registry.register("stall_seconds", "How long pictures stood still", self.stall_seconds.clone());
         registry.register("watched_seconds", "How long viewers watched", self.watched_seconds.clone());

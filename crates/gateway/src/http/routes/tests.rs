@@ -148,7 +148,7 @@ async fn a_channel_with_a_play_key_shows_itself_to_those_who_have_the_key() {
     let node = Node::new(|config| {
         config.access.channel.push(ChannelAccess {
             name: "live/private".to_owned(),
-            play_key: Some("friends-only".to_owned()),
+            play_key: Some("friends only".to_owned()),
             ..ChannelAccess::default()
         });
     });
@@ -156,9 +156,29 @@ async fn a_channel_with_a_play_key_shows_itself_to_those_who_have_the_key() {
     assert!(!node.get("/api/v1/channels").await.body.contains("private"));
     let path = "/api/v1/channels/live/private";
     assert_eq!(node.get(path).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(node.get(&format!("{path}?key=friends-onlx")).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(node.get(&format!("{path}?key=friends-only")).await.status, StatusCode::OK);
-    assert!(node.get("/api/v1/channels?key=friends-only").await.body.contains("private"));
+    assert_eq!(node.get(&format!("{path}?key=friends%20onlx")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(node.get(&format!("{path}?key=friends%20only")).await.status, StatusCode::OK);
+    for query in ["?key=wrong", "?key=", ""] {
+        assert!(!node.get(&format!("/api/v1/channels{query}")).await.body.contains("private"));
+    }
+    assert!(node.get("/api/v1/channels?key=friends%20only").await.body.contains("private"));
+}
+
+#[test]
+fn a_list_is_made_anew_when_it_is_old_and_for_each_key_once() {
+    let mut lists = Lists::default();
+    let start = Instant::now();
+    let mut made = 0;
+    let mut get = |key, now| {
+        lists.get(key, now, || {
+            made += 1;
+            Bytes::from(made.to_string())
+        })
+    };
+    assert_eq!((get(None, start), get(Some("a"), start)), ("1".into(), "2".into()));
+    let young = start + CHANNELS_AGE_MAX / 2;
+    assert_eq!((get(None, young), get(Some("a"), young)), ("1".into(), "2".into()));
+    assert_eq!(get(None, start + CHANNELS_AGE_MAX), "3");
 }
 
 #[tokio::test]
@@ -240,6 +260,20 @@ async fn beacons_are_counted_whatever_content_type_they_come_with() {
     let text = node.get("/metrics").await.body;
     assert!(text.contains("rushlight_player_beacons_total 2\n"), "{text}");
     assert!(text.contains("rushlight_player_beacons_rejected_total 4\n"), "{text}");
+}
+
+#[tokio::test]
+async fn an_address_that_sends_reports_without_end_is_refused() {
+    let node = Node::new(|_| {});
+    let post = || node.send(Request::post("/api/v1/beacon"), FAR, "{");
+    let answers = 1_000;
+    let mut refused = 0;
+    for _ in 0..answers {
+        let answer = post().await;
+        refused += usize::from(answer.status == StatusCode::TOO_MANY_REQUESTS);
+        answer.problem();
+    }
+    assert!((1..answers).contains(&refused), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]
