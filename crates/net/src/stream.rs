@@ -1,10 +1,11 @@
 //! A byte stream to a peer, whatever carries it.
 
-use bytes::BytesMut;
+use crate::Pipe;
+use bytes::{Bytes, BytesMut};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -20,6 +21,8 @@ use tokio::net::TcpStream;
 pub enum Stream {
     /// A bare TCP socket. It keeps nothing inside.
     Tcp(TcpStream),
+    /// A stream inside this process, that something else than a socket carries on.
+    Pipe(Pipe),
 }
 
 impl Stream {
@@ -27,6 +30,7 @@ impl Stream {
     pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Self::Pipe(pipe) => pipe.poll_read_ready(cx),
         }
     }
 
@@ -36,6 +40,7 @@ impl Stream {
             // Not `try_read_buf`: a read that brings less than asked for then needs no second one to learn that the socket
             // is empty.
             Self::Tcp(tcp) => pin!(tcp.read_buf(buffer)).poll(cx),
+            Self::Pipe(pipe) => pipe.poll_read_buf(cx, buffer),
         }
     }
 
@@ -43,6 +48,7 @@ impl Stream {
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => tcp.poll_write_ready(cx),
+            Self::Pipe(pipe) => pipe.poll_write_ready(cx),
         }
     }
 
@@ -50,20 +56,30 @@ impl Stream {
     pub fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => tcp.try_write_vectored(slices),
+            Self::Pipe(pipe) => pipe.try_write_vectored(slices),
+        }
+    }
+
+    /// Takes whole buffers from the front of `buffers` and returns how many, without copying their bytes. 0 where the
+    /// transport takes none so: [`Stream::try_write_vectored`] tells why.
+    pub fn try_give(&mut self, buffers: &[Bytes]) -> usize {
+        match self {
+            Self::Pipe(pipe) => pipe.try_give(buffers).unwrap_or(0),
+            Self::Tcp(_) => 0,
         }
     }
 
     /// Sends what was accepted and is still inside.
     pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Tcp(_) | Self::Pipe(_) => Poll::Ready(Ok(())),
         }
     }
 
     /// Whether nothing that was accepted is still inside.
     pub fn is_flushed(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_) | Self::Pipe(_) => true,
         }
     }
 
@@ -78,6 +94,7 @@ impl Stream {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
+            Self::Pipe(_) => None,
         }
     }
 }
@@ -92,6 +109,12 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, out),
+            Self::Pipe(pipe) => {
+                let mut buffer = BytesMut::with_capacity(out.remaining());
+                ready!(pipe.poll_read_buf(cx, &mut buffer))?;
+                out.put_slice(&buffer);
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
@@ -100,6 +123,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Pipe(pipe) => pipe.poll_write_vectored(cx, &[IoSlice::new(bytes)]),
         }
     }
 
@@ -110,6 +134,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::Pipe(pipe) => pipe.poll_write_vectored(cx, slices),
         }
     }
 
@@ -124,6 +149,10 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Pipe(pipe) => {
+                pipe.finish();
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
