@@ -231,3 +231,65 @@ proptest! {
         prop_assert_eq!(got, messages);
     }
 }
+
+/// What a player was told since the last call.
+fn told(pair: &mut Pair) -> Vec<String> {
+    pair.settle(&[1000]);
+    let code = |event| match event {
+        client::Event::Status(status) => status.code,
+        other => format!("{other:?}"),
+    };
+    pair.client_events.drain(..).map(code).collect()
+}
+
+#[test]
+fn player_controls_reach_the_server_and_their_answers_the_player() {
+    let mut pair = Pair::new(client::Config { audio: false, ..config(client::Role::Play) });
+    told(&mut pair);
+    assert_eq!(
+        pair.server_events.drain(..).next_back(),
+        Some(server::Event::ReceiveAudio { stream_id: 1, on: false })
+    );
+    let chunk_size = pair.server.out_chunk_size();
+    chunk::write_message(&mut pair.to_client, chunk_size, 4, 1, 8, 1234, &[b"sound"]);
+    assert_eq!(told(&mut pair).len(), 1);
+
+    pair.client.pause(true).unwrap();
+    pair.collect();
+    assert_eq!(told(&mut pair), ["NetStream.Pause.Notify"], "the end of stream behind it is none");
+    pair.client.pause(false).unwrap();
+    pair.collect();
+    assert_eq!(told(&mut pair), ["NetStream.Unpause.Notify"]);
+    pair.client.seek(77).unwrap();
+    pair.client.receive_video(true).unwrap();
+    pair.collect();
+    assert_eq!(told(&mut pair), ["NetStream.Seek.Notify"], "of the wish for pictures");
+    assert_eq!(
+        pair.server_events.drain(..).collect::<Vec<_>>(),
+        [
+            server::Event::Pause { stream_id: 1, paused: true, ms: 1234 },
+            server::Event::Pause { stream_id: 1, paused: false, ms: 1234 },
+            server::Event::Seek { stream_id: 1, ms: 77 },
+            server::Event::ReceiveVideo { stream_id: 1, on: true },
+        ]
+    );
+    pair.server.accept_seek(1, 78);
+    pair.collect();
+    assert_eq!(told(&mut pair), ["NetStream.Seek.Notify"]);
+    pair.client.seek(79).unwrap();
+    pair.server.reject_seek(1, "too far", Some(0));
+    pair.collect();
+    assert_eq!(told(&mut pair), ["NetStream.Seek.InvalidTime"], "the stream goes on");
+    pair.server.end_play(1, "NetStream.Play.Stop");
+    pair.collect();
+    assert!(told(&mut pair)[0].starts_with("Ended"));
+}
+
+#[test]
+fn only_a_player_that_plays_can_ask_for_another_position() {
+    let mut pair = Pair::new(config(client::Role::Play));
+    assert!(pair.client.seek(0).is_err() && pair.client.pause(true).is_err(), "not yet");
+    let mut pair = Pair::new(config(client::Role::Publish));
+    told(&mut pair);
+    assert!(pair.client.receive_audio(true).is_err() && pair.client.receive_video(true).is_err());
+}

@@ -45,6 +45,10 @@ pub struct Config {
     pub buffer_ms: u32,
     /// Where a player starts, in seconds; -2 is live or else recorded, -1 live only.
     pub start: f64,
+    /// Whether a player wants sound. Servers that do not know the wish send it all the same.
+    pub audio: bool,
+    /// Whether a player wants pictures.
+    pub video: bool,
     /// How long the server may take until the stream has started.
     pub start_timeout: Duration,
     /// The largest message accepted, in bytes.
@@ -82,6 +86,8 @@ impl Config {
             window_ack_size: limits::WINDOW_ACK_SIZE_DEFAULT,
             buffer_ms: 1000,
             start: -2.0,
+            audio: true,
+            video: true,
             start_timeout: limits::START_TIMEOUT,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
         }

@@ -14,6 +14,7 @@
 
 mod config;
 mod event;
+mod playback;
 mod start;
 
 use std::collections::VecDeque;
@@ -28,6 +29,7 @@ use crate::message::{self, UserControl};
 use crate::{Error, Message, chunk, handshake, limits};
 pub use config::{Config, Form, Role};
 pub use event::Event;
+use playback::Playback;
 use start::Start;
 
 /// One connection, seen from the client. See the `wire` crate for the order of calls.
@@ -37,6 +39,7 @@ pub struct Session {
     link: Link,
     phase: Phase,
     start: Start,
+    playback: Playback,
     events: VecDeque<Event>,
     stream_id: u32,
     /// Whether [`Event::Ended`] was given; a status and an end of stream often come together.
@@ -66,6 +69,7 @@ impl Session {
             link,
             phase: Phase::Handshake(Box::new(handshake)),
             start: Start::default(),
+            playback: Playback::default(),
             events: VecDeque::new(),
             stream_id: start::FIRST_STREAM,
             ended: false,
@@ -98,6 +102,7 @@ impl Session {
         while let Some(incoming) = self.link.receive(input)? {
             match incoming {
                 Incoming::Message(message) => self.take_message(now, message)?,
+                Incoming::User(UserControl::StreamEof(_)) if self.playback.moved => {}
                 Incoming::User(UserControl::StreamEof(_)) => self.end(Status {
                     level: "status".to_owned(),
                     code: "NetStream.Play.Stop".to_owned(),
@@ -251,6 +256,7 @@ impl Session {
         if matches!(self.phase, Phase::Starting) {
             self.run(Event::Playing);
         }
+        self.playback.position_ms = message.timestamp;
         self.events.push_back(Event::Message(message));
     }
 
@@ -281,6 +287,7 @@ impl Session {
             ("NetStream.Play.UnpublishNotify" | "NetStream.Play.Stop" | "NetStream.Play.Complete", _) => {
                 self.end(status);
             }
+            _ if playback::is_answer(&status) => self.events.push_back(Event::Status(status)),
             _ if status.level == "error" => match self.phase {
                 Phase::Running => self.end(status),
                 _ if status.code.starts_with("NetConnection.") => self.reject(status),
@@ -288,6 +295,10 @@ impl Session {
             },
             _ => self.events.push_back(Event::Status(status)),
         }
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
     }
 
     /// Media flows.

@@ -114,6 +114,13 @@ impl Session {
                 let start = Value::Number(self.config.start * 1000.0);
                 let transaction = self.request_on(stream_id, "play", &[Value::Null, name, start]);
                 self.link.control(Control::User(UserControl::SetBufferLength { stream_id, ms }));
+                for (command, on) in
+                    [("receiveAudio", self.config.audio), ("receiveVideo", self.config.video)]
+                {
+                    if !on {
+                        self.tell_stream(command, &[Value::Null, false.into()]);
+                    }
+                }
                 transaction
             }
             Role::Publish => self.request_on(self.stream_id, "publish", &[Value::Null, name, "live".into()]),

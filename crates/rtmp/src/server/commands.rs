@@ -28,14 +28,8 @@ impl Session {
             "play2" => self.play2(stream_id, &command),
             "pause" | "pauseRaw" => self.pause(stream_id, &command),
             "seek" => self.seek(stream_id, &command),
-            "receiveAudio" => {
-                let on = command.arg(0).as_bool().unwrap_or(true);
-                self.events.push_back(Event::ReceiveAudio { stream_id, on });
-            }
-            "receiveVideo" => {
-                let on = command.arg(0).as_bool().unwrap_or(true);
-                self.events.push_back(Event::ReceiveVideo { stream_id, on });
-            }
+            "receiveAudio" => self.receive(stream_id, &command, |on| Event::ReceiveAudio { stream_id, on }),
+            "receiveVideo" => self.receive(stream_id, &command, |on| Event::ReceiveVideo { stream_id, on }),
             "FCPublish" => self.fc_answer(&command, "onFCPublish", "NetStream.Publish.Start"),
             "FCUnpublish" => self.fc_answer(&command, "onFCUnpublish", "NetStream.Unpublish.Success"),
             "FCSubscribe" => self.fc_answer(&command, "onFCSubscribe", "NetStream.Play.Start"),
@@ -181,32 +175,6 @@ impl Session {
             let (app, name) = (self.app.to_string(), name.to_owned());
             self.events.push_back(Event::Play(Play { stream_id, app, name, start, duration, reset }));
         }
-    }
-
-    fn pause(&mut self, stream_id: u32, command: &Command) {
-        let paused = command.arg(0).as_bool().unwrap_or(true);
-        let ms = command.arg(1).as_number().unwrap_or(0.0) as u32;
-        if !self.is_playing(stream_id) {
-            return;
-        }
-        if command.name == "pause" {
-            let code = if paused { "NetStream.Pause.Notify" } else { "NetStream.Unpause.Notify" };
-            self.send_status(stream_id, "status", code, if paused { "Paused." } else { "Resumed." });
-        }
-        self.events.push_back(Event::Pause { stream_id, paused, ms });
-    }
-
-    fn seek(&mut self, stream_id: u32, command: &Command) {
-        if !self.is_playing(stream_id) {
-            return;
-        }
-        let ms = command.arg(0).as_number().unwrap_or(0.0) as u32;
-        self.send_status(stream_id, "status", "NetStream.Seek.Notify", "Seeking.");
-        self.events.push_back(Event::Seek { stream_id, ms });
-    }
-
-    fn is_playing(&mut self, stream_id: u32) -> bool {
-        self.stream(stream_id).is_some_and(|stream| stream.state == StreamState::Playing)
     }
 
     /// Answers a command that needs a value, or nothing, but an answer.

@@ -29,30 +29,31 @@ pub enum Event {
         /// The message stream that carried it.
         stream_id: u32,
     },
-    /// The player pauses or resumes. The session has already answered it.
+    /// The player pauses or resumes. The session has already answered it: send no media until it resumes.
     Pause {
         /// The message stream that is played.
         stream_id: u32,
         /// Whether it now is paused.
         paused: bool,
-        /// The position of the player in milliseconds.
+        /// The position of the player in milliseconds, on the clock of the messages it was sent. It is where the player's
+        /// screen stands, or how far it has read; what was sent beyond is still on its way, or in its buffer.
         ms: u32,
     },
-    /// The player seeks. The session has already answered it.
+    /// The player seeks. Answer with [`super::Session::accept_seek`] or [`super::Session::reject_seek`].
     Seek {
         /// The message stream that is played.
         stream_id: u32,
-        /// The wanted position in milliseconds.
+        /// The wanted position in milliseconds, on the clock of the messages that the player was sent.
         ms: u32,
     },
-    /// The player turns audio on or off.
+    /// The player turns audio on or off. The session has already answered it.
     ReceiveAudio {
         /// The message stream that is played.
         stream_id: u32,
         /// Whether audio is wanted from now on.
         on: bool,
     },
-    /// The player turns video on or off.
+    /// The player turns video on or off. The session has already answered it.
     ReceiveVideo {
         /// The message stream that is played.
         stream_id: u32,

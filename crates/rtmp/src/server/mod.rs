@@ -16,6 +16,7 @@
 mod commands;
 mod config;
 mod event;
+mod playback;
 
 use std::collections::VecDeque;
 use std::time::Instant;

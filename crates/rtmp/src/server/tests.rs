@@ -96,6 +96,16 @@ impl Peer {
         self.message(stream_id, message::COMMAND, &body).unwrap();
     }
 
+    /// What the session said in short: commands with the code of their status, user control events.
+    fn summary(&mut self) -> Vec<String> {
+        let one = |said| match said {
+            Said::Command(_, command) => format!("{} {}", command.name, Status::read(command.arg(0)).code),
+            Said::Control(Control::User(event)) => format!("{event:?}"),
+            other => format!("{other:?}"),
+        };
+        self.said().into_iter().map(one).collect()
+    }
+
     fn event(&mut self) -> Option<Event> {
         self.session.poll_event()
     }
@@ -330,7 +340,8 @@ fn player_switches_by_playing_again() {
 fn player_controls_become_events() {
     let mut peer = Peer::playing();
     peer.send_on(1, "pause", &[Value::Null, true.into(), 1500.0.into()]);
-    peer.send_on(1, "seek", &[Value::Null, 2000.0.into()]);
+    peer.send_on(1, "pauseRaw", &[Value::Null, false.into(), (-1.0).into()]);
+    peer.send_on(1, "seek", &[Value::Null, 2000.5.into()]);
     peer.send_on(1, "receiveAudio", &[Value::Null, false.into()]);
     peer.send_on(1, "receiveVideo", &[Value::Null, true.into()]);
     let events: Vec<_> = std::iter::from_fn(|| peer.event()).collect();
@@ -338,14 +349,76 @@ fn player_controls_become_events() {
         events,
         [
             Event::Pause { stream_id: 1, paused: true, ms: 1500 },
+            Event::Pause { stream_id: 1, paused: false, ms: 0 },
             Event::Seek { stream_id: 1, ms: 2000 },
             Event::ReceiveAudio { stream_id: 1, on: false },
             Event::ReceiveVideo { stream_id: 1, on: true },
         ]
     );
-    assert_eq!(peer.codes(), ["onStatus NetStream.Pause.Notify", "onStatus NetStream.Seek.Notify"]);
+    peer.said();
     peer.send_on(1, "closeStream", &[Value::Null]);
     assert_eq!(peer.event(), Some(Event::StopPlay { stream_id: 1 }));
+}
+
+#[test]
+fn pause_and_resume_are_answered_with_a_status_and_an_end_or_a_begin() {
+    let mut peer = Peer::playing();
+    peer.send_on(1, "pause", &[Value::Null, true.into(), 0.0.into()]);
+    assert_eq!(peer.summary(), ["onStatus NetStream.Pause.Notify", "StreamEof(1)"]);
+    peer.send_on(1, "pause", &[Value::Null, false.into(), 0.0.into()]);
+    assert_eq!(peer.summary(), ["onStatus NetStream.Unpause.Notify", "StreamBegin(1)"]);
+}
+
+#[test]
+fn seek_is_answered_once_the_driver_has_decided() {
+    let mut peer = Peer::playing();
+    peer.send_on(1, "seek", &[Value::Null, 2000.0.into()]);
+    assert_eq!(peer.said(), []);
+    peer.session.accept_seek(1, 2000);
+    assert_eq!(
+        peer.summary(),
+        ["StreamEof(1)", "StreamBegin(1)", "onStatus NetStream.Seek.Notify", "onStatus NetStream.Play.Start"]
+    );
+    peer.session.reject_seek(1, "too far", Some(2500));
+    let said = peer.said();
+    let [Said::Command(1, status)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(Status::read(status.arg(0)).code, "NetStream.Seek.InvalidTime");
+    assert_eq!(Status::read(status.arg(0)).level, "error");
+    assert_eq!(status.arg(0).get("details"), Some(&Value::Number(2.5)));
+    peer.session.reject_seek(1, "nothing there", None);
+    assert_eq!(peer.codes(), ["onStatus NetStream.Seek.Failed"]);
+}
+
+#[test]
+fn wish_for_sound_or_pictures_is_answered_and_the_contrary_is_not() {
+    let mut peer = Peer::playing();
+    for command in ["receiveAudio", "receiveVideo"] {
+        peer.send_on(1, command, &[Value::Null, false.into()]);
+        assert_eq!(peer.said(), []);
+        peer.send_on(1, command, &[Value::Null, true.into()]);
+        assert_eq!(peer.codes(), ["onStatus NetStream.Seek.Notify", "onStatus NetStream.Play.Start"]);
+    }
+}
+
+#[test]
+fn player_of_nothing_gets_no_answers_to_its_controls() {
+    let mut peer = Peer::with_stream();
+    for command in ["pause", "pauseRaw", "seek", "receiveAudio", "receiveVideo"] {
+        peer.send_on(1, command, &[Value::Null, true.into(), 0.0.into()]);
+        peer.send_on(9, command, &[Value::Null, true.into(), 0.0.into()]);
+    }
+    peer.session.accept_seek(1, 0);
+    peer.session.reject_seek(1, "", None);
+    peer.session.stream_dry(1);
+    assert_eq!(peer.said(), []);
+}
+
+#[test]
+fn dry_stream_is_announced() {
+    let mut peer = Peer::playing();
+    peer.session.stream_dry(1);
+    peer.session.stream_begin(1);
+    assert_eq!(peer.summary(), ["StreamDry(1)", "StreamBegin(1)"]);
 }
 
 #[test]
