@@ -83,6 +83,8 @@ section! {
         idle_timeout_ms: u64 = 30_000,
         /// A player that takes no byte for so long is gone.
         write_timeout_ms: u64 = 30_000,
+        /// A player that pauses for so long is gone.
+        pause_max_ms: u64 = 600_000,
     }
 }
 
@@ -312,6 +314,7 @@ impl Config {
             ("rtmp.handshake_timeout_ms", self.rtmp.handshake_timeout_ms, 1),
             ("rtmp.idle_timeout_ms", self.rtmp.idle_timeout_ms, 1),
             ("rtmp.write_timeout_ms", self.rtmp.write_timeout_ms, 1),
+            ("rtmp.pause_max_ms", self.rtmp.pause_max_ms, 0),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 1),
             ("http.write_timeout_ms", self.http.write_timeout_ms, 1),
             ("hub.grace_ms", self.hub.grace_ms, 0),
@@ -416,6 +419,11 @@ impl RtmpConfig {
     /// The time a player may take to accept a byte.
     pub fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_timeout_ms)
+    }
+
+    /// The time a player may be paused.
+    pub fn pause_max(&self) -> Duration {
+        Duration::from_millis(self.pause_max_ms)
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::metrics::{JoinStage, ProtocolMetrics};
 use crate::sessions::SessionGuard;
 use bytes::Bytes;
-use hub::{BatchLimits, EndReason, Entry, FormKey, Next, Reader};
+use hub::{BatchLimits, EndReason, Entry, FormKey, Next, Reader, SeekError};
 use media::{Kind, Packet, Role, Time};
 use net::{Outbox, Stream};
 use std::cell::RefCell;
@@ -30,6 +30,16 @@ pub(crate) trait Form {
 /// it for a text track of its own otherwise.
 pub(crate) fn tag_time(packet: &Packet) -> Time {
     if packet.role == Role::StreamMetadata { Time::ZERO } else { packet.dts }
+}
+
+/// The newest time up to `last` that [`tag_time`] shows as `ms` modulo 2^32, or the oldest after it if that is nearer.
+fn time_shown_as(ms: u32, last: Time) -> Time {
+    let distance = ms.wrapping_sub(last.millis() as u32) as i32;
+    if distance == 0 {
+        return last;
+    }
+    // Its last nanosecond, since a packet is shown with the milliseconds below it.
+    Time::from_nanos(Time::from_millis(last.millis() + i64::from(distance) + 1).nanos() - 1)
 }
 
 /// The spaces of form keys: the high 16 bits of a key, so that no two protocols can meet.
@@ -99,9 +109,18 @@ enum Join {
     Done,
 }
 
+/// Why there is nothing more to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The publisher was lost, and may come back. Told once; call again.
+    Dry,
+    /// The stream has ended.
+    Ended(EndReason),
+}
+
 enum Pick {
     Packets,
-    Ended(EndReason),
+    Nothing(Sent),
 }
 
 impl Egress {
@@ -144,7 +163,26 @@ impl Egress {
         };
     }
 
-    /// Sends whatever is ready. `Ready` when the stream has ended and everything was sent, or when the connection failed.
+    /// Stops picking, or goes on. What was picked before still leaves.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.timer = None;
+        match paused {
+            true => self.reader.pause(),
+            false => self.reader.resume(Instant::now()),
+        }
+    }
+
+    /// Goes to the place that players know by this time in milliseconds, modulo 2^32, and returns the time that is there.
+    pub(crate) fn seek(&mut self, ms: u32) -> Result<u32, SeekError> {
+        let now = Instant::now();
+        let (_, last) = self.reader.reach(now).ok_or(SeekError::Nothing)?;
+        let found = self.reader.seek(time_shown_as(ms, last), now)?;
+        self.timer = None;
+        Ok(found.millis() as u32)
+    }
+
+    /// Sends whatever is ready. `Ready` when everything was sent and nothing more comes for now or ever, or when the
+    /// connection failed.
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -152,7 +190,7 @@ impl Egress {
         outbox: &mut Outbox,
         form: &impl Form,
         head: &mut Head<'_>,
-    ) -> Poll<io::Result<EndReason>> {
+    ) -> Poll<io::Result<Sent>> {
         loop {
             ready!(self.poll_flush(cx, stream, outbox))?;
             let pick = PICKED.with_borrow_mut(|batch| {
@@ -169,8 +207,8 @@ impl Egress {
                 }
                 Poll::Ready(Ok::<_, io::Error>(pick))
             });
-            if let Pick::Ended(reason) = ready!(pick)? {
-                return Poll::Ready(Ok(reason));
+            if let Pick::Nothing(sent) = ready!(pick)? {
+                return Poll::Ready(Ok(sent));
             }
         }
     }
@@ -184,8 +222,12 @@ impl Egress {
         buffers: &mut Vec<Bytes>,
     ) -> Poll<Option<EndReason>> {
         PICKED.with_borrow_mut(|batch| {
-            if let Pick::Ended(reason) = ready!(self.poll_pick(cx, batch)) {
-                return Poll::Ready(Some(reason));
+            loop {
+                match ready!(self.poll_pick(cx, batch)) {
+                    Pick::Packets => break,
+                    Pick::Nothing(Sent::Dry) => {}
+                    Pick::Nothing(Sent::Ended(reason)) => return Poll::Ready(Some(reason)),
+                }
             }
             buffers.extend(Some(head(batch)).filter(|head| !head.is_empty()));
             buffers.extend(batch.drain(..).map(|entry| pack(form, &entry)));
@@ -222,8 +264,8 @@ impl Egress {
                     self.select.apply(batch);
                     return Poll::Ready(Pick::Packets);
                 }
-                Next::Ended(reason) => return Poll::Ready(Pick::Ended(reason)),
-                Next::Dry => {}
+                Next::Ended(reason) => return Poll::Ready(Pick::Nothing(Sent::Ended(reason))),
+                Next::Dry => return Poll::Ready(Pick::Nothing(Sent::Dry)),
                 Next::Later(at) => {
                     let at = tokio::time::Instant::from_std(at);
                     let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
@@ -307,4 +349,30 @@ impl Select {
 
 fn pack(form: &impl Form, entry: &Entry) -> Bytes {
     entry.form(form.key(), |packet| form.build(packet))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_a_player_names_is_the_one_nearest_to_the_newest() {
+        let shown = |ms: u32, last_nanos: i64| {
+            let time = time_shown_as(ms, Time::from_nanos(last_nanos));
+            assert_eq!(time.millis() as u32, ms);
+            time.millis()
+        };
+        assert_eq!(shown(1000, 5_000_000_000), 1000);
+        assert_eq!(shown(9000, 5_000_000_000), 9000, "in the future");
+        let wrapped = 1_000_000 * ((1_i64 << 32) + 500);
+        assert_eq!(shown(400, wrapped), (1 << 32) + 400);
+        assert_eq!(shown(u32::MAX, wrapped), (1 << 32) - 1, "before the wrap");
+    }
+
+    #[test]
+    fn packet_is_found_by_the_milliseconds_it_was_shown_with() {
+        let packet = Time::from_nanos(1_000_400_000);
+        assert!(time_shown_as(1000, Time::from_millis(2000)) >= packet);
+        assert_eq!(time_shown_as(1000, packet), packet, "not after the newest");
+    }
 }

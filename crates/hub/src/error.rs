@@ -41,6 +41,8 @@ pub enum SeekError {
         first: Time,
         /// The time of the newest packet.
         last: Time,
+        /// Which of the two is nearer to the wanted one.
+        nearest: Time,
     },
     /// There is nothing that can be gone to: no keyframe yet, or the stream has ended.
     Nothing,
@@ -88,7 +90,7 @@ impl fmt::Display for WriteError {
 impl fmt::Display for SeekError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SeekError::Outside { first, last } => {
+            SeekError::Outside { first, last, .. } => {
                 write!(f, "the server holds {} to {} ms of the stream", first.millis(), last.millis())
             }
             SeekError::Nothing => f.write_str("the stream has nothing to go to"),

@@ -4,7 +4,7 @@ use super::admission::{Refusal, admit};
 use super::form::FlvForm;
 use super::websocket::{Asked, accept_key, close_frame, read_frame};
 use crate::Env;
-use crate::egress::Egress;
+use crate::egress::{Egress, Sent};
 use crate::http::{RawRequest, allow_origin, allows_websocket, problem_text};
 use crate::metrics::{Outcome, ProtocolMetrics};
 use bytes::{Bytes, BytesMut};
@@ -160,10 +160,13 @@ impl Player {
                 FlvForm::Plain => [ok_head(cors.as_deref()).as_bytes(), &header].concat().into(),
             }
         };
-        match egress.poll_send(cx, stream, outbox, form, &mut head) {
-            Poll::Ready(Ok(reason)) => return Poll::Ready(End::Stream(reason)),
-            Poll::Ready(Err(_)) => return Poll::Ready(End::Failed),
-            Poll::Pending => {}
+        loop {
+            match egress.poll_send(cx, stream, outbox, form, &mut head) {
+                Poll::Ready(Ok(Sent::Dry)) => {}
+                Poll::Ready(Ok(Sent::Ended(reason))) => return Poll::Ready(End::Stream(reason)),
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Failed),
+                Poll::Pending => break,
+            }
         }
         self.poll_stuck(write_timeout)
     }

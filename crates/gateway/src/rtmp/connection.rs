@@ -4,6 +4,7 @@ mod play;
 mod publish;
 
 use crate::Env;
+use crate::egress::Sent;
 use crate::metrics::{JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Grant, Request};
 use crate::sessions::{Full, NewSession, SessionGuard};
@@ -256,10 +257,11 @@ impl Connection {
                 Event::Message(message) => self.message(&message, now),
                 Event::Unpublish { stream_id } => self.unpublish(stream_id, now),
                 Event::StopPlay { stream_id } => self.stop_play(stream_id, now),
-                Event::Pause { stream_id, paused, .. } => self.pause(stream_id, paused),
+                Event::Pause { stream_id, paused, .. } => self.pause(stream_id, paused, now),
+                Event::Seek { stream_id, ms } => self.seek(stream_id, ms),
                 Event::ReceiveAudio { stream_id, on } => self.receive_audio(stream_id, on),
                 Event::ReceiveVideo { stream_id, on } => self.receive_video(stream_id, on),
-                // A live stream has one position; the session has answered what asked for an answer.
+                // The session has answered what asked for an answer.
                 _ => {}
             }
         }
@@ -306,8 +308,11 @@ impl Connection {
             let mut index = 0;
             while index < self.playing.len() {
                 match self.poll_play(cx, index) {
-                    Poll::Ready(Ok(reason)) => {
-                        self.end_play(index, reason, now);
+                    Poll::Ready(Ok(sent)) => {
+                        match sent {
+                            Sent::Dry => self.note_dry(index),
+                            Sent::Ended(reason) => self.end_play(index, reason, now),
+                        }
                         if let Poll::Ready(result) = self.outbox.poll_flush(cx, &mut self.stream) {
                             result?;
                         }
@@ -345,6 +350,13 @@ impl Connection {
             if idle.is_some_and(|at| at <= now) || stuck.is_some_and(|at| at <= now) {
                 return Err(Close::Idle);
             }
+            let players = self.playing.len();
+            let paused = self.end_long_pauses(now);
+            if self.playing.len() < players
+                && let Poll::Ready(result) = self.poll_write(cx, now)
+            {
+                result?;
+            }
             if self.closing.is_some_and(|at| at <= now) {
                 return Err(Close::Ended("nothing is left to carry".to_owned()));
             }
@@ -357,9 +369,8 @@ impl Connection {
             }
             let flush =
                 self.publishing.iter().filter_map(|publishing| publishing.ingest.publisher.flush_at()).min();
-            let Some(at) =
-                [idle, stuck, self.closing, flush, self.session.poll_timeout()].into_iter().flatten().min()
-            else {
+            let next = [idle, stuck, paused, self.closing, flush, self.session.poll_timeout()];
+            let Some(at) = next.into_iter().flatten().min() else {
                 self.timer = None;
                 return Ok(());
             };

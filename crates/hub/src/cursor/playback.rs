@@ -44,7 +44,7 @@ impl Cursor {
     pub(crate) fn seek(&mut self, dts: Time, view: View<'_>) -> Result<Time, SeekError> {
         let (first, last) = self.reach(view.log, view.now).ok_or(SeekError::Nothing)?;
         if dts < first || dts > last {
-            return Err(SeekError::Outside { first, last });
+            return Err(SeekError::Outside { first, last, nearest: dts.clamp(first, last) });
         }
         let place = view.log.find(From::Dts(dts), self.wants_video, view.now);
         let found = place.map_err(|_| SeekError::Nothing)?.dts;

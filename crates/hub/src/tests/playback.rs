@@ -192,9 +192,9 @@ fn seek_outside_the_log_says_what_is_inside_and_changes_nothing() {
     rig.write(&mut publisher, gops(0..10));
     let mut reader = rig.read();
     rig.drain(&mut reader);
-    let outside = Err(SeekError::Outside { first: ms(6000), last: ms(9900) });
-    assert_eq!(reader.seek(ms(5999), rig.now), outside);
-    assert_eq!(reader.seek(ms(9901), rig.now), outside);
+    let outside = |nearest| Err(SeekError::Outside { first: ms(6000), last: ms(9900), nearest: ms(nearest) });
+    assert_eq!(reader.seek(ms(5999), rig.now), outside(6000));
+    assert_eq!(reader.seek(ms(9901), rig.now), outside(9900));
     rig.write(&mut publisher, gops(10..11));
     assert!(rig.got(&mut reader).starts_with("K10000"));
 }

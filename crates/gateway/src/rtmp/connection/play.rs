@@ -2,12 +2,12 @@
 
 use super::super::egress::ChunkForm;
 use super::{Connection, END_LINGER, Refusal};
-use crate::egress::Egress;
+use crate::egress::{Egress, Sent};
 use crate::metrics::{JoinStage, Outcome, RejectReason, Role};
 use crate::policy::Action;
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
-use hub::EndReason;
+use hub::{EndReason, SeekError};
 use rtmp::server;
 use std::io;
 use std::sync::Arc;
@@ -20,6 +20,10 @@ pub(super) struct Playing {
     pub(super) egress: Egress,
     /// The player was told that playback starts; it is told with the first packets, so that it is one write.
     pub(super) started: bool,
+    /// Since when it is paused.
+    paused: Option<Instant>,
+    /// The player was told that nothing comes for a while.
+    dry: bool,
 }
 
 impl Connection {
@@ -59,7 +63,7 @@ impl Connection {
             .map_err(|error| Refusal::new(RejectReason::Limit, FAILED, error))?;
         debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
         let egress = Egress::new(reader, self.metrics.clone(), guard, now);
-        Ok(Playing { stream_id: request.stream_id, egress, started: false })
+        Ok(Playing { stream_id: request.stream_id, egress, started: false, paused: None, dry: false })
     }
 
     pub(super) fn stop_play(&mut self, stream_id: u32, now: Instant) {
@@ -73,9 +77,41 @@ impl Connection {
         self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
     }
 
-    pub(super) fn pause(&mut self, stream_id: u32, paused: bool) {
-        self.receive_audio(stream_id, !paused);
-        self.receive_video(stream_id, !paused);
+    pub(super) fn pause(&mut self, stream_id: u32, paused: bool, now: Instant) {
+        for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
+            playing.paused = paused.then_some(playing.paused.unwrap_or(now));
+            playing.egress.pause(paused);
+        }
+    }
+
+    /// Ends what has been paused for too long, and tells when the next pause becomes too long.
+    pub(super) fn end_long_pauses(&mut self, now: Instant) -> Option<Instant> {
+        let pause_max = self.env.config.rtmp.pause_max();
+        let end_of = |playing: &Playing| playing.paused.map(|since| since + pause_max);
+        while let Some(index) = self.playing.iter().position(|it| end_of(it).is_some_and(|at| at <= now)) {
+            let mut playing = self.playing.swap_remove(index);
+            debug!(session = %playing.egress.guard().id(), "paused for too long");
+            playing.egress.guard().set_outcome(Outcome::Timeout);
+            self.session.end_play(playing.stream_id, "NetStream.Play.Stop");
+            self.close_if_unused(now + END_LINGER);
+        }
+        self.playing.iter().filter_map(end_of).min()
+    }
+
+    pub(super) fn seek(&mut self, stream_id: u32, ms: u32) {
+        let Some(playing) = self.playing.iter_mut().find(|playing| playing.stream_id == stream_id) else {
+            return;
+        };
+        match playing.egress.seek(ms) {
+            Ok(found) => self.session.accept_seek(stream_id, found),
+            Err(error) => {
+                let nearest = match error {
+                    SeekError::Outside { nearest, .. } => Some(nearest.millis() as u32),
+                    SeekError::Nothing => None,
+                };
+                self.session.reject_seek(stream_id, &error.to_string(), nearest);
+            }
+        }
     }
 
     pub(super) fn receive_audio(&mut self, stream_id: u32, on: bool) {
@@ -90,16 +126,16 @@ impl Connection {
         }
     }
 
-    pub(super) fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<EndReason>> {
-        let Playing { stream_id, egress, started } = &mut self.playing[index];
+    pub(super) fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<Sent>> {
+        let Playing { stream_id, egress, started, dry, .. } = &mut self.playing[index];
         let (session, stream_id) = (&mut self.session, *stream_id);
         let form = ChunkForm { chunk_size: session.out_chunk_size(), stream_id };
         let mut head = |_: &[Arc<hub::Entry>]| {
-            if *started {
-                return Bytes::new();
+            match (std::mem::replace(started, true), std::mem::take(dry)) {
+                (false, _) => session.accept_play(stream_id),
+                (true, true) => session.stream_begin(stream_id),
+                (true, false) => return Bytes::new(),
             }
-            *started = true;
-            session.accept_play(stream_id);
             let mut head = BytesMut::new();
             while let Some(bytes) = session.poll_output() {
                 head.extend_from_slice(&bytes);
@@ -107,6 +143,14 @@ impl Connection {
             head.freeze()
         };
         egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut head)
+    }
+
+    /// The publisher was lost, and everything before that was sent.
+    pub(super) fn note_dry(&mut self, index: usize) {
+        let playing = &mut self.playing[index];
+        playing.dry = true;
+        self.session.stream_dry(playing.stream_id);
+        self.queue_answers();
     }
 
     /// The stream of a player has ended, and everything before its end was sent.
@@ -122,9 +166,13 @@ impl Connection {
             self.session.reject_play(playing.stream_id, "NetStream.Play.StreamNotFound", description);
         }
         debug!(session = %guard.id(), ?reason, "play ended");
+        self.queue_answers();
+        self.close_if_unused(now + END_LINGER);
+    }
+
+    fn queue_answers(&mut self) {
         while let Some(bytes) = self.session.poll_output() {
             self.outbox.push(bytes);
         }
-        self.close_if_unused(now + END_LINGER);
     }
 }
