@@ -1,7 +1,7 @@
 //! The key that publishes: made on first start, kept in the data folder, readable by its owner only.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The name of the file in the data folder.
@@ -46,34 +46,8 @@ pub(crate) fn create(folder: &Path) -> Result<PublishKey, String> {
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let path = folder.join(NAME);
     let failed = |error: io::Error| format!("{} cannot be written: {error} (data_dir)", path.display());
-    make_folder(folder).map_err(failed)?;
-    // Written beside and moved, so that there is never half a key.
-    let fresh = folder.join(format!(".{NAME}.{}", std::process::id()));
-    let written =
-        write_private(&fresh, format!("{key}\n").as_bytes()).and_then(|()| fs::rename(&fresh, &path));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&fresh);
-        return Err(failed(error));
-    }
+    net::write_private(&path, format!("{key}\n").as_bytes()).map_err(failed)?;
     Ok(PublishKey { key, path, created: true })
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ pub const WRITE_BUFFERS_MAX: usize = 64;
 /// (TCP_USER_TIMEOUT, RFC 5482). A paused player closes its window, so the value is also how long a pause may last.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 60_000;
 
+/// What a TLS connection seals before it looks whether the socket takes it: four full records. A batch of a usual stream
+/// is less and leaves in one system call; a player whose socket is full keeps at most this much that is its own.
+pub const TLS_SEALED_BYTES_MAX: usize = 64 << 10;
+
 /// File descriptors asked for at start; the hard limit of the process caps it.
 pub const FILES_WANTED: u64 = 1 << 20;
 

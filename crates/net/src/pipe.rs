@@ -82,6 +82,13 @@ impl Pipe {
         Poll::Ready(Ok(count))
     }
 
+    /// Waits for the first byte that a read would bring; `None` is the end.
+    pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        let lanes = ready!(self.poll_readable(cx))?;
+        let first = lanes[1 - self.out].buffers.front();
+        Poll::Ready(Ok(first.and_then(|buffer| buffer.first().copied())))
+    }
+
     /// Takes all that waits without copying it.
     ///
     /// # Errors

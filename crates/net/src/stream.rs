@@ -1,6 +1,7 @@
 //! A byte stream to a peer, whatever carries it.
 
 use crate::Pipe;
+use crate::tls::TlsStream;
 use bytes::{Bytes, BytesMut};
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -23,6 +24,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A stream inside this process, that something else than a socket carries on.
     Pipe(Pipe),
+    /// TLS on a TCP socket. Boxed: its state is large, and plain streams are many.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -31,6 +34,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),
             Self::Pipe(pipe) => pipe.poll_read_ready(cx),
+            Self::Tls(tls) => tls.poll_read_ready(cx),
         }
     }
 
@@ -41,6 +45,20 @@ impl Stream {
             // is empty.
             Self::Tcp(tcp) => pin!(tcp.read_buf(buffer)).poll(cx),
             Self::Pipe(pipe) => pipe.poll_read_buf(cx, buffer),
+            Self::Tls(tls) => pin!(tls.read_buf(buffer)).poll(cx),
+        }
+    }
+
+    /// Waits for the first byte that a read will bring, and leaves it there; `None` is the end of the stream.
+    pub fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        match self {
+            Self::Tcp(tcp) => {
+                let mut byte = [0];
+                let count = ready!(tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
+                Poll::Ready(Ok((count > 0).then_some(byte[0])))
+            }
+            Self::Pipe(pipe) => pipe.poll_peek(cx),
+            Self::Tls(tls) => tls.poll_peek(cx),
         }
     }
 
@@ -49,6 +67,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.poll_write_ready(cx),
             Self::Pipe(pipe) => pipe.poll_write_ready(cx),
+            Self::Tls(tls) => tls.poll_write_ready(cx),
         }
     }
 
@@ -57,6 +76,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.try_write_vectored(slices),
             Self::Pipe(pipe) => pipe.try_write_vectored(slices),
+            Self::Tls(tls) => tls.try_write_vectored(slices),
         }
     }
 
@@ -65,14 +85,15 @@ impl Stream {
     pub fn try_give(&mut self, buffers: &[Bytes]) -> usize {
         match self {
             Self::Pipe(pipe) => pipe.try_give(buffers).unwrap_or(0),
-            Self::Tcp(_) => 0,
+            Self::Tcp(_) | Self::Tls(_) => 0,
         }
     }
 
     /// Sends what was accepted and is still inside.
-    pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(_) | Self::Pipe(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(cx),
         }
     }
 
@@ -80,6 +101,7 @@ impl Stream {
     pub fn is_flushed(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::Pipe(_) => true,
+            Self::Tls(tls) => tls.is_flushed(),
         }
     }
 
@@ -95,7 +117,13 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => Some(tcp),
             Self::Pipe(_) => None,
+            Self::Tls(tls) => Some(tls.tcp()),
         }
+    }
+
+    /// Whether the bytes are sealed by TLS on their way.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }
 
@@ -109,6 +137,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, out),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, out),
             Self::Pipe(pipe) => {
                 let mut buffer = BytesMut::with_capacity(out.remaining());
                 ready!(pipe.poll_read_buf(cx, &mut buffer))?;
@@ -123,6 +152,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
             Self::Pipe(pipe) => pipe.poll_write_vectored(cx, &[IoSlice::new(bytes)]),
         }
     }
@@ -134,6 +164,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, slices),
             Self::Pipe(pipe) => pipe.poll_write_vectored(cx, slices),
         }
     }
@@ -149,6 +180,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
             Self::Pipe(pipe) => {
                 pipe.finish();
                 Poll::Ready(Ok(()))
