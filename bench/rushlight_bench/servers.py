@@ -101,6 +101,8 @@ class Rushlight(Server):
         settings = {
             "rtmp.listen": f"{self.bind}:{self.rtmp_port}",
             "http.listen": f"{self.bind}:{self.http_port}",
+            "rtmps.listen": "[]",
+            "https.listen": "[]",
             "data_dir": str(self.scratch / "data"),
             "hub.batch_ms": self.batch_ms,
         }

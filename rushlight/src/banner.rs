@@ -18,6 +18,19 @@ pub(crate) struct Start<'a> {
     pub(crate) key: Option<&'a str>,
     /// Where the key is kept, and whether it is new. `None` if the configuration has one.
     pub(crate) key_file: Option<(&'a str, bool)>,
+    /// The certificate of the ports with TLS, if there are any.
+    pub(crate) certificate: Option<Certificate<'a>>,
+}
+
+/// What is shown to clients.
+#[derive(Debug)]
+pub(crate) struct Certificate<'a> {
+    /// The file.
+    pub(crate) path: &'a str,
+    /// Whether nobody trusts it who was not told to.
+    pub(crate) self_signed: bool,
+    /// Whether it was made just now.
+    pub(crate) created: bool,
 }
 
 /// The address by which others in the local network reach this machine: the one that it would send from. No packet is
@@ -33,18 +46,17 @@ impl Start<'_> {
     /// The text, of several lines.
     pub(crate) fn text(&self) -> String {
         let mut out = format!("Rushlight {}\n", env!("CARGO_PKG_VERSION"));
-        let channel = if self.config.demo.enabled { self.demo_channel() } else { "cam" };
+        let page = self.page();
         if let Some(http) = self.address("http") {
             for (index, host) in self.hosts(http).iter().enumerate() {
                 let label = if index == 0 { "watch" } else { "" };
-                let page = format!("watch/{channel}");
-                let page = if self.config.demo.enabled { page.as_str() } else { "" };
                 let _ = writeln!(out, "  {label:<9} http://{}/{page}", with_port(host, http.port(), 80));
             }
         }
         if let Some(rtmp) = self.address("rtmp") {
             self.push(&mut out, rtmp);
         }
+        self.with_tls(&mut out, &page);
         let open = self.open.iter().map(|(protocol, address)| format!("{protocol} {address}"));
         let _ = writeln!(out, "  {:<9} {}", "open", open.collect::<Vec<_>>().join(", "));
         if let Some((path, created)) = self.key_file {
@@ -79,8 +91,38 @@ impl Start<'_> {
         }
     }
 
-    fn demo_channel(&self) -> &str {
-        self.config.demo.channel.rsplit('/').next().unwrap_or_default()
+    fn with_tls(&self, out: &mut String, page: &str) {
+        let Some(Certificate { path, self_signed, created }) = self.certificate else { return };
+        let mut lines = Vec::new();
+        for (protocol, default, path) in [("https", 443, page), ("rtmps", 443, "live")] {
+            let Some(listener) = self.address(protocol) else { continue };
+            for (index, host) in self.hosts(listener).iter().enumerate() {
+                let url = format!("{protocol}://{}/{path}", with_port(host, listener.port(), default));
+                match lines.get_mut(index) {
+                    None => lines.push(url),
+                    Some(line) => *line = format!("{line}  {url}"),
+                }
+            }
+        }
+        lines.push(match (self_signed, created) {
+            (false, _) => format!("certificate {path}"),
+            (true, false) => format!("certificate {path} (self-signed: clients must be told to trust it)"),
+            (true, true) => {
+                format!("certificate {path} (made just now; self-signed: clients must be told to trust it)")
+            }
+        });
+        for (index, line) in lines.iter().enumerate() {
+            let label = if index == 0 { "with TLS" } else { "" };
+            let _ = writeln!(out, "  {label:<9} {line}");
+        }
+    }
+
+    /// The page to look at first.
+    fn page(&self) -> String {
+        if !self.config.demo.enabled {
+            return String::new();
+        }
+        format!("watch/{}", self.config.demo.channel.rsplit('/').next().unwrap_or_default())
     }
 
     fn address(&self, protocol: &str) -> Option<SocketAddr> {
@@ -122,7 +164,10 @@ mod tests {
         let open: Vec<_> = open.iter().map(|(name, address)| (*name, address.parse().unwrap())).collect();
         let network = Some(IpAddr::from([192, 168, 1, 5]));
         let key_file = Some(("data/publish.key", true));
-        Start { config: &config, open: &open, network, key, key_file }.text()
+        let certificate =
+            Some(Certificate { path: "data/tls/certificate.pem", self_signed: true, created: false })
+                .filter(|_| open.iter().any(|(name, _)| name.ends_with('s')));
+        Start { config: &config, open: &open, network, key, key_file, certificate }.text()
     }
 
     #[test]
@@ -136,6 +181,18 @@ mod tests {
             "ffmpeg -re -i FILE -c copy -f flv \"rtmp://localhost/live/cam\"\n",
             "rtmp [::]:1935, http [::]:8080\n",
             "data/publish.key (made just now)\n",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn ports_with_tls_are_named_beside_their_certificate() {
+        let text = text(&[("rtmps", "[::]:1936"), ("https", "[::]:443")], None, true);
+        for part in [
+            "  with TLS  https://localhost/watch/demo  rtmps://localhost:1936/live\n",
+            "            https://192.168.1.5/watch/demo  rtmps://192.168.1.5:1936/live\n",
+            "            certificate data/tls/certificate.pem (self-signed: ",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }

@@ -22,6 +22,10 @@ impl Folder {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rushlight"));
         command.args(args).current_dir(&self.0).env_remove("RUSHLIGHT_CONFIG");
+        // The ports of the machine may be taken.
+        for door in ["RTMP", "RTMPS", "HTTP", "HTTPS"] {
+            command.env(format!("RUSHLIGHT_{door}__LISTEN"), "127.0.0.1:0");
+        }
         command
     }
 
@@ -74,8 +78,7 @@ fn a_busy_port_is_one_clear_line_and_code_2() {
     let folder = Folder::new("busy");
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = busy.local_addr().unwrap();
-    let (code, _, stderr) =
-        folder.run(&["serve", "--rtmp-listen", &address.to_string(), "--http-listen", "127.0.0.1:0"]);
+    let (code, _, stderr) = folder.run(&["serve", "--rtmp-listen", &address.to_string()]);
     let port = address.port();
     let line = format!(
         "rushlight: port {port} is in use (rtmp.listen = {address}): stop the other program or set rtmp.listen\n"
@@ -101,12 +104,12 @@ fn keys_are_printed_and_rotated() {
 #[test]
 fn a_signal_ends_the_server_in_order() {
     let folder = Folder::new("signal");
-    let args = ["serve", "--rtmp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--log", "error"];
+    let args = ["serve", "--log", "error"];
     let child = folder.command(&args).stdout(Stdio::piped()).spawn().unwrap();
     let mut server = Server(child);
     let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
     let open = lines.map(Result::unwrap).find(|line| line.trim().starts_with("open ")).unwrap();
-    let (_, http) = open.rsplit_once("http ").unwrap();
+    let http = open.split(", ").find_map(|door| door.trim().strip_prefix("http ")).unwrap();
     let get = |path: &str| {
         let mut stream = TcpStream::connect(http.trim()).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();

@@ -53,8 +53,14 @@ section! {
         data_dir: PathBuf = PathBuf::from("data"),
         /// RTMP: publishing from OBS, ffmpeg and phones, and playing.
         rtmp: RtmpConfig = RtmpConfig::default(),
+        /// RTMP over TLS. What is set for RTMP holds here too.
+        rtmps: RtmpsConfig = RtmpsConfig::default(),
         /// HTTP: pages, playing over HTTP-FLV and WebSocket, API, metrics.
         http: HttpConfig = HttpConfig::default(),
+        /// HTTP over TLS. What is set for HTTP holds here too.
+        https: HttpsConfig = HttpsConfig::default(),
+        /// The certificate of the ports with TLS.
+        tls: TlsConfig = TlsConfig::default(),
         /// How streams are kept and handed to players.
         hub: HubConfig = HubConfig::default(),
         /// Who may publish and play.
@@ -101,6 +107,38 @@ section! {
         request_timeout_ms: u64 = 10_000,
         /// A player that takes no byte for so long is gone.
         write_timeout_ms: u64 = 30_000,
+    }
+}
+
+section! {
+    /// RTMP over TLS. What is set for RTMP holds here too.
+    RtmpsConfig {
+        /// Addresses to listen on. `[::]` takes IPv6 and IPv4. An empty list switches RTMPS off.
+        listen: Vec<SocketAddr> = vec![any(1936)],
+    }
+}
+
+section! {
+    /// HTTP over TLS. What is set for HTTP holds here too.
+    HttpsConfig {
+        /// Addresses to listen on. `[::]` takes IPv6 and IPv4. An empty list switches HTTPS off.
+        listen: Vec<SocketAddr> = vec![any(8443)],
+    }
+}
+
+section! {
+    /// The certificate of the ports with TLS.
+    TlsConfig {
+        /// A PEM file: the certificate of this server, then those that lead to its issuer. It is read again when it
+        /// changes. Unset, a self-signed one is made in `<data_dir>/tls`.
+        certificate: Option<PathBuf> = None,
+        /// The PEM file with the private key of `certificate`.
+        key: Option<PathBuf> = None,
+        /// More names and addresses for the self-signed certificate, beside those of this machine:
+        /// `["live.example.org", "192.0.2.1"]`.
+        names: Vec<String> = Vec::new(),
+        /// A connection that has not finished the TLS handshake by then is closed.
+        handshake_timeout_ms: u64 = 10_000,
     }
 }
 
@@ -267,7 +305,7 @@ const DURATION_MS_MAX: u64 = 24 * 3600 * 1000;
 
 impl Config {
     /// All sections, in the order in which a file shows them. `access.channel` is a list of tables.
-    pub fn sections() -> [SectionDoc; 10] {
+    pub fn sections() -> [SectionDoc; 13] {
         macro_rules! doc {
             ($name:literal, $section:ty) => {
                 SectionDoc { name: $name, about: <$section>::ABOUT, keys: <$section>::KEYS }
@@ -276,7 +314,10 @@ impl Config {
         [
             doc!("", Config),
             doc!("rtmp", RtmpConfig),
+            doc!("rtmps", RtmpsConfig),
             doc!("http", HttpConfig),
+            doc!("https", HttpsConfig),
+            doc!("tls", TlsConfig),
             doc!("hub", HubConfig),
             doc!("access", AccessConfig),
             doc!("access.channel", ChannelAccess),
@@ -297,15 +338,29 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             wrong("data_dir", "is empty: name a folder".to_owned());
         }
-        if self.rtmp.listen.is_empty() && self.http.listen.is_empty() {
-            wrong("rtmp.listen", "is empty, and so is http.listen: nothing would listen".to_owned());
+        let doors = [
+            ("rtmp.listen", &self.rtmp.listen),
+            ("rtmps.listen", &self.rtmps.listen),
+            ("http.listen", &self.http.listen),
+            ("https.listen", &self.https.listen),
+        ];
+        if doors.iter().all(|(_, listen)| listen.is_empty()) {
+            wrong("rtmp.listen", "is empty, and so are the other lists: nothing would listen".to_owned());
         }
-        let taken: Vec<_> = self.rtmp.listen.iter().filter(|a| self.http.listen.contains(a)).collect();
-        if let Some(address) = taken.first().filter(|a| a.port() != 0) {
-            wrong(
-                "http.listen",
-                format!("{address} is also in rtmp.listen: each protocol needs a port of its own"),
-            );
+        for (i, (key, listen)) in doors.iter().enumerate() {
+            let taken = doors[..i].iter().find_map(|(other, others)| {
+                let address =
+                    listen.iter().find(|address| address.port() != 0 && others.contains(address))?;
+                Some(format!("{address} is also in {other}: each protocol needs a port of its own"))
+            });
+            if let Some(message) = taken {
+                wrong(key, message);
+            }
+        }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            let (set, unset) =
+                if self.tls.key.is_some() { ("key", "certificate") } else { ("certificate", "key") };
+            wrong(&format!("tls.{unset}"), format!("is not set, but tls.{set} is: the two belong together"));
         }
         if !(CHUNK_SIZE_MIN..=CHUNK_SIZE_MAX).contains(&self.rtmp.chunk_size) {
             wrong("rtmp.chunk_size", format!("must lie between {CHUNK_SIZE_MIN} and {CHUNK_SIZE_MAX} bytes"));
@@ -315,6 +370,7 @@ impl Config {
             ("rtmp.idle_timeout_ms", self.rtmp.idle_timeout_ms, 1),
             ("rtmp.write_timeout_ms", self.rtmp.write_timeout_ms, 1),
             ("rtmp.pause_max_ms", self.rtmp.pause_max_ms, 0),
+            ("tls.handshake_timeout_ms", self.tls.handshake_timeout_ms, 1),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 1),
             ("http.write_timeout_ms", self.http.write_timeout_ms, 1),
             ("hub.grace_ms", self.hub.grace_ms, 0),
@@ -424,6 +480,13 @@ impl RtmpConfig {
     /// The time a player may be paused.
     pub fn pause_max(&self) -> Duration {
         Duration::from_millis(self.pause_max_ms)
+    }
+}
+
+impl TlsConfig {
+    /// The time a connection has for the TLS handshake.
+    pub fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
     }
 }
 
@@ -588,6 +651,14 @@ mod tests {
         };
         assert_eq!(same(9000).len(), 1);
         assert_eq!(same(0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_refused() {
+        let found = problems(|c| c.tls.certificate = Some("chain.pem".into()));
+        assert_eq!(found, ["tls.key: is not set, but tls.certificate is: the two belong together"]);
+        let found = problems(|c| c.tls.key = Some("key.pem".into()));
+        assert_eq!(found, ["tls.certificate: is not set, but tls.key is: the two belong together"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod run;
 pub mod sessions;
 mod target;
 mod testing;
+pub mod tls;
 
 pub use config::Config;
 pub use env::Env;

@@ -20,7 +20,9 @@ mod labels;
 mod player;
 mod process;
 
-pub use labels::{FeedbackKind, JoinStage, Outcome, PlayerStage, RejectReason, Renderer, Role};
+pub use labels::{
+    FeedbackKind, HandshakeFailure, JoinStage, Outcome, PlayerStage, RejectReason, Renderer, Role,
+};
 pub use player::PlayerMetrics;
 
 /// The content type of [`Metrics::render`].
@@ -115,6 +117,8 @@ struct Families {
     join: Timings<ByJoinStage>,
     publish_rejected: Family<ByReason, Counter>,
     play_rejected: Family<ByReason, Counter>,
+    handshakes: Family<ByProtocol, Counter>,
+    handshakes_failed: Family<ByReason, Counter>,
 }
 
 impl Families {
@@ -131,6 +135,8 @@ impl Families {
             join: timings(),
             publish_rejected: Family::default(),
             play_rejected: Family::default(),
+            handshakes: Family::default(),
+            handshakes_failed: Family::default(),
         };
         registry.register("sessions_open", "Open sessions", f.sessions.clone());
         registry.register("sessions", "Sessions that have ended, by how", f.closed.clone());
@@ -143,6 +149,12 @@ impl Families {
         registry.register("join_seconds", "Stages of a join, seconds since accept", f.join.clone());
         registry.register("publish_rejected", "Publish requests refused", f.publish_rejected.clone());
         registry.register("play_rejected", "Play requests refused", f.play_rejected.clone());
+        registry.register("tls_handshakes", "TLS handshakes done", f.handshakes.clone());
+        registry.register(
+            "tls_handshakes_failed",
+            "TLS handshakes that came to nothing, by why",
+            f.handshakes_failed.clone(),
+        );
         f
     }
 }
@@ -252,6 +264,7 @@ pub struct Handles {
     join: [OnceLock<Histogram>; JoinStage::ALL.len()],
     publish_rejected: Vec<Counter>,
     play_rejected: Vec<Counter>,
+    handshake_families: (Family<ByProtocol, Counter>, Family<ByReason, Counter>),
 }
 
 impl std::ops::Deref for ProtocolMetrics {
@@ -289,6 +302,7 @@ impl ProtocolMetrics {
                 join: Default::default(),
                 publish_rejected: rejected(&f.publish_rejected),
                 play_rejected: rejected(&f.play_rejected),
+                handshake_families: (f.handshakes.clone(), f.handshakes_failed.clone()),
             }),
         }
     }
@@ -317,6 +331,17 @@ impl Handles {
         };
     }
 
+    /// Counts a TLS handshake that was done. Looks the counter up: protocols without TLS have none.
+    pub fn handshake_done(&self) {
+        self.handshake_families.0.get_or_create(&ByProtocol { protocol: self.protocol }).inc();
+    }
+
+    /// Counts a TLS handshake that came to nothing.
+    pub fn handshake_failed(&self, why: HandshakeFailure) {
+        let labels = ByReason { protocol: self.protocol, reason: why.as_str() };
+        self.handshake_families.1.get_or_create(&labels).inc();
+    }
+
     /// Sessions of this protocol call this through [`crate::sessions::Sessions::open`].
     pub(crate) fn session_opened(&self, role: Role) {
         self.open[role as usize].inc();
@@ -339,6 +364,8 @@ mod tests {
         let rtmp = metrics.protocol("rtmp");
         rtmp.join(JoinStage::KeyframeWritten, Duration::from_micros(300));
         rtmp.rejected(Role::Play, RejectReason::Limit);
+        metrics.protocol("rtmps").handshake_done();
+        metrics.protocol("rtmps").handshake_failed(HandshakeFailure::NotTls);
         metrics.feedback(FeedbackKind::KeyframeWanted);
         metrics.player().first_frame("ws-flv", Renderer::Mse, Duration::from_millis(140));
         metrics.player().stage(PlayerStage::Keyframe, Duration::from_millis(90));
@@ -349,6 +376,8 @@ mod tests {
             "rushlight_play_rejected_total{protocol=\"rtmp\",reason=\"limit\"} 1",
             "rushlight_join_seconds_bucket{le=\"0.0005\",protocol=\"rtmp\",stage=\"keyframe_written\"} 1",
             "rushlight_feedback_total{kind=\"keyframe_wanted\"} 1",
+            "rushlight_tls_handshakes_total{protocol=\"rtmps\"} 1",
+            "rushlight_tls_handshakes_failed_total{protocol=\"rtmps\",reason=\"not_tls\"} 1",
             "rushlight_hub_streams 2",
             "rushlight_hub_readers 7",
             "rushlight_player_first_frame_seconds_count{protocol=\"ws-flv\",renderer=\"mse\"} 1",

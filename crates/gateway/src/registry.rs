@@ -2,8 +2,10 @@
 
 use crate::config::Config;
 use crate::metrics::ProtocolMetrics;
+use crate::tls::Tls;
 use crate::{Env, http, http_flv, rtmp};
 use net::Stream;
+use net::tls::Acceptor;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -30,11 +32,22 @@ pub enum Door {
         key: &'static str,
         /// Reads the addresses.
         listen: fn(&Config) -> &[SocketAddr],
+        /// What lies between the socket and the protocol.
+        security: Security,
         /// Serves one accepted connection.
         serve: fn(Arc<Env>, ProtocolMetrics, Stream, SocketAddr) -> Serving,
     },
-    /// The paths `/APP/CHANNEL.extension` of the HTTP port.
+    /// The paths `/APP/CHANNEL.extension` of the HTTP ports.
     Http(http::MediaRoute),
+}
+
+/// What lies between a socket and a protocol.
+#[derive(Clone, Copy)]
+pub enum Security {
+    /// Nothing.
+    Plain,
+    /// TLS, done before the protocol sees the stream.
+    Tls(fn(&Tls) -> &Acceptor),
 }
 
 /// All protocols. Adding one is one line here and a folder beside this file.
@@ -45,7 +58,18 @@ pub static PROTOCOLS: &[Protocol] = &[
         door: Door::Tcp {
             key: "rtmp.listen",
             listen: |config| &config.rtmp.listen,
+            security: Security::Plain,
             serve: |env, metrics, stream, peer| Box::pin(rtmp::serve(env, metrics, stream, peer)),
+        },
+    },
+    Protocol {
+        name: "rtmps",
+        about: "RTMP over TLS: rtmps://HOST:1936/APP/CHANNEL, publish and play; HTTP is understood here too",
+        door: Door::Tcp {
+            key: "rtmps.listen",
+            listen: |config| &config.rtmps.listen,
+            security: Security::Tls(|tls| &tls.rtmp),
+            serve: |env, metrics, stream, peer| Box::pin(rtmp::serve_or_http(env, metrics, stream, peer)),
         },
     },
     Protocol {
@@ -54,6 +78,17 @@ pub static PROTOCOLS: &[Protocol] = &[
         door: Door::Tcp {
             key: "http.listen",
             listen: |config| &config.http.listen,
+            security: Security::Plain,
+            serve: |env, metrics, stream, peer| Box::pin(http::serve(env, metrics, stream, peer)),
+        },
+    },
+    Protocol {
+        name: "https",
+        about: "HTTP over TLS, with all that the HTTP port has",
+        door: Door::Tcp {
+            key: "https.listen",
+            listen: |config| &config.https.listen,
+            security: Security::Tls(|tls| &tls.http),
             serve: |env, metrics, stream, peer| Box::pin(http::serve(env, metrics, stream, peer)),
         },
     },

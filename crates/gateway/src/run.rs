@@ -3,8 +3,10 @@
 use crate::Env;
 use crate::config::Config;
 use crate::metrics::ProtocolMetrics;
-use crate::registry::{Door, PROTOCOLS, Protocol, Serving};
+use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
+use crate::tls::{self, Tls};
 use net::Stream;
+use net::tls::{Acceptor, Identity, IdentityError};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -12,6 +14,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tracing::{debug, error, info, warn};
 
 /// How often deadlines of the hub are looked at. They are tens of seconds long.
@@ -21,20 +24,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long sessions have to say good-bye when the node shuts down.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// An address that could not be opened.
+/// Why a node cannot take connections.
 #[derive(Debug)]
-pub struct BindError {
-    /// The configuration key that names the address.
-    pub key: &'static str,
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system says.
-    pub error: io::Error,
+pub enum BindError {
+    /// An address could not be opened.
+    Address {
+        /// The configuration key that names the address.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// There is no certificate to serve with.
+    Certificate(IdentityError),
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, address, error } = self;
+        let (key, address, error) = match self {
+            Self::Address { key, address, error } => (key, address, error),
+            Self::Certificate(error) => return write!(f, "there is no TLS certificate: {error}"),
+        };
         match error.kind() {
             io::ErrorKind::AddrInUse => {
                 write!(
@@ -56,12 +67,15 @@ impl std::error::Error for BindError {}
 /// Open listeners, not accepting yet.
 pub struct Bound {
     doors: Vec<BoundDoor>,
+    /// There if a door needs it.
+    tls: Option<Tls>,
 }
 
 struct BoundDoor {
     protocol: &'static Protocol,
     serve: fn(Arc<Env>, ProtocolMetrics, Stream, SocketAddr) -> Serving,
     address: SocketAddr,
+    acceptor: Option<Acceptor>,
     /// One per shard.
     listeners: Vec<TcpListener>,
 }
@@ -71,21 +85,39 @@ impl Bound {
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + '_ {
         self.doors.iter().map(|door| (door.protocol.name, door.address))
     }
+
+    /// The certificate of the node, if a port needs one.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.tls.as_ref().map(Tls::identity)
+    }
 }
 
-/// Opens every address of the configuration, once for each of `shards` threads.
+/// Opens every address of the configuration, once for each of `shards` threads. The certificate is read, or made, when all
+/// ports are open: a second start by mistake leaves no trace.
 pub fn bind(config: &Config, shards: usize) -> Result<Bound, BindError> {
     let mut doors = Vec::new();
+    let mut secured = Vec::new();
     for protocol in PROTOCOLS {
-        let Door::Tcp { key, listen, serve } = protocol.door else { continue };
+        let Door::Tcp { key, listen, security, serve } = protocol.door else { continue };
         for &address in listen(config) {
-            let failed = |error| BindError { key, address, error };
+            let failed = |error| BindError::Address { key, address, error };
             let listeners = net::tcp::listen(address, shards).map_err(failed)?;
             let address = listeners[0].local_addr().map_err(failed)?;
-            doors.push(BoundDoor { protocol, serve, address, listeners });
+            if let Security::Tls(acceptor) = security {
+                secured.push((doors.len(), acceptor));
+            }
+            doors.push(BoundDoor { protocol, serve, address, acceptor: None, listeners });
         }
     }
-    Ok(Bound { doors })
+    let mut tls = None;
+    if !secured.is_empty() {
+        let loaded = Tls::load(config).map_err(BindError::Certificate)?;
+        for (door, acceptor) in secured {
+            doors[door].acceptor = Some(acceptor(&loaded).clone());
+        }
+        tls = Some(loaded);
+    }
+    Ok(Bound { doors, tls })
 }
 
 /// Serves all listeners on one thread per shard until `env.shutdown` is triggered and the sessions have ended.
@@ -109,16 +141,24 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
                 let mut doors = doors.lock().unwrap_or_else(PoisonError::into_inner);
                 doors
                     .iter_mut()
-                    .filter_map(|door| Some((door.protocol, door.serve, door.listeners.pop()?)))
+                    .filter_map(|door| {
+                        let listener = door.listeners.pop()?;
+                        let metrics = env.metrics.protocol(door.protocol.name);
+                        Some((
+                            Entrance { metrics, acceptor: door.acceptor.clone(), serve: door.serve },
+                            listener,
+                        ))
+                    })
                     .collect()
             };
-            for (protocol, serve, listener) in taken {
+            for (entrance, listener) in taken {
                 match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => {
-                        let metrics = env.metrics.protocol(protocol.name);
-                        tokio::spawn(accept(env.clone(), gate.clone(), metrics, serve, listener));
+                        tokio::spawn(accept(env.clone(), gate.clone(), entrance, listener));
                     }
-                    Err(error) => error!(protocol = protocol.name, %error, "cannot accept connections"),
+                    Err(error) => {
+                        error!(protocol = entrance.metrics.protocol(), %error, "cannot accept connections");
+                    }
                 }
             }
             while !env.shutdown.is_triggered() {
@@ -155,13 +195,33 @@ fn initial_window(config: &Config, bound: &Bound) -> Option<net::initial_window:
     }
 }
 
-async fn accept(
-    env: Arc<Env>,
-    gate: Arc<Gate>,
+/// What happens to the connections of a listener.
+#[derive(Clone)]
+struct Entrance {
     metrics: ProtocolMetrics,
+    acceptor: Option<Acceptor>,
     serve: fn(Arc<Env>, ProtocolMetrics, Stream, SocketAddr) -> Serving,
-    listener: tokio::net::TcpListener,
-) {
+}
+
+impl Entrance {
+    async fn serve(self, env: Arc<Env>, tcp: TcpStream, peer: SocketAddr) {
+        let stream = match &self.acceptor {
+            None => tcp.into(),
+            Some(acceptor) => {
+                let within = env.config.tls.handshake_timeout();
+                let accepted = tokio::select! {
+                    accepted = tls::accept(acceptor, &self.metrics, tcp, peer, within) => accepted,
+                    () = env.shutdown.triggered() => return,
+                };
+                let Some(stream) = accepted else { return };
+                stream
+            }
+        };
+        (self.serve)(env, self.metrics, stream, peer).await;
+    }
+}
+
+async fn accept(env: Arc<Env>, gate: Arc<Gate>, entrance: Entrance, listener: tokio::net::TcpListener) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -173,7 +233,7 @@ async fn accept(
                 if net::tcp::tune(&stream).is_err() {
                     continue;
                 }
-                let session = serve(env.clone(), metrics.clone(), stream.into(), peer);
+                let session = entrance.clone().serve(env.clone(), stream, peer);
                 let contained = env.clone().contain(peer, session);
                 tokio::spawn(async move {
                     let _pass = pass;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use gateway::config::{LimitsConfig, LogFormat};
 use gateway::{BindError, Config, Env};
+use net::tls::Identity;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::{FAILED, IMPOSSIBLE, SettingsArgs, fail};
-use crate::banner::{self, Start};
+use crate::banner::{self, Certificate, Start};
 use crate::keyfile::{self, PublishKey};
 use crate::{demo, logging};
 
@@ -27,9 +28,10 @@ const FILES_BESIDE_CONNECTIONS: u64 = 100;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rushlight serve                                   RTMP on port 1935, pages on port 8080
+  rushlight serve                                   RTMP on ports 1935 and 1936 (TLS), pages on 8080 and 8443 (TLS)
   rushlight serve --demo                            with a channel to watch at once
   rushlight serve --http-listen 127.0.0.1:9000      pages for this machine only
+  rushlight serve --set tls.certificate=chain.pem --set tls.key=key.pem
   rushlight serve --set hub.second_publisher=take-over
   rushlight serve --config /etc/rushlight.toml --check
   RUSHLIGHT_HTTP__LISTEN=0.0.0.0:80 rushlight serve
@@ -107,7 +109,7 @@ fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
     let env = Env::new(config, policy, shards, shutdown);
 
     let open: Vec<_> = bound.addresses().collect();
-    announce(&env.config, &open, key.as_ref());
+    announce(&env.config, &open, key.as_ref(), bound.identity());
     let running =
         gateway::run(env.clone(), bound, shards).map_err(|error| other("cannot start threads", error))?;
 
@@ -211,16 +213,27 @@ impl Signals {
 
 /// Says where everything is. A key is shown on a terminal and when it is new; a log keeps what it is told, so
 /// later starts of a service name only the file.
-fn announce(config: &Config, open: &[(&'static str, SocketAddr)], key: Option<&PublishKey>) {
+fn announce(
+    config: &Config,
+    open: &[(&'static str, SocketAddr)],
+    key: Option<&PublishKey>,
+    identity: Option<&Identity>,
+) {
     let shown = std::io::stdout().is_terminal() || key.is_some_and(|key| key.created);
     let configured = config.access.publish_key.as_deref().filter(|_| std::io::stdout().is_terminal());
     let path = key.map(|key| key.path.display().to_string());
+    let certificate = identity.map(|identity| identity.certificate_file().display().to_string());
     let start = Start {
         config,
         open,
         network: banner::network_address(),
         key: key.filter(|_| shown).map(|key| key.key.as_str()).or(configured),
         key_file: path.as_deref().zip(key.map(|key| key.created)),
+        certificate: identity.zip(certificate.as_deref()).map(|(identity, path)| Certificate {
+            path,
+            self_signed: identity.is_self_signed(),
+            created: identity.is_created(),
+        }),
     };
     match config.log.format {
         LogFormat::Text => print!("{}", start.text()),
@@ -230,6 +243,14 @@ fn announce(config: &Config, open: &[(&'static str, SocketAddr)], key: Option<&P
             }
             if let Some(key) = key {
                 info!(path = %key.path.display(), created = key.created, "publish key");
+            }
+            if let (Some(identity), Some(path)) = (identity, &certificate) {
+                info!(
+                    path,
+                    self_signed = identity.is_self_signed(),
+                    created = identity.is_created(),
+                    "certificate"
+                );
             }
         }
     }

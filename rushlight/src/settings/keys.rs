@@ -122,7 +122,10 @@ mod tests {
     fn a_misspelt_key_finds_its_neighbour_and_a_lost_one_its_section() {
         assert_eq!(suggest("http.lisen").to_string(), ", did you mean listen?");
         assert_eq!(suggest("htp.listen").to_string(), ", did you mean http.listen?");
-        assert_eq!(suggest("listen").to_string(), ", did you mean rtmp.listen or http.listen?");
+        assert_eq!(
+            suggest("listen").to_string(),
+            ", did you mean rtmp.listen or rtmps.listen or http.listen or https.listen?"
+        );
         assert_eq!(suggest("hub.pase").as_variable(), ", did you mean RUSHLIGHT_HUB__PACE?");
         assert_eq!(suggest("http.qqqqqq").to_string(), "; `rushlight config --defaults` lists all");
     }

@@ -15,8 +15,12 @@ pub struct Server {
     pub process: Process,
     /// Where RTMP listens.
     pub rtmp: SocketAddr,
+    /// Where RTMP over TLS listens.
+    pub rtmps: SocketAddr,
     /// Where HTTP listens.
     pub http: SocketAddr,
+    /// Where HTTP over TLS listens.
+    pub https: SocketAddr,
     scratch: Scratch,
 }
 
@@ -36,20 +40,39 @@ impl Server {
         let data = format!("data_dir={}", scratch.file("data").display());
         let addresses = scratch.file("addresses.json");
         command.arg("serve").arg("--addresses-file").arg(&addresses);
-        for setting in ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", &data].iter().chain(settings) {
+        let doors = ["rtmp", "rtmps", "http", "https"];
+        for door in doors {
+            command.arg("--set").arg(format!("{door}.listen=127.0.0.1:0"));
+        }
+        for setting in [data.as_str()].iter().chain(settings) {
             command.args(["--set", setting]);
         }
         let mut process = Process::spawn(command.current_dir(scratch.path()));
-        let (rtmp, http) = wait::until("the server says where it listens", || {
+        let [rtmp, rtmps, http, https] = wait::until("the server says where it listens", || {
             assert!(process.is_running(), "the server ended at start");
-            opened(&addresses)
+            opened(&addresses, doors)
         });
-        Self { rtmp, http, process, scratch }
+        Self { rtmp, rtmps, http, https, process, scratch }
     }
 
     /// `rtmp://…/live/CHANNEL`.
     pub fn rtmp_url(&self, channel: &str) -> String {
         format!("rtmp://{}/live/{channel}", self.rtmp)
+    }
+
+    /// `rtmps://…/live/CHANNEL`.
+    pub fn rtmps_url(&self, channel: &str) -> String {
+        format!("rtmps://{}/live/{channel}", self.rtmps)
+    }
+
+    /// `https://…/live/CHANNEL.flv`.
+    pub fn https_flv_url(&self, channel: &str) -> String {
+        format!("https://{}/live/{channel}.flv", self.https)
+    }
+
+    /// The certificate that it made for itself: what clients need to trust it.
+    pub fn certificate(&self) -> std::path::PathBuf {
+        self.data().join("tls/certificate.pem")
     }
 
     /// `http://…/live/CHANNEL.flv`.
@@ -153,9 +176,10 @@ impl Server {
     }
 }
 
-/// The addresses in the file that the server writes once it listens: `{"rtmp": ["…"], "http": ["…"]}`.
-fn opened(file: &Path) -> Option<(SocketAddr, SocketAddr)> {
+/// The addresses in the file that the server writes once it listens: `{"rtmp": ["…"], "http": ["…"], …}`.
+fn opened<const N: usize>(file: &Path, doors: [&str; N]) -> Option<[SocketAddr; N]> {
     let listed: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
-    let first = |protocol: &str| listed[protocol][0].as_str()?.parse().ok();
-    Some((first("rtmp")?, first("http")?))
+    let addresses = doors.map(|door| listed[door][0].as_str().map(str::parse));
+    let open: Vec<SocketAddr> = addresses.into_iter().flatten().filter_map(Result::ok).collect();
+    open.try_into().ok()
 }

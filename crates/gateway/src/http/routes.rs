@@ -259,7 +259,10 @@ fn is_local(request: &Request, address: IpAddr) -> bool {
     let (name, _) = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).unwrap_or((host, ""));
     let same_site = match headers.get(header::ORIGIN) {
         None => true,
-        Some(origin) => origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host)),
+        Some(origin) => origin.to_str().is_ok_and(|origin| {
+            let place = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            place == Some(host)
+        }),
     };
     address.to_canonical().is_loopback()
         && matches!(name, "localhost" | "127.0.0.1" | "[::1]")

@@ -96,6 +96,22 @@ labels! {
 }
 
 labels! {
+    /// Why a TLS handshake came to nothing.
+    HandshakeFailure {
+        /// The peer sent something that is not TLS.
+        NotTls = "not_tls",
+        /// It took too long.
+        Timeout = "timeout",
+        /// The peer left, or the connection broke.
+        Lost = "lost",
+        /// The peer did not accept us; most often it does not trust the certificate.
+        Refused = "refused",
+        /// The peer broke the protocol, or has no version or cipher in common with us.
+        Protocol = "protocol",
+    }
+}
+
+labels! {
     /// What readers told a publisher.
     FeedbackKind {
         /// A joining player cannot start without a new keyframe.

@@ -5,7 +5,6 @@ use crate::Stream;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
 use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -29,12 +28,15 @@ impl Acceptor {
 
     /// For ports where HTTP is spoken: HTTP/2 or HTTP/1.1, by ALPN (RFC 7301). Tickets save returning browsers a signature
     /// and us the memory of their sessions; their keys live in this process only and change every few hours.
-    pub fn http(identity: Arc<Identity>) -> io::Result<Self> {
+    pub fn http(identity: Arc<Identity>) -> Self {
         let mut config = config(identity);
-        config.ticketer = Ticketer::new().map_err(io::Error::other)?;
+        // Without random numbers there are no keys for tickets, and no handshakes either.
+        if let Ok(ticketer) = Ticketer::new() {
+            config.ticketer = ticketer;
+        }
         config.send_tls13_tickets = 1;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config) })
+        Self { config: Arc::new(config) }
     }
 
     /// Does the handshake with a peer that has connected, which may take as long as `within`.

@@ -206,7 +206,7 @@ fn rtmp_ports_send_no_tickets_and_agree_on_no_protocol() {
     for version in rustls::ALL_VERSIONS {
         assert_eq!(tickets_and_protocol(Acceptor::rtmp(identity.clone()), version), (0, Vec::new()));
     }
-    let http = Acceptor::http(identity).unwrap();
+    let http = Acceptor::http(identity);
     assert_eq!(tickets_and_protocol(http, &rustls::version::TLS13), (1, b"http/1.1".to_vec()));
 }
 

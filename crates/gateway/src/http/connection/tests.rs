@@ -168,6 +168,8 @@ fn read_until(io: &mut std::net::TcpStream, done: impl Fn(&[u8]) -> bool) -> Vec
 fn a_websocket_that_hyper_upgraded_keeps_its_place_and_is_told_of_the_shutdown() {
     let (env, trigger) = node(|config| {
         config.rtmp.listen.clear();
+        config.rtmps.listen.clear();
+        config.https.listen.clear();
         config.http.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         config.limits.connections_max = 1;
         config.runtime.initial_window_segments = 0;

@@ -1,0 +1,82 @@
+//! TLS in front of the protocols: whose certificate, and what a handshake counts as.
+
+use crate::Config;
+use crate::config::TlsConfig;
+use crate::metrics::{HandshakeFailure, ProtocolMetrics};
+use net::Stream;
+use net::tls::{Acceptor, HandshakeError, Identity, IdentityError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tracing::debug;
+
+/// What the ports with TLS need.
+#[derive(Debug)]
+pub struct Tls {
+    identity: Arc<Identity>,
+    /// For ports where RTMP is spoken.
+    pub(crate) rtmp: Acceptor,
+    /// For ports where HTTP is spoken.
+    pub(crate) http: Acceptor,
+}
+
+impl Tls {
+    /// Reads the certificate of the configuration, or makes one in its data folder.
+    ///
+    /// # Errors
+    /// If there is none to serve with.
+    pub fn load(config: &Config) -> Result<Self, IdentityError> {
+        let TlsConfig { certificate, key, names, .. } = &config.tls;
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Identity::from_files(certificate.clone(), key.clone())?,
+            _ => Identity::self_signed(&config.data_dir.join("tls"), self_signed_names(names))?,
+        };
+        Ok(Self { rtmp: Acceptor::rtmp(identity.clone()), http: Acceptor::http(identity.clone()), identity })
+    }
+
+    /// The certificate of the node.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// How this machine is called by its own programs, and what the configuration adds.
+fn self_signed_names(more: &[String]) -> Vec<String> {
+    let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut names: Vec<String> = own.into_iter().chain(net::tls::host_name()).collect();
+    for name in more {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Does the handshake with a peer; `None` if it comes to nothing, which is counted and costs only this connection.
+pub(crate) async fn accept(
+    acceptor: &Acceptor,
+    metrics: &ProtocolMetrics,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    within: Duration,
+) -> Option<Stream> {
+    match acceptor.accept(tcp, within).await {
+        Ok(stream) => {
+            metrics.handshake_done();
+            Some(stream)
+        }
+        Err(error) => {
+            metrics.handshake_failed(match &error {
+                HandshakeError::NotTls => HandshakeFailure::NotTls,
+                HandshakeError::Timeout => HandshakeFailure::Timeout,
+                HandshakeError::Refused(_) => HandshakeFailure::Refused,
+                // An ordinary end: browsers open connections that they do not use.
+                HandshakeError::Lost(_) => HandshakeFailure::Lost,
+                _ => HandshakeFailure::Protocol,
+            });
+            debug!(%peer, protocol = metrics.protocol(), %error, "no TLS connection");
+            None
+        }
+    }
+}
