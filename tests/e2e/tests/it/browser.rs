@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// Runs `browser/watch.mjs` on a page of the server and returns the JSON object that it prints.
-fn watch(server: &Server, path: &str, arguments: &[&str]) -> Result<Value, String> {
+/// Runs `browser/watch.mjs` on a page of the server at `base` and returns the JSON object that it prints.
+fn watch(base: &str, path: &str, arguments: &[&str]) -> Result<Value, String> {
     let node = program::find("node")?;
     let chromium = program::find("chromium")?;
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser");
@@ -16,24 +16,33 @@ fn watch(server: &Server, path: &str, arguments: &[&str]) -> Result<Value, Strin
         return Err("playwright-core is not installed (./test tools)".into());
     }
     let mut command = Command::new(node);
-    command
-        .arg(folder.join("watch.mjs"))
-        .arg(chromium)
-        .arg(format!("http://{}{path}", server.http))
-        .args(arguments);
+    command.arg(folder.join("watch.mjs")).arg(chromium).arg(format!("{base}{path}")).args(arguments);
     let printed = Process::spawn(&mut command).finish(Duration::from_secs(110));
     let last = printed.lines().last().unwrap_or_default();
     Ok(serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {printed}")))
 }
 
+fn plain(server: &Server) -> String {
+    format!("http://{}", server.http)
+}
+
 #[test]
 fn the_watch_page_plays_picture_and_sound() {
+    plays_picture_and_sound(plain);
+}
+
+#[test]
+fn the_watch_page_plays_over_https() {
+    plays_picture_and_sound(|server| format!("https://{}", server.https));
+}
+
+fn plays_picture_and_sound(base: impl Fn(&Server) -> String) {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
     let server = Server::start();
     let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
     server.await_live("cam");
-    let seen = need!(watch(&server, "/watch/cam", &[]));
+    let seen = need!(watch(&base(&server), "/watch/cam", &[]));
     assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
     assert_eq!((&seen["width"], &seen["height"]), (&640.into(), &360.into()), "{seen}");
     assert!(
@@ -58,7 +67,7 @@ fn the_watch_page_goes_on_when_the_publisher_returns() {
     let mut publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
     server.await_live("cam");
     std::thread::scope(|scope| {
-        let page = scope.spawn(|| watch(&server, "/watch/cam", &["--until-seconds", "12"]));
+        let page = scope.spawn(|| watch(&plain(&server), "/watch/cam", &["--until-seconds", "12"]));
         e2e::until("the page plays", || (page.is_finished() || server.sessions("play") > 0).then_some(()));
         publisher.kill();
         e2e::until("the server sees the publisher gone", || (server.sessions("publish") == 0).then_some(()));
@@ -76,7 +85,7 @@ fn the_home_page_lists_what_is_live() {
     let server = Server::start();
     let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
     server.await_live("cam");
-    let seen = need!(watch(&server, "/", &["--text", "cam"]));
+    let seen = need!(watch(&plain(&server), "/", &["--text", "cam"]));
     assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
     assert_eq!(seen["textFound"], true, "{seen}");
     assert!(seen["foreignRequests"].as_array().is_some_and(Vec::is_empty), "requests to other hosts: {seen}");

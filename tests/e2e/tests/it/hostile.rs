@@ -3,7 +3,7 @@
 use e2e::program::{self, Repeat};
 use e2e::{Process, Server, clip, http, process};
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 /// A server with one publisher and one viewer that nothing here may disturb.
@@ -17,7 +17,11 @@ impl Bystander {
     fn new() -> Result<Self, String> {
         let ffmpeg = program::ffmpeg()?;
         let clip = clip::h264_aac(&ffmpeg)?;
-        let server = Server::with(&["rtmp.handshake_timeout_ms=3000", "http.request_timeout_ms=3000"]);
+        let server = Server::with(&[
+            "rtmp.handshake_timeout_ms=3000",
+            "http.request_timeout_ms=3000",
+            "tls.handshake_timeout_ms=3000",
+        ]);
         let publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
         server.await_live("cam");
         let viewer = server.open_flv("cam", "").map_err(|error| error.to_string())?;
@@ -78,6 +82,16 @@ fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
+/// All the ports of a server.
+fn doors(server: &Server) -> [SocketAddr; 4] {
+    [server.rtmp, server.rtmps, server.http, server.https]
+}
+
+/// A record of a TLS handshake (RFC 8446 section 5.1) that says that it is `length` bytes long.
+fn tls_record(length: u16, bytes: &[u8]) -> Vec<u8> {
+    [&[22, 3, 1], &length.to_be_bytes()[..], bytes].concat()
+}
+
 /// The plain handshake, after which chunks follow.
 fn rtmp(server: &Server) -> TcpStream {
     let mut stream = http::connect(server.rtmp).unwrap();
@@ -108,7 +122,7 @@ fn set_chunk_size(size: u32) -> Vec<u8> {
 #[test]
 fn noise_instead_of_a_protocol_is_cut_off() {
     let bystander = e2e::need!(Bystander::new());
-    for address in [bystander.server.rtmp, bystander.server.http] {
+    for address in doors(&bystander.server) {
         for seed in 0..8 {
             let mut stream = http::connect(address).unwrap();
             pour(&mut stream, &noise(64 * 1024)[seed * 7..]);
@@ -129,8 +143,51 @@ fn a_peer_that_never_finishes_its_handshake_is_cut_off() {
     begun.write_all(&[3; 700]).unwrap();
     let mut head = http::connect(bystander.server.http).unwrap();
     head.write_all(b"GET /live/cam.flv HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap();
-    for stream in [&mut silent, &mut begun, &mut head] {
+    // Silent behind a port with TLS, in the middle of a hello, and behind the TLS handshake.
+    let mut tls_silent = http::connect(bystander.server.https).unwrap();
+    let mut tls_begun = http::connect(bystander.server.rtmps).unwrap();
+    tls_begun.write_all(&tls_record(300, &[1, 0, 1, 40, 3, 3])).unwrap();
+    for stream in [&mut silent, &mut begun, &mut head, &mut tls_silent, &mut tls_begun] {
         is_closed(stream);
+    }
+    let timeouts = bystander.server.metric("rushlight_tls_handshakes_failed_total", &["timeout"]);
+    assert!(timeouts >= 2.0, "{timeouts}");
+    bystander.stays_undisturbed();
+}
+
+#[test]
+fn tls_that_breaks_the_rules_is_cut_off_on_every_port() {
+    let bystander = e2e::need!(Bystander::new());
+    // A hello that never ends, in records of the largest size, then in records that are larger than may be.
+    let hello = [&[1, 0xff, 0xff, 0xff, 3, 3][..], &noise(16_378)].concat();
+    let endless = tls_record(16_384, &hello).repeat(40);
+    let oversized = tls_record(u16::MAX, &noise(65_535));
+    let alert = b"\x15\x03\x01\x00\x02\x02\x28".repeat(100);
+    let early = [&b"\x17\x03\x03\x40\x00"[..], &noise(16_384)].concat();
+    for address in doors(&bystander.server) {
+        for bytes in [&endless, &oversized, &alert, &early] {
+            let mut stream = http::connect(address).unwrap();
+            pour(&mut stream, bytes);
+            is_closed(&mut stream);
+        }
+    }
+    bystander.stays_undisturbed();
+}
+
+#[test]
+fn plain_protocols_on_ports_with_tls_are_cut_off_and_counted() {
+    let bystander = e2e::need!(Bystander::new());
+    let request = b"GET /live/cam.flv HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for address in [bystander.server.rtmps, bystander.server.https] {
+        for bytes in [&[3; 1537][..], request] {
+            let mut stream = http::connect(address).unwrap();
+            pour(&mut stream, bytes);
+            is_closed(&mut stream);
+        }
+    }
+    for protocol in ["rtmps", "https"] {
+        let failed = bystander.server.metric("rushlight_tls_handshakes_failed_total", &[protocol, "not_tls"]);
+        assert!((failed - 2.0).abs() < 0.5, "{protocol}: {failed}");
     }
     bystander.stays_undisturbed();
 }

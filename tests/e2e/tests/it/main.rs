@@ -13,4 +13,5 @@ mod reconnect;
 mod stalled;
 mod storm;
 mod tidy;
+mod tls;
 mod vlc;

@@ -11,7 +11,7 @@ const PLAY_MAX: Duration = Duration::from_secs(45);
 
 /// Publishes the clip once, lets `player` join when about two seconds are past, and compares the FLV file that it
 /// writes (or the packet hashes, for a file named so) with the clip.
-fn joins_late(player: impl FnOnce(&Server, &Path) -> Result<Process, String>) {
+pub(crate) fn joins_late(player: impl FnOnce(&Server, &Path) -> Result<Process, String>) {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
     // rtmpsrc asks a second time after the end, and would wait for another publisher.
