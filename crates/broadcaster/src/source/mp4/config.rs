@@ -1,50 +1,72 @@
 //! Sample entries turned into the codec configuration that FLV carries.
 
+use super::boxes::{children_of, leaf};
 use bytes::{BufMut, Bytes, BytesMut};
-use media::Codec;
-use mp4_atom::{Dops, Encode, FlacMetadataBlock, Mp4a};
+use media::{Codec, codec};
+use mp4_atom::{Dops, Esds, FourCC};
 
-/// Bytes of a box before its body: size and type; a full box adds version and flags.
-const BOX_HEAD: usize = 8;
-const FULL_BOX_HEAD: usize = 12;
+/// Bytes of a sample entry before its boxes (ISO/IEC 14496-12 sections 12.1.3 and 12.2.3).
+const VISUAL_HEAD: usize = 78;
+const AUDIO_HEAD: usize = 28;
+/// What the sound descriptions of QuickTime add to that, by their version; ISO files have version 0.
+const QUICKTIME_HEADS: [usize; 3] = [0, 16, 36];
 
 /// `objectTypeIndication` (ISO/IEC 14496-1 table 5): MPEG-4 audio, the MPEG-2 AAC profiles, and both MP3s.
 const OBJECT_AAC: [u8; 4] = [0x40, 0x66, 0x67, 0x68];
 const OBJECT_MP3: [u8; 2] = [0x69, 0x6b];
 
 /// The codec of a sample entry and its configuration record, or why it cannot be published.
-pub(super) fn read(entry: &mp4_atom::Codec) -> Result<(Codec, Option<Bytes>), String> {
-    use mp4_atom::Codec as Entry;
-    match entry {
-        Entry::Avc1(entry) => Ok((Codec::H264, Some(body(&entry.avcc, BOX_HEAD)?))),
-        Entry::Avc3(entry) => Ok((Codec::H264, Some(body(&entry.avcc, BOX_HEAD)?))),
-        Entry::Hvc1(entry) => Ok((Codec::H265, Some(body(&entry.hvcc, BOX_HEAD)?))),
-        Entry::Hev1(entry) => Ok((Codec::H265, Some(body(&entry.hvcc, BOX_HEAD)?))),
-        Entry::Av01(entry) => Ok((Codec::Av1, Some(body(&entry.av1c, BOX_HEAD)?))),
-        Entry::Vp08(entry) => Ok((Codec::Vp8, Some(body(&entry.vpcc, FULL_BOX_HEAD)?))),
-        Entry::Vp09(entry) => Ok((Codec::Vp9, Some(body(&entry.vpcc, FULL_BOX_HEAD)?))),
-        Entry::Mp4a(entry) => mp4a(entry),
-        Entry::Mp3(_) => Ok((Codec::Mp3, None)),
-        Entry::Opus(entry) => Ok((Codec::Opus, Some(opus_head(&entry.dops)))),
-        Entry::Flac(entry) => Ok((Codec::Flac, Some(flac_header(&entry.dfla.blocks)?))),
-        Entry::Ac3(_) => Ok((Codec::Ac3, None)),
-        Entry::Eac3(_) => Ok((Codec::Eac3, None)),
-        Entry::Unknown(kind, _) => Err(format!("the codec {kind} cannot be published over RTMP")),
-        _ => Err("a track has a codec that cannot be published over RTMP".into()),
+pub(super) fn read(kind: FourCC, entry: &[u8]) -> Result<(Codec, Option<Bytes>), String> {
+    let video = |codec, name| Ok((codec, Some(record(codec, video_box(entry, name)?)?)));
+    match kind.as_ref() {
+        b"avc1" | b"avc3" => video(Codec::H264, b"avcC"),
+        b"hvc1" | b"hev1" => video(Codec::H265, b"hvcC"),
+        b"av01" => video(Codec::Av1, b"av1C"),
+        b"vp08" => Ok((Codec::Vp8, Some(record(Codec::Vp8, full(video_box(entry, b"vpcC")?)?)?))),
+        b"vp09" => Ok((Codec::Vp9, Some(record(Codec::Vp9, full(video_box(entry, b"vpcC")?)?)?))),
+        b"mp4a" => mp4a(&leaf(audio_box(entry, b"esds")?)?),
+        b"Opus" => Ok((Codec::Opus, Some(opus_head(&leaf(audio_box(entry, b"dOps")?)?)))),
+        b"fLaC" => Ok((Codec::Flac, Some(flac_header(full(audio_box(entry, b"dfLa")?)?)?))),
+        b".mp3" => Ok((Codec::Mp3, None)),
+        b"ac-3" => Ok((Codec::Ac3, None)),
+        b"ec-3" => Ok((Codec::Eac3, None)),
+        _ => Err(format!("the codec {kind} cannot be published over RTMP")),
     }
 }
 
-fn body(atom: &impl Encode, head: usize) -> Result<Bytes, String> {
-    let mut bytes = Vec::new();
-    atom.encode(&mut bytes).map_err(|error| format!("the codec configuration is broken: {error}"))?;
-    if bytes.len() < head {
-        return Err("the codec configuration is empty".into());
-    }
-    Ok(Bytes::from(bytes).slice(head..))
+fn video_box<'a>(entry: &'a [u8], name: &[u8; 4]) -> Result<&'a [u8], String> {
+    find(entry.get(VISUAL_HEAD..), name)
 }
 
-fn mp4a(entry: &Mp4a) -> Result<(Codec, Option<Bytes>), String> {
-    let config = &entry.esds.es_desc.dec_config;
+fn audio_box<'a>(entry: &'a [u8], name: &[u8; 4]) -> Result<&'a [u8], String> {
+    let added = match entry {
+        [_, _, _, _, _, _, _, _, 0, version, ..] => QUICKTIME_HEADS.get(usize::from(*version)),
+        _ => None,
+    };
+    let boxes = added.and_then(|added| entry.get(AUDIO_HEAD + added..));
+    // QuickTime puts it into a box of its own.
+    find(boxes, name).or_else(|error| find(Some(find(boxes, b"wave").map_err(|_| error)?), name))
+}
+
+fn find<'a>(boxes: Option<&'a [u8]>, name: &[u8; 4]) -> Result<&'a [u8], String> {
+    let boxes = boxes.ok_or("a sample entry is cut off")?;
+    let name = FourCC::new(name);
+    children_of(boxes, name).next().unwrap_or_else(|| Err(format!("a track has no {name} box")))
+}
+
+/// What a box holds behind its version and flags.
+fn full(body: &[u8]) -> Result<&[u8], String> {
+    body.get(4..).ok_or_else(|| "the codec configuration is cut off".to_owned())
+}
+
+/// A configuration record, if it is one.
+fn record(codec: Codec, bytes: &[u8]) -> Result<Bytes, String> {
+    codec::summary(codec, bytes).ok_or("the codec configuration is broken")?;
+    Ok(Bytes::copy_from_slice(bytes))
+}
+
+fn mp4a(esds: &Esds) -> Result<(Codec, Option<Bytes>), String> {
+    let config = &esds.es_desc.dec_config;
     match config.object_type_indication {
         kind if OBJECT_AAC.contains(&kind) => match &config.dec_specific {
             Some(specific) if specific.raw.len() >= 2 => {
@@ -78,13 +100,15 @@ fn opus_head(dops: &Dops) -> Bytes {
     head.freeze()
 }
 
-/// The stream marker and the STREAMINFO block, marked as the last one (RFC 9639 sections 8.1 and 8.2).
-fn flac_header(blocks: &[FlacMetadataBlock]) -> Result<Bytes, String> {
-    let info = blocks.iter().find(|block| matches!(block, FlacMetadataBlock::StreamInfo { .. }));
-    let info = info.cloned().ok_or("the FLAC track has no STREAMINFO")?;
-    let block = body(&mp4_atom::Dfla { blocks: vec![info] }, FULL_BOX_HEAD)?;
-    let mut header = BytesMut::with_capacity(4 + block.len());
-    header.put_slice(b"fLaC");
-    header.put_slice(&block);
-    Ok(header.freeze())
+/// The stream marker and the STREAMINFO block, marked as the last one (RFC 9639 sections 8.1 and 8.2). That block is the
+/// first one of `dfLa`.
+fn flac_header(blocks: &[u8]) -> Result<Bytes, String> {
+    const STREAMINFO: u8 = 0;
+    const LAST: u8 = 0x80;
+    let block = match blocks {
+        [kind, 0, 0, length, ..] if kind & !LAST == STREAMINFO => blocks.get(1..4 + usize::from(*length)),
+        _ => None,
+    };
+    let block = block.ok_or("the FLAC track has no STREAMINFO")?;
+    record(Codec::Flac, &[b"fLaC", &[LAST | STREAMINFO][..], block].concat())
 }

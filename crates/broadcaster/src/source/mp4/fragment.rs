@@ -1,27 +1,24 @@
 //! Movie fragments (`moof`) appended to the lists of samples.
 
+use super::boxes::Traf;
 use super::{Index, Sample, Track};
 use crate::{Error, limits};
-use mp4_atom::{Moof, Tfhd, Traf, Trex, TrunEntry};
+use mp4_atom::{Tfhd, Trex, TrunEntry};
 
 /// `sample_is_non_sync_sample` (ISO/IEC 14496-12 section 8.8.3.1).
 const NON_SYNC: u32 = 0x0001_0000;
 
 /// Adds the samples of the fragment whose `moof` box begins at `position`.
-pub(super) fn append(index: &mut Index, position: u64, moof: &Moof) -> Result<(), Error> {
+pub(super) fn append(index: &mut Index, position: u64, trafs: &[Traf]) -> Result<(), Error> {
     // Without `default-base-is-moof` or an explicit offset, a track fragment continues where the one before ended; most
     // writers mean the moof all the same (ISO/IEC 14496-12 section 8.8.7.1), and the first one is always relative to it.
     let mut base = position;
-    for traf in &moof.traf {
+    for traf in trafs {
         let added: usize = traf.trun.iter().map(|trun| trun.samples.len()).sum();
-        index.count_samples(added)?;
+        index.count_samples(added).map_err(Error::Source)?;
         let length = index.length;
         let number = traf.tfhd.track_id;
-        let trex = index
-            .mvex
-            .as_ref()
-            .and_then(|mvex| mvex.trex.iter().find(|trex| trex.track_id == number))
-            .cloned();
+        let trex = index.trex.iter().find(|trex| trex.track_id == number).cloned();
         let Some(track) = index.tracks.iter_mut().find(|track| track.number == number) else { continue };
         if let Some(offset) = traf.tfhd.base_data_offset {
             base = offset;

@@ -3,6 +3,7 @@
 //! The boxes are read by `mp4-atom`. Both forms of file become the same thing here: per track a list of samples, each
 //! with its place in the file and its times. Fragments are indexed at opening, without reading their media.
 
+mod boxes;
 mod config;
 mod fragment;
 mod metadata;
@@ -10,9 +11,10 @@ mod tables;
 
 use super::Source;
 use crate::{Error, limits};
+use boxes::{Traf, Trak, children, children_of, leaf};
 use bytes::Bytes;
 use media::{Codec, Flags, Kind, Packet, Role, Time, TrackId};
-use mp4_atom::{Atom, DecodeAtom, FourCC, Header, Moof, Mvex, Mvhd, ReadAtom, ReadFrom, Trak};
+use mp4_atom::{Atom, Header, Moof, Moov, Mvex, Mvhd, ReadFrom, Trex};
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -152,7 +154,8 @@ impl<R: Read + Seek + Send> Source for Mp4Source<R> {
 struct Index {
     length: u64,
     mvhd: Option<Mvhd>,
-    mvex: Option<Mvex>,
+    /// Defaults of the samples in fragments.
+    trex: Vec<Trex>,
     tracks: Vec<Track>,
     samples: usize,
     /// Why tracks were left out, for the case that none remains.
@@ -174,44 +177,32 @@ impl Index {
             Some(size) => body.saturating_add(size as u64),
             None => self.length,
         };
-        if header.kind == mp4_atom::Moov::KIND {
-            self.read_moov(file, &header)?;
+        if header.kind == Moov::KIND {
+            let moov = read_body(file, &header)?;
+            self.read_moov(&moov).map_err(|why| broken(&header, &why))?;
         } else if header.kind == Moof::KIND {
-            check_size(&header)?;
-            let moof = Moof::read_atom(&header, file)
-                .map_err(|error| Error::Source(format!("a movie fragment is broken: {error}")))?;
-            fragment::append(self, position, &moof)?;
+            let moof = read_body(file, &header)?;
+            let trafs = Traf::read_all(&moof).map_err(|why| broken(&header, &why))?;
+            fragment::append(self, position, &trafs)?;
         }
         Ok(end.max(body))
     }
 
-    /// The children are decoded one by one, so that a strange box beside the tracks does no harm.
-    fn read_moov<R: Read>(&mut self, file: &mut R, header: &Header) -> Result<(), Error> {
-        let size = check_size(header)?;
-        let mut bytes = Vec::new();
-        file.take(size as u64).read_to_end(&mut bytes).map_err(|error| Error::Source(error.to_string()))?;
-        if bytes.len() < size {
-            return Err(Error::Source(
-                "the file ends within its description (moov); is the recording finished?".into(),
-            ));
-        }
-        let broken =
-            |error: mp4_atom::Error| Error::Source(format!("the description (moov) is broken: {error}"));
-        let mut rest = &bytes[..];
+    /// What is wrong with a track does no harm to the others.
+    fn read_moov(&mut self, moov: &[u8]) -> Result<(), String> {
         let mut traks = Vec::new();
-        while rest.len() >= 8 {
-            let header = <Header as mp4_atom::Decode>::decode(&mut rest).map_err(broken)?;
-            let size = header.size.unwrap_or(rest.len());
-            let Some((mut body, after)) = rest.split_at_checked(size) else {
-                return Err(Error::Source("a box of the description is longer than the description".into()));
-            };
-            rest = after;
-            match header.kind {
-                Mvhd::KIND => self.mvhd = Some(Mvhd::decode_atom(&header, &mut body).map_err(broken)?),
-                Mvex::KIND => self.mvex = Some(Mvex::decode_atom(&header, &mut body).map_err(broken)?),
-                Trak::KIND => match Trak::decode_atom(&header, &mut body) {
+        for child in children(moov) {
+            let (kind, body) = child?;
+            match kind {
+                Mvhd::KIND => self.mvhd = Some(leaf(body)?),
+                Mvex::KIND => {
+                    for trex in children_of(body, Trex::KIND) {
+                        self.trex.push(leaf(trex?)?);
+                    }
+                }
+                mp4_atom::Trak::KIND => match Trak::read(body) {
                     Ok(trak) => traks.push(trak),
-                    Err(error) => self.refused.push(format!("a track is broken: {error}")),
+                    Err(why) => self.refused.push(format!("a track is broken: {why}")),
                 },
                 _ => {}
             }
@@ -222,44 +213,47 @@ impl Index {
         Ok(())
     }
 
-    fn add_track(&mut self, trak: &Trak) -> Result<(), Error> {
-        let kind = match trak.mdia.hdlr.handler {
-            handler if handler == FourCC::new(b"vide") => Kind::Video,
-            handler if handler == FourCC::new(b"soun") => Kind::Audio,
+    fn add_track(&mut self, trak: &Trak<'_>) -> Result<(), String> {
+        let (Some(tkhd), Some(mdhd), Some(hdlr)) = (&trak.tkhd, &trak.mdhd, &trak.hdlr) else {
+            self.refused.push("a track is broken: it has no header".into());
+            return Ok(());
+        };
+        let kind = match hdlr.handler.as_ref() {
+            b"vide" => Kind::Video,
+            b"soun" => Kind::Audio,
             _ => return Ok(()),
         };
-        let (codec, config) = match trak.mdia.minf.stbl.stsd.codecs.first().map(config::read) {
-            Some(Ok(found)) => found,
-            Some(Err(why)) => {
+        let Some((entry_kind, entry)) = trak.entry else { return Ok(()) };
+        let (codec, config) = match config::read(entry_kind, entry) {
+            Ok(found) => found,
+            Err(why) => {
                 self.refused.push(why);
                 return Ok(());
             }
-            None => return Ok(()),
         };
         let taken = self.tracks.iter().filter(|track| track.id.kind == kind).count();
         let Ok(index) = u8::try_from(taken) else { return Ok(()) };
-        let samples =
-            tables::samples(&trak.mdia.minf.stbl, self.length).map_err(|why| Error::Source(why.into()))?;
+        let samples = tables::samples(&trak.stbl, self.length)?;
         self.count_samples(samples.len())?;
         let movie_timescale = self.mvhd.as_ref().map_or(1000, |mvhd| mvhd.timescale);
-        let timescale = trak.mdia.mdhd.timescale.max(1);
+        let timescale = mdhd.timescale.max(1);
         self.tracks.push(Track {
-            number: trak.tkhd.track_id,
+            number: tkhd.track_id,
             id: TrackId { kind, index },
             codec,
             config,
             timescale,
-            start: tables::edit_start(trak, movie_timescale, timescale),
+            start: tables::edit_start(trak.elst.as_ref(), movie_timescale, timescale),
             samples,
             next: 0,
         });
         Ok(())
     }
 
-    fn count_samples(&mut self, count: usize) -> Result<(), Error> {
+    fn count_samples(&mut self, count: usize) -> Result<(), String> {
         self.samples = self.samples.saturating_add(count);
         if self.samples > limits::MP4_SAMPLES_MAX {
-            return Err(Error::Source(format!("more than {} samples", limits::MP4_SAMPLES_MAX)));
+            return Err(format!("more than {} samples", limits::MP4_SAMPLES_MAX));
         }
         Ok(())
     }
@@ -276,15 +270,22 @@ impl Index {
     }
 }
 
-fn check_size(header: &Header) -> Result<usize, Error> {
-    match header.size {
-        Some(size) if size <= limits::MOOV_BYTES_MAX => Ok(size),
-        _ => Err(Error::Source(format!(
-            "the {} box is larger than {} bytes",
-            header.kind,
-            limits::MOOV_BYTES_MAX
-        ))),
+fn read_body<R: Read>(file: &mut R, header: &Header) -> Result<Vec<u8>, Error> {
+    let size = match header.size {
+        Some(size) if size <= limits::MOOV_BYTES_MAX => size,
+        _ => return Err(broken(header, &format!("it is larger than {} bytes", limits::MOOV_BYTES_MAX))),
+    };
+    let mut bytes = Vec::new();
+    file.take(size as u64).read_to_end(&mut bytes).map_err(|error| Error::Source(error.to_string()))?;
+    if bytes.len() < size {
+        return Err(broken(header, "the file ends within it; is the recording finished?"));
     }
+    Ok(bytes)
+}
+
+fn broken(header: &Header, why: &str) -> Error {
+    let what = if header.kind == Moov::KIND { "the description" } else { "a movie fragment" };
+    Error::Source(format!("{what} ({}) is broken: {why}", header.kind))
 }
 
 #[cfg(test)]

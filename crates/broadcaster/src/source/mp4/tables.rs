@@ -1,9 +1,10 @@
 //! Sample tables (`stbl`) flattened into a list of samples.
 
 use super::Sample;
+use super::boxes::Stbl;
 use crate::limits;
 use media::Time;
-use mp4_atom::{Stbl, Stsc, StszSamples, Trak};
+use mp4_atom::{Elst, Stsc, StszSamples};
 
 /// All samples of a track, in decode order. `length` is that of the file: no sample may lie beyond it.
 pub(super) fn samples(stbl: &Stbl, length: u64) -> Result<Vec<Sample>, &'static str> {
@@ -91,8 +92,8 @@ fn samples_in(stsc: &Stsc, chunk: u32) -> u32 {
 
 /// The media time, in the track's units, that is shown at presentation time zero (`elst`): the start of the first real
 /// edit, less the empty edits before it. Later edits, which would cut or repeat media, are not followed.
-pub(super) fn edit_start(trak: &Trak, movie_timescale: u32, timescale: u32) -> i64 {
-    let Some(elst) = trak.edts.as_ref().and_then(|edts| edts.elst.as_ref()) else { return 0 };
+pub(super) fn edit_start(elst: Option<&Elst>, movie_timescale: u32, timescale: u32) -> i64 {
+    let Some(elst) = elst else { return 0 };
     let mut empty = 0_i64;
     for entry in &elst.entries {
         match entry.media_time {

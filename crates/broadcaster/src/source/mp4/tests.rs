@@ -1,8 +1,8 @@
 use super::*;
 use mp4_atom::{
-    Avc1, Avcc, Co64, Codec as Entry, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, Esds, Mdhd, Moof, Moov,
-    Mp4a, Mvex, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tfdt, Tfhd, Traf, Trex,
-    Trun, TrunEntry, TrunSamples, esds,
+    Avc1, Avcc, Co64, Codec as Entry, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, Esds, FourCC, Mdhd,
+    Moof, Moov, Mp4a, Mvex, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tfdt, Tfhd,
+    Traf, Trak, Trun, TrunEntry, TrunSamples, esds,
 };
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -242,6 +242,23 @@ fn times_at_the_end_of_their_range_stay_there() {
     let packets = read_all(&file(&moov)).unwrap();
     let (last, end) = (packets.last().unwrap(), Time::from_ticks(i64::MAX, u32::MAX));
     assert_eq!((last.dts, last.pts), (end, end));
+}
+
+#[test]
+fn boxes_that_nobody_needs_are_not_read() {
+    // A sample group description (version 0) that claims four billion entries and has none.
+    let group = [&20_u32.to_be_bytes()[..], b"sgpd", &[0; 4], b"none", &u32::MAX.to_be_bytes()].concat();
+    let clean = file(&plain());
+    let mut bytes = clean.clone();
+    for container in [b"moov", b"trak", b"mdia", b"minf", b"stbl"] {
+        let kind = bytes.windows(4).position(|four| four == container).unwrap();
+        let size = u32::from_be_bytes(bytes[kind - 4..kind].try_into().unwrap()) + group.len() as u32;
+        bytes[kind - 4..kind].copy_from_slice(&size.to_be_bytes());
+        if container == b"stbl" {
+            bytes.splice(kind + 4..kind + 4, group.iter().copied());
+        }
+    }
+    assert_eq!(read_all(&bytes).unwrap(), read_all(&clean).unwrap());
 }
 
 proptest! {
