@@ -9,16 +9,28 @@ export interface Decision {
 
 const TARGET_MIN = 0.3;
 const TARGET_MAX = 3;
-const TARGET_START = 1;
-/** Chasing by rate takes 10 s for each second of lag; past this, one seek is kinder. */
+const TARGET_START = 0.8;
+/** Chasing by rate takes 4 s for each second of lag; past this, one seek is kinder. */
 const SEEK_ABOVE = 5;
 const SEEK_COOLDOWN_MS = 10_000;
 /** Arrivals are judged only after this long, so the join burst is not taken for jitter. */
-const SETTLE_MS = 4_000;
+const SETTLE_MS = 3_000;
+/** The first judgement counts after this long: a second has been seen by then. */
+const JUDGED_MS = 4_000;
+/** How fast the target falls, per second: from what was a guess, and from what a connection once needed. */
+const FALL_GUESSED = 0.25;
+const FALL_LEARNT = 0.05;
 const WINDOW_MS = 30_000;
 const SLOT_MS = 1_000;
-/** Steps, because every change of rate restarts the audio time stretcher. */
-const RATES = [0.95, 1, 1.03, 1.06, 1.1];
+/**
+ * Playback rates above 1: begun above one distance from the target, and left below the other, in seconds. Steps, because
+ * every change of rate restarts the audio time stretcher. The browser keeps the pitch; still, faster sounds hurried.
+ */
+const CHASE = [
+  { rate: 1.06, from: 0.15, until: 0.03 },
+  { rate: 1.15, from: 0.3, until: 0.2 },
+  { rate: 1.25, from: 0.45, until: 0.3 },
+] as const;
 
 interface Slot {
   start: number;
@@ -34,6 +46,8 @@ export class LatencyController {
   private lastDecision: number | undefined;
   private rate = 1;
   private current = TARGET_START;
+  /** The target is still above what was measured since the connection began. */
+  private guessed = true;
 
   /** Seconds of media the controller tries to keep ahead of the playhead. */
   get target(): number {
@@ -43,6 +57,7 @@ export class LatencyController {
   /** A new connection: its first burst says nothing about jitter. */
   rejoin(now: number): void {
     this.joined = now;
+    this.guessed = true;
     this.slots = [];
   }
 
@@ -91,17 +106,18 @@ export class LatencyController {
       return { rate: 1, seekBehind: this.current };
     }
     const excess = buffered - this.current;
-    let wanted = this.rate;
-    if (excess > 0.15 + this.current * 0.1) {
-      wanted = excess > 0.6 ? 1.1 : excess > 0.3 ? 1.06 : 1.03;
-    } else if (excess <= 0.03 && this.rate > 1) {
-      wanted = 1;
+    let step = CHASE.findIndex(({ rate }) => rate === this.rate);
+    while (step + 1 < CHASE.length && excess > CHASE[step + 1]!.from) step++;
+    while (step >= 0 && excess < CHASE[step]!.until) step--;
+    if (step >= 0) {
+      this.rate = CHASE[step]!.rate;
+    } else if (this.rate > 1) {
+      this.rate = 1;
     } else if (buffered < this.current * 0.4 && this.current > 0.5) {
-      wanted = 0.95;
+      this.rate = 0.95;
     } else if (this.rate < 1 && buffered > this.current * 0.7) {
-      wanted = 1;
+      this.rate = 1;
     }
-    this.rate = RATES.includes(wanted) ? wanted : 1;
     return { rate: this.rate };
   }
 
@@ -110,10 +126,12 @@ export class LatencyController {
   }
 
   private adjustTarget(now: number, elapsed: number): void {
-    const settled = this.joined !== undefined && now - this.joined > 2 * SETTLE_MS;
-    const measured = settled ? 0.25 + (1.25 * this.jitterMs) / 1000 : TARGET_START;
+    const judged = this.joined !== undefined && now - this.joined > JUDGED_MS;
+    const measured = judged ? 0.25 + (1.25 * this.jitterMs) / 1000 : TARGET_START;
     const wanted = Math.min(TARGET_MAX, Math.max(TARGET_MIN, measured + this.penalty));
     // Up at once, because a stall is what it prevents; down slowly.
-    this.current = wanted > this.current ? wanted : Math.max(wanted, this.current - 0.05 * elapsed);
+    const fall = this.guessed ? FALL_GUESSED : FALL_LEARNT;
+    this.current = wanted > this.current ? wanted : Math.max(wanted, this.current - fall * elapsed);
+    if (judged && this.current === wanted) this.guessed = false;
   }
 }
