@@ -3,6 +3,7 @@ import { buildCard, type Card } from './card';
 import { el, icon, setText } from './dom';
 import { buildGuide } from './guide';
 import { switchLanguage, t } from './strings';
+import { switchTheme } from './theme';
 
 const POLL_MS = 5_000;
 
@@ -17,6 +18,7 @@ document.body.append(guide);
 const input = el('input', { type: 'search', label: t('search'), placeholder: t('search'), autocomplete: 'off', spellcheck: 'false', on: { input: () => render() } });
 document.querySelector('#search')!.append(el('label', {}, icon('search'), input));
 document.querySelector('#side')!.append(
+  el('button', { type: 'button', class: 'plain', label: t('theme'), on: { click: switchTheme } }, icon('theme')),
   el('button', { type: 'button', class: 'plain', on: { click: switchLanguage } }, t('language')),
   el('button', { type: 'button', class: 'button strong', on: { click: () => guide.showModal() } }, t('goLive')));
 addEventListener('keydown', (event) => {
