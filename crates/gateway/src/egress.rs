@@ -172,13 +172,16 @@ impl Egress {
         }
     }
 
-    /// Goes to the place that players know by this time in milliseconds, modulo 2^32, and returns the time that is there.
-    pub(crate) fn seek(&mut self, ms: u32) -> Result<u32, SeekError> {
-        let now = Instant::now();
-        let (_, last) = self.reader.reach(now).ok_or(SeekError::Nothing)?;
-        let found = self.reader.seek(time_shown_as(ms, last), now)?;
+    /// The time that players know by `ms`, milliseconds modulo 2^32.
+    pub(crate) fn time_of(&self, ms: u32) -> Result<Time, SeekError> {
+        let (_, last) = self.reader.reach(Instant::now()).ok_or(SeekError::Nothing)?;
+        Ok(time_shown_as(ms, last))
+    }
+
+    /// Goes to the last keyframe up to `dts`, and returns its time.
+    pub(crate) fn seek(&mut self, dts: Time) -> Result<Time, SeekError> {
         self.timer = None;
-        Ok(found.millis() as u32)
+        self.reader.seek(dts, Instant::now())
     }
 
     /// Sends whatever is ready. `Ready` when everything was sent and nothing more comes for now or ever, or when the

@@ -87,6 +87,16 @@ impl fmt::Display for WriteError {
     }
 }
 
+impl SeekError {
+    /// The time nearest to the wanted one that can be gone to.
+    pub fn nearest(&self) -> Option<Time> {
+        match self {
+            SeekError::Outside { nearest, .. } => Some(*nearest),
+            SeekError::Nothing => None,
+        }
+    }
+}
+
 impl fmt::Display for SeekError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

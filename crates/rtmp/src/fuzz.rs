@@ -153,6 +153,11 @@ fn serve(data: &[u8], mut session: server::Session, mut now: Instant, mut cipher
                 server::Event::Publish(publish) => session.reject_publish(publish.stream_id, "code", ""),
                 server::Event::Play(play) if stream & 1 == 0 => session.accept_play(play.stream_id),
                 server::Event::Play(play) => session.reject_play(play.stream_id, "code", ""),
+                server::Event::Seek { stream_id, ms } => match stream % 3 {
+                    0 => session.accept_seek(stream_id, ms),
+                    1 => session.accept_seek_nearby(stream_id, ms, ""),
+                    _ => session.reject_seek(stream_id, ""),
+                },
                 _ => {}
             }
         }

@@ -52,7 +52,8 @@ impl Session {
     }
 
     /// Goes to a position in milliseconds on the clock of the messages. The answer is a status: `NetStream.Seek.Notify`, after
-    /// which messages come from a keyframe at or before the position, or else another that begins with `NetStream.Seek`.
+    /// which messages come from a keyframe at or before the position, or `NetStream.Seek.Failed`. A server may say
+    /// `NetStream.Seek.InvalidTime` and leave it at that, or go to the nearest position and say so by the former.
     ///
     /// # Errors
     /// Those of [`Session::receive_audio`].

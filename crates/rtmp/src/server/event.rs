@@ -39,7 +39,7 @@ pub enum Event {
         /// screen stands, or how far it has read; what was sent beyond is still on its way, or in its buffer.
         ms: u32,
     },
-    /// The player seeks. Answer with [`super::Session::accept_seek`] or [`super::Session::reject_seek`].
+    /// The player seeks. Answer with [`super::Session::accept_seek`] or one of its neighbours.
     Seek {
         /// The message stream that is played.
         stream_id: u32,

@@ -6,7 +6,8 @@ use crate::command::{self, Command};
 use crate::message::{Control, UserControl};
 
 impl Session {
-    /// The player continues at another place. Media of that place follow, the configurations before them.
+    /// The player continues at `ms`, on the clock of the messages. Media of that place follow, the configurations before
+    /// them.
     pub fn accept_seek(&mut self, stream_id: u32, ms: u32) {
         if !self.is_playing(stream_id) {
             return;
@@ -20,19 +21,24 @@ impl Session {
         self.send_play_start(stream_id);
     }
 
-    /// The player stays where it is. `nearest_ms` is the position next to the wanted one that it could go to, on the clock
-    /// of the messages; without one there is nothing to go to.
-    pub fn reject_seek(&mut self, stream_id: u32, description: &str, nearest_ms: Option<u32>) {
+    /// The wanted position cannot be had, and the player continues at `ms`, the nearest one that can. It is told both: ffmpeg
+    /// would wait for the second status for ever, and drop all media until then.
+    pub fn accept_seek_nearby(&mut self, stream_id: u32, ms: u32, description: &str) {
         if !self.is_playing(stream_id) {
             return;
         }
-        let code = if nearest_ms.is_some() { "NetStream.Seek.InvalidTime" } else { "NetStream.Seek.Failed" };
-        let mut info = command::info("error", code, description);
-        if let Some(ms) = nearest_ms {
-            // In seconds, as Flash Player documents it for this code.
-            info.push("details", f64::from(ms) / 1000.0);
-        }
+        // The details are in seconds: what Flash Player documents for this code is the last position that is valid.
+        let details = f64::from(ms) / 1000.0;
+        let info = command::info("error", "NetStream.Seek.InvalidTime", description).with("details", details);
         self.send_command(stream_id, "onStatus", 0.0, &[Value::Null, info.into()]);
+        self.accept_seek(stream_id, ms);
+    }
+
+    /// There is no other position, and the player stays where it is.
+    pub fn reject_seek(&mut self, stream_id: u32, description: &str) {
+        if self.is_playing(stream_id) {
+            self.send_status(stream_id, "error", "NetStream.Seek.Failed", description);
+        }
     }
 
     /// Tells the player that nothing comes for a while, because the publisher was lost.

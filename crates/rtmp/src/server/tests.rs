@@ -379,13 +379,14 @@ fn seek_is_answered_once_the_driver_has_decided() {
         peer.summary(),
         ["StreamEof(1)", "StreamBegin(1)", "onStatus NetStream.Seek.Notify", "onStatus NetStream.Play.Start"]
     );
-    peer.session.reject_seek(1, "too far", Some(2500));
+    peer.session.accept_seek_nearby(1, 2500, "too far");
     let said = peer.said();
-    let [Said::Command(1, status)] = &said[..] else { panic!("{said:?}") };
+    let [Said::Command(1, status), _, _, Said::Command(1, notify), _] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(Status::read(notify.arg(0)).code, "NetStream.Seek.Notify");
     assert_eq!(Status::read(status.arg(0)).code, "NetStream.Seek.InvalidTime");
     assert_eq!(Status::read(status.arg(0)).level, "error");
     assert_eq!(status.arg(0).get("details"), Some(&Value::Number(2.5)));
-    peer.session.reject_seek(1, "nothing there", None);
+    peer.session.reject_seek(1, "nothing there");
     assert_eq!(peer.codes(), ["onStatus NetStream.Seek.Failed"]);
 }
 
@@ -408,7 +409,8 @@ fn player_of_nothing_gets_no_answers_to_its_controls() {
         peer.send_on(9, command, &[Value::Null, true.into(), 0.0.into()]);
     }
     peer.session.accept_seek(1, 0);
-    peer.session.reject_seek(1, "", None);
+    peer.session.accept_seek_nearby(1, 0, "");
+    peer.session.reject_seek(1, "");
     peer.session.stream_dry(1);
     assert_eq!(peer.said(), []);
 }

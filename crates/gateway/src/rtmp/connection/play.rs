@@ -7,7 +7,8 @@ use crate::metrics::{JoinStage, Outcome, RejectReason, Role};
 use crate::policy::Action;
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
-use hub::{EndReason, SeekError};
+use hub::EndReason;
+use media::Time;
 use rtmp::server;
 use std::io;
 use std::sync::Arc;
@@ -102,15 +103,16 @@ impl Connection {
         let Some(playing) = self.playing.iter_mut().find(|playing| playing.stream_id == stream_id) else {
             return;
         };
-        match playing.egress.seek(ms) {
-            Ok(found) => self.session.accept_seek(stream_id, found),
-            Err(error) => {
-                let nearest = match error {
-                    SeekError::Outside { nearest, .. } => Some(nearest.millis() as u32),
-                    SeekError::Nothing => None,
-                };
-                self.session.reject_seek(stream_id, &error.to_string(), nearest);
-            }
+        let egress = &mut playing.egress;
+        let shown = |time: Time| time.millis() as u32;
+        match egress.time_of(ms).and_then(|wanted| egress.seek(wanted)) {
+            Ok(found) => self.session.accept_seek(stream_id, shown(found)),
+            Err(error) => match error.nearest().map(|nearest| egress.seek(nearest)) {
+                Some(Ok(found)) => {
+                    self.session.accept_seek_nearby(stream_id, shown(found), &error.to_string());
+                }
+                _ => self.session.reject_seek(stream_id, &error.to_string()),
+            },
         }
     }
 
