@@ -28,11 +28,22 @@ pub struct Options {
     pub pipelined: bool,
     /// Added in brackets to the program's name that the server is told (`flashVer`).
     pub note: Option<String>,
+    /// Whether a player wants sound; see [`Config::audio`].
+    pub audio: bool,
+    /// Whether a player wants pictures; see [`Config::video`].
+    pub video: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { local: None, timeout: limits::OPEN_TIMEOUT, pipelined: true, note: None }
+        Self {
+            local: None,
+            timeout: limits::OPEN_TIMEOUT,
+            pipelined: true,
+            note: None,
+            audio: true,
+            video: true,
+        }
     }
 }
 
@@ -97,6 +108,7 @@ impl Link {
             Role::Publish => Config::publish(url),
         };
         config.pipelined = options.pipelined;
+        (config.audio, config.video) = (options.audio, options.video);
         if let Some(note) = &options.note {
             config.flash_ver = format!("{} ({note})", config.flash_ver);
         }

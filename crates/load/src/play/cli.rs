@@ -50,6 +50,14 @@ pub struct PlayArgs {
     #[arg(long)]
     pub no_pipeline: bool,
 
+    /// Ask for no sound. RTMP only.
+    #[arg(long, conflicts_with = "no_video")]
+    pub no_audio: bool,
+
+    /// Ask for no pictures. RTMP only.
+    #[arg(long)]
+    pub no_video: bool,
+
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
@@ -72,6 +80,8 @@ pub async fn run(args: PlayArgs) -> Result<(), Error> {
     let options = Options {
         timeout: Duration::from_secs_f64(args.timeout),
         pipelined: !args.no_pipeline,
+        audio: !args.no_audio,
+        video: !args.no_video,
         ..Options::default()
     };
     if args.count > 1 {
@@ -191,7 +201,7 @@ impl Session {
         {
             self.summaries.insert(packet.track, summary);
         }
-        let leads = if self.codecs.contains_key(&TrackId::VIDEO) { TrackId::VIDEO } else { TrackId::AUDIO };
+        let leads = if self.player.has_video() { TrackId::VIDEO } else { TrackId::AUDIO };
         // Playout begins with a picture: what comes before the first keyframe cannot be shown.
         if packet.role == Role::Frame && packet.track == leads && self.player.stages().keyframe.is_some() {
             self.playout.frame(arrived, packet.dts);

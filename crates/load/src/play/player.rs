@@ -21,11 +21,15 @@ pub struct Options {
     pub local: Option<IpAddr>,
     /// Sends all RTMP commands in one flight.
     pub pipelined: bool,
+    /// Whether sound is wanted. Only RTMP can say that it is not.
+    pub audio: bool,
+    /// Whether pictures are wanted. Only RTMP can say that they are not.
+    pub video: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: limits::ANSWER_TIMEOUT, local: None, pipelined: true }
+        Self { timeout: limits::ANSWER_TIMEOUT, local: None, pipelined: true, audio: true, video: true }
     }
 }
 
@@ -35,6 +39,8 @@ impl Options {
             timeout: self.timeout,
             local: self.local,
             pipelined: self.pipelined,
+            audio: self.audio,
+            video: self.video,
             ..link::Options::default()
         }
     }
@@ -47,6 +53,7 @@ pub struct Player {
     stages: Stages,
     ready: VecDeque<(Packet, Instant)>,
     scratch: Vec<Packet>,
+    wants_video: bool,
     has_video: bool,
     ended: bool,
 }
@@ -81,6 +88,11 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
             stages.accepted = Some(times.accepted);
             Transport::Rtmp { link: Box::new(link), clock: Unwrap32::default() }
         }
+        Target::HttpFlv(_) | Target::WsFlv(_) if !(options.audio && options.video) => {
+            return Err(Error::Argument(format!(
+                "{target}: only over RTMP can a player do without sound or pictures"
+            )));
+        }
         Target::HttpFlv(web) | Target::WsFlv(web) => {
             let stream = link::connect(&web.host, web.port, options.local).await?;
             stages.connected = Some(Instant::now());
@@ -93,6 +105,7 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
         stages,
         ready: VecDeque::new(),
         scratch: Vec::new(),
+        wants_video: options.video,
         has_video: false,
         ended: false,
     };
@@ -129,6 +142,11 @@ impl Player {
     /// How far the start-up has come, and when.
     pub fn stages(&self) -> &Stages {
         &self.stages
+    }
+
+    /// Whether pictures come, as far as can be told.
+    pub fn has_video(&self) -> bool {
+        self.has_video
     }
 
     /// Bytes read from the socket so far.
@@ -192,7 +210,8 @@ impl Player {
     }
 
     fn arrive(&mut self, packet: Packet, arrived: Instant) {
-        self.has_video |= packet.track.kind == Kind::Video;
+        // The configuration of pictures comes also where they were declined.
+        self.has_video |= self.wants_video && packet.track.kind == Kind::Video;
         let sound_alone = !self.has_video && packet.track.kind == Kind::Audio && packet.role == Role::Frame;
         if packet.is_video_keyframe() || sound_alone {
             self.stages.keyframe.get_or_insert(arrived);
