@@ -5,7 +5,7 @@
 
 use crate::metrics::{JoinStage, ProtocolMetrics};
 use crate::sessions::SessionGuard;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hub::{BatchLimits, EndReason, Entry, FormKey, Next, Reader, SeekError};
 use media::{Kind, Packet, Role, Time};
 use net::{Outbox, Stream};
@@ -58,8 +58,25 @@ thread_local! {
     static PICKED: RefCell<Vec<Arc<Entry>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes what must precede the first packets (response head, file header), given the first batch.
-pub(crate) type Head<'a> = dyn FnMut(&[Arc<Entry>]) -> Bytes + 'a;
+/// What one connection adds to the packets that it carries. A closure is one that only adds a head.
+pub(crate) trait Carrier {
+    /// Makes what must precede the first packets (response head, file header), given the first batch; empty later.
+    fn head(&mut self, batch: &[Arc<Entry>]) -> Bytes;
+
+    /// Whether [`Carrier::seal`] does anything. If so, the connection gets a copy of each packet to itself.
+    fn seals(&self) -> bool {
+        false
+    }
+
+    /// Encrypts what is about to be sent, in order.
+    fn seal(&mut self, _bytes: &mut [u8]) {}
+}
+
+impl<F: FnMut(&[Arc<Entry>]) -> Bytes> Carrier for F {
+    fn head(&mut self, batch: &[Arc<Entry>]) -> Bytes {
+        self(batch)
+    }
+}
 
 /// Sends what one reader picks.
 pub(crate) struct Egress {
@@ -192,18 +209,22 @@ impl Egress {
         stream: &mut Stream,
         outbox: &mut Outbox,
         form: &impl Form,
-        head: &mut Head<'_>,
+        carrier: &mut dyn Carrier,
     ) -> Poll<io::Result<Sent>> {
         loop {
             ready!(self.poll_flush(cx, stream, outbox))?;
             let pick = PICKED.with_borrow_mut(|batch| {
                 let pick = ready!(self.poll_pick(cx, batch));
                 if let Pick::Packets = pick {
-                    let head = Some(head(batch)).filter(|head| !head.is_empty());
+                    let head = Some(carrier.head(batch)).filter(|head| !head.is_empty());
                     let before = outbox.bytes_written();
                     outbox.try_write_batch(stream, |buffers| {
                         buffers.extend(head);
-                        buffers.extend(batch.iter().map(|entry| pack(form, entry)));
+                        if carrier.seals() && !batch.is_empty() {
+                            buffers.push(pack_sealed(form, batch, carrier));
+                        } else {
+                            buffers.extend(batch.iter().map(|entry| pack(form, entry)));
+                        }
                     })?;
                     batch.clear();
                     self.note_written(before, outbox);
@@ -221,7 +242,7 @@ impl Egress {
         &mut self,
         cx: &mut Context<'_>,
         form: &impl Form,
-        head: &mut Head<'_>,
+        carrier: &mut dyn Carrier,
         buffers: &mut Vec<Bytes>,
     ) -> Poll<Option<EndReason>> {
         PICKED.with_borrow_mut(|batch| {
@@ -232,7 +253,7 @@ impl Egress {
                     Pick::Nothing(Sent::Ended(reason)) => return Poll::Ready(Some(reason)),
                 }
             }
-            buffers.extend(Some(head(batch)).filter(|head| !head.is_empty()));
+            buffers.extend(Some(carrier.head(batch)).filter(|head| !head.is_empty()));
             buffers.extend(batch.drain(..).map(|entry| pack(form, &entry)));
             let bytes: usize = buffers.iter().map(Bytes::len).sum();
             self.guard.add_bytes_out(bytes as u64);
@@ -352,6 +373,19 @@ impl Select {
 
 fn pack(form: &impl Form, entry: &Entry) -> Bytes {
     entry.form(form.key(), |packet| form.build(packet))
+}
+
+/// The batch in one buffer that belongs to this connection alone.
+fn pack_sealed(form: &impl Form, batch: &[Arc<Entry>], carrier: &mut dyn Carrier) -> Bytes {
+    // Headers of messages and chunks make forms a little larger than their payloads.
+    let payloads: usize = batch.iter().map(|entry| entry.packet.payload.len() + 64).sum();
+    let mut sealed = BytesMut::with_capacity(payloads);
+    for entry in batch {
+        let start = sealed.len();
+        sealed.extend_from_slice(&pack(form, entry));
+        carrier.seal(&mut sealed[start..]);
+    }
+    sealed.freeze()
 }
 
 #[cfg(test)]

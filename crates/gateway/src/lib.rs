@@ -25,20 +25,10 @@ pub use config::Config;
 pub use env::Env;
 pub use run::{BindError, Bound, bind, run};
 
-/// Seed for the random bytes of a handshake. Taken from the system once per thread and stretched by a counter: the bytes
-/// identify nobody and protect nothing, they only must not repeat.
+/// Secret random bytes for one connection.
 fn random_seed() -> [u8; 32] {
-    use std::cell::Cell;
-    use std::hash::{BuildHasher, RandomState};
-    thread_local! {
-        static STATE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
-    }
-    STATE.with(|(state, counter)| {
-        let mut seed = [0; 32];
-        for part in seed.chunks_exact_mut(8) {
-            counter.set(counter.get() + 1);
-            part.copy_from_slice(&state.hash_one(counter.get()).to_ne_bytes());
-        }
-        seed
-    })
+    let mut seed = [0; 32];
+    // Fails where there is no generator at all; then no connection is safe to serve.
+    getrandom::fill(&mut seed).expect("the system has a random number generator");
+    seed
 }

@@ -39,6 +39,17 @@ pub enum Door {
     },
     /// The paths `/APP/CHANNEL.extension` of the HTTP ports.
     Http(http::MediaRoute),
+    /// Those of another protocol, from which the handshake tells it apart.
+    Handshake {
+        /// The name of the other one.
+        of: &'static str,
+    },
+}
+
+/// The name of `protocol` with a handshake that encrypts; the same if there is none.
+pub(crate) fn encrypted(protocol: &'static str) -> &'static str {
+    let of = |door: &Door| matches!(door, Door::Handshake { of } if *of == protocol);
+    PROTOCOLS.iter().find(|candidate| of(&candidate.door)).map_or(protocol, |candidate| candidate.name)
 }
 
 /// What lies between a socket and a protocol.
@@ -61,6 +72,11 @@ pub static PROTOCOLS: &[Protocol] = &[
             security: Security::Plain,
             serve: |env, metrics, stream, peer| Box::pin(rtmp::serve(env, metrics, stream, peer)),
         },
+    },
+    Protocol {
+        name: "rtmpe",
+        about: "RTMP with an encrypted handshake: rtmpe://HOST/APP/CHANNEL, publish and play",
+        door: Door::Handshake { of: "rtmp" },
     },
     Protocol {
         name: "rtmps",

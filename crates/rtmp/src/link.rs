@@ -86,9 +86,9 @@ impl Link {
         self.acknowledge();
     }
 
-    /// Encrypts bytes that the driver sends itself, behind all that it has taken from [`Link::take_output`].
+    /// Encrypts bytes that the driver sends itself, next after what it has taken from [`Link::take_output`].
     pub(crate) fn seal(&mut self, bytes: &mut [u8]) {
-        debug_assert!(self.out.is_empty() || self.ciphers.is_none(), "output is drained before");
+        debug_assert!(self.clear_out == 0 || self.ciphers.is_none(), "the handshake is sent first");
         if let Some(ciphers) = &mut self.ciphers {
             ciphers.seal(bytes);
         }

@@ -60,6 +60,11 @@ impl Server {
         format!("rtmp://{}/live/{channel}", self.rtmp)
     }
 
+    /// `rtmpe://…/live/CHANNEL`.
+    pub fn rtmpe_url(&self, channel: &str) -> String {
+        format!("rtmpe://{}/live/{channel}", self.rtmp)
+    }
+
     /// `rtmps://…/live/CHANNEL`.
     pub fn rtmps_url(&self, channel: &str) -> String {
         format!("rtmps://{}/live/{channel}", self.rtmps)

@@ -3,12 +3,12 @@
 mod play;
 mod publish;
 
-use crate::Env;
 use crate::egress::Sent;
 use crate::metrics::{JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Grant, Request};
 use crate::sessions::{Full, NewSession, SessionGuard};
 use crate::target::Target;
+use crate::{Env, registry};
 use bytes::BytesMut;
 use net::{Control, Outbox, Stream};
 use play::Playing;
@@ -235,7 +235,11 @@ impl Connection {
         if self.publishing.is_empty() && self.playing.is_empty() {
             self.stream.acknowledge_now();
         }
+        let was_encrypted = self.session.is_encrypted();
         let result = self.session.handle_input(now, &mut self.input);
+        if self.session.is_encrypted() && !was_encrypted {
+            self.metrics = self.env.metrics.protocol(registry::encrypted(self.metrics.protocol()));
+        }
         if self.input.is_empty() && self.publishing.is_empty() {
             self.input = BytesMut::new();
         }

@@ -330,7 +330,7 @@ impl Session {
     }
 
     /// Encrypts chunks that the driver writes itself; does nothing on a plain connection. The order of the calls, and of
-    /// what [`Session::poll_output`] gives in between, has to be that of sending; the output is drained before.
+    /// what [`Session::poll_output`] gives in between, has to be that of sending.
     pub fn seal(&mut self, bytes: &mut [u8]) {
         self.link.seal(bytes);
     }

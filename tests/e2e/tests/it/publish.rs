@@ -10,12 +10,12 @@ use std::time::Duration;
 const PLAY_MAX: Duration = Duration::from_secs(45);
 
 /// Starts a viewer, then `publisher`, and compares what the viewer got with `clip`.
-fn every_packet_arrives(clip: &Path, player: &Path, publisher: impl FnOnce(&str) -> Process) {
+fn every_packet_arrives(clip: &Path, player: &Path, publisher: impl FnOnce(&Server) -> Process) {
     let server = Server::start();
     let hashes = server.scratch().join("played");
     let viewer = program::record_hashes(player, &server.rtmp_url("cam"), &hashes);
     server.await_players(1);
-    let _publisher = publisher(&server.rtmp_url("cam"));
+    let _publisher = publisher(&server);
     viewer.finish(PLAY_MAX);
     let played = framehash::parse(&std::fs::read_to_string(&hashes).unwrap()).unwrap();
     framehash::compare(&framehash::of_file(player, clip), &played, Extent::Whole).unwrap();
@@ -25,7 +25,9 @@ fn every_packet_arrives(clip: &Path, player: &Path, publisher: impl FnOnce(&str)
 fn debian_ffmpeg_publishes_every_packet() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    every_packet_arrives(&clip, &ffmpeg, |url| program::publish(&ffmpeg, &clip, Repeat::Once, url));
+    every_packet_arrives(&clip, &ffmpeg, |server| {
+        program::publish(&ffmpeg, &clip, Repeat::Once, &server.rtmp_url("cam"))
+    });
 }
 
 #[test]
@@ -33,11 +35,29 @@ fn ffmpeg_9_publishes_every_packet() {
     let ffmpeg = need!(program::ffmpeg());
     let ffmpeg9 = need!(program::ffmpeg9());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    every_packet_arrives(&clip, &ffmpeg9, |url| program::publish(&ffmpeg9, &clip, Repeat::Once, url));
+    every_packet_arrives(&clip, &ffmpeg9, |server| {
+        program::publish(&ffmpeg9, &clip, Repeat::Once, &server.rtmp_url("cam"))
+    });
+}
+
+#[test]
+fn ffmpeg_9_publishes_every_packet_over_rtmpe() {
+    let ffmpeg = need!(program::ffmpeg());
+    let ffmpeg9 = need!(program::ffmpeg9());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    every_packet_arrives(&clip, &ffmpeg9, |server| {
+        let publisher = program::publish(&ffmpeg9, &clip, Repeat::Once, &server.rtmpe_url("cam"));
+        server.await_live("cam");
+        assert_eq!(
+            server.metric("rushlight_sessions_open", &[r#"protocol="rtmpe""#, r#"role="publish""#]),
+            1.0
+        );
+        publisher
+    });
 }
 
 /// `rtmp2sink` is GStreamer's own implementation, `rtmpsink` is librtmp with 128-byte chunks on one chunk stream.
-fn gstreamer_publishes(sink: &str) {
+fn gstreamer_publishes(sink: &str, url: impl FnOnce(&Server) -> String) {
     let gst = need!(program::gst(sink));
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
@@ -46,7 +66,7 @@ fn gstreamer_publishes(sink: &str) {
     let hashes = server.scratch().join("played");
     let viewer = program::record_hashes(&ffmpeg, &server.rtmp_url("cam"), &hashes);
     server.await_players(1);
-    let url = server.rtmp_url("cam");
+    let url = url(&server);
     let pipeline = format!(
         "flvmux name=mux streamable=true ! {sink} location={url} \
          filesrc location={} ! flvdemux name=demux \
@@ -75,12 +95,17 @@ fn gstreamer_publishes(sink: &str) {
 
 #[test]
 fn gstreamer_rtmp2sink_publishes() {
-    gstreamer_publishes("rtmp2sink");
+    gstreamer_publishes("rtmp2sink", |server| server.rtmp_url("cam"));
 }
 
 #[test]
 fn gstreamer_rtmpsink_publishes() {
-    gstreamer_publishes("rtmpsink");
+    gstreamer_publishes("rtmpsink", |server| server.rtmp_url("cam"));
+}
+
+#[test]
+fn gstreamer_rtmpsink_publishes_over_rtmpe() {
+    gstreamer_publishes("rtmpsink", |server| server.rtmpe_url("cam"));
 }
 
 /// A server with a second-publisher rule, a first publisher, and a viewer that has seen a keyframe of it.

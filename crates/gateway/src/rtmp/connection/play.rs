@@ -2,14 +2,14 @@
 
 use super::super::egress::ChunkForm;
 use super::{Connection, END_LINGER, Refusal};
-use crate::egress::{Egress, Sent};
+use crate::egress::{Carrier, Egress, Sent};
 use crate::metrics::{JoinStage, Outcome, RejectReason, Role};
 use crate::policy::Action;
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
 use hub::EndReason;
 use media::Time;
-use rtmp::server;
+use rtmp::server::{self, Session};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -130,21 +130,9 @@ impl Connection {
 
     pub(super) fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<Sent>> {
         let Playing { stream_id, egress, started, dry, .. } = &mut self.playing[index];
-        let (session, stream_id) = (&mut self.session, *stream_id);
-        let form = ChunkForm { chunk_size: session.out_chunk_size(), stream_id };
-        let mut head = |_: &[Arc<hub::Entry>]| {
-            match (std::mem::replace(started, true), std::mem::take(dry)) {
-                (false, _) => session.accept_play(stream_id),
-                (true, true) => session.stream_begin(stream_id),
-                (true, false) => return Bytes::new(),
-            }
-            let mut head = BytesMut::new();
-            while let Some(bytes) = session.poll_output() {
-                head.extend_from_slice(&bytes);
-            }
-            head.freeze()
-        };
-        egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut head)
+        let form = ChunkForm { chunk_size: self.session.out_chunk_size(), stream_id: *stream_id };
+        let mut carrier = Playback { session: &mut self.session, stream_id: *stream_id, started, dry };
+        egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut carrier)
     }
 
     /// The publisher was lost, and everything before that was sent.
@@ -176,5 +164,36 @@ impl Connection {
         while let Some(bytes) = self.session.poll_output() {
             self.outbox.push(bytes);
         }
+    }
+}
+
+/// The session around the packets of one playback.
+struct Playback<'a> {
+    session: &'a mut Session,
+    stream_id: u32,
+    started: &'a mut bool,
+    dry: &'a mut bool,
+}
+
+impl Carrier for Playback<'_> {
+    fn head(&mut self, _: &[Arc<hub::Entry>]) -> Bytes {
+        match (std::mem::replace(self.started, true), std::mem::take(self.dry)) {
+            (false, _) => self.session.accept_play(self.stream_id),
+            (true, true) => self.session.stream_begin(self.stream_id),
+            (true, false) => return Bytes::new(),
+        }
+        let mut head = BytesMut::new();
+        while let Some(bytes) = self.session.poll_output() {
+            head.extend_from_slice(&bytes);
+        }
+        head.freeze()
+    }
+
+    fn seals(&self) -> bool {
+        self.session.is_encrypted()
+    }
+
+    fn seal(&mut self, bytes: &mut [u8]) {
+        self.session.seal(bytes);
     }
 }
