@@ -137,6 +137,20 @@ fn encrypted_sessions_say_so_and_nothing_readable() {
 }
 
 #[test]
+fn encrypted_publishers_are_told_no_chunk_size_and_players_are() {
+    for (handshake, role, told) in [
+        (Form::Plain, client::Role::Publish, true),
+        (Form::Encrypted, client::Role::Publish, false),
+        (Form::Encrypted, client::Role::Play, true),
+    ] {
+        let mut pair = Pair::new(client::Config { handshake, ..config(role) });
+        pair.settle(&[usize::MAX]);
+        assert!(pair.started());
+        assert_eq!(pair.server.out_chunk_size() != chunk::CHUNK_SIZE_INITIAL, told, "{handshake:?} {role:?}");
+    }
+}
+
+#[test]
 fn payload_of_an_encrypted_connection_is_a_slice_of_the_input() {
     let mut pair = Pair::new(client::Config { handshake: Form::Encrypted, ..config(client::Role::Publish) });
     pair.settle(&[usize::MAX]);

@@ -172,6 +172,9 @@ impl Session {
         // Flash multiplies by 1000 on the way to the wire, the special values included, and others do as it does.
         let start = if start <= -1000.0 { start / 1000.0 } else { start };
         if self.ask(stream_id, StreamState::AskedToPlay, name, reset, "NetStream.Play.Failed") {
+            if self.link.chunk_size() != self.config.out_chunk_size {
+                self.link.set_chunk_size(self.config.out_chunk_size);
+            }
             let (app, name) = (self.app.to_string(), name.to_owned());
             self.events.push_back(Event::Play(Play { stream_id, app, name, start, duration, reset }));
         }

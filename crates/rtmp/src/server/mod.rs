@@ -219,7 +219,11 @@ impl Session {
         self.link.announce_window(self.config.window_ack_size);
         self.link
             .control(Control::SetPeerBandwidth(self.config.window_ack_size, message::Bandwidth::Dynamic));
-        self.link.set_chunk_size(self.config.out_chunk_size);
+        // ffmpeg copies our chunk size when it publishes, and on an encrypted connection it reads it from the buffer that
+        // it has just encrypted for that. There only players are told, who do not copy it.
+        if !self.link.is_encrypted() {
+            self.link.set_chunk_size(self.config.out_chunk_size);
+        }
         let properties =
             Object::new().with("fmsVer", SERVER_VERSION).with("capabilities", 31.0).with("mode", 1.0);
         let mut info = command::info("status", "NetConnection.Connect.Success", "Connection succeeded.");
@@ -335,7 +339,7 @@ impl Session {
         self.link.seal(bytes);
     }
 
-    /// The chunk size in force for what we send, in bytes. It no longer changes after [`Session::accept_connect`].
+    /// The chunk size in force for what we send, in bytes. It no longer changes after [`Event::Play`].
     pub fn out_chunk_size(&self) -> u32 {
         self.link.chunk_size()
     }
