@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::limits;
 use crate::url::Url;
+use crate::{chunk, limits};
 
 pub use crate::handshake::Form;
 
@@ -82,7 +82,11 @@ impl Config {
             pipelined: true,
             handshake: if url.scheme.is_encrypted() { Form::Encrypted } else { Form::Plain },
             enhanced: true,
-            out_chunk_size: limits::OUT_CHUNK_SIZE_DEFAULT,
+            out_chunk_size: match role {
+                // Commands are all that it sends, and there are servers that do not learn another size.
+                Role::Play => chunk::CHUNK_SIZE_INITIAL,
+                Role::Publish => limits::OUT_CHUNK_SIZE_DEFAULT,
+            },
             window_ack_size: limits::WINDOW_ACK_SIZE_DEFAULT,
             buffer_ms: 1000,
             start: -2.0,

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{Event, Phase, Role, Session};
 use crate::amf::{Object, Value};
 use crate::command::{self, Capabilities, Command, Status};
-use crate::limits;
 use crate::message::{Control, UserControl};
+use crate::{chunk, limits};
 
 /// The transaction of `connect` is always this one (`RTMP` section 7.2.1.1).
 const CONNECT: f64 = 1.0;
@@ -44,8 +44,11 @@ impl Start {
 impl Session {
     /// The first flight after the handshake.
     pub(super) fn greet(&mut self) {
-        // Before connect, as OBS does, so that connect itself fits one chunk.
-        self.link.set_chunk_size(self.config.out_chunk_size.clamp(1, crate::chunk::CHUNK_SIZE_MAX));
+        let chunk_size = self.config.out_chunk_size.clamp(1, chunk::CHUNK_SIZE_MAX);
+        if chunk_size != chunk::CHUNK_SIZE_INITIAL {
+            // Before connect, as OBS does, so that connect itself fits one chunk.
+            self.link.set_chunk_size(chunk_size);
+        }
         let properties = self.connect_properties();
         self.request("connect", &[properties.into()]);
         if self.config.pipelined {
