@@ -1,48 +1,36 @@
-//! An RTMP client session on a byte stream.
+//! An RTMP client session on what carries it.
 
-use crate::Error;
-use bytes::{Buf, BytesMut};
-use net::Stream;
+use crate::carrier::{Carrier, Read};
+use crate::{Error, Options};
+use bytes::BytesMut;
 use rtmp::client::{Config, Event, Session};
+use rtmp::url::Url;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::io::AsyncWrite;
-
-/// Bytes asked for in one read. A keyframe of a 2 Mbit/s stream fits.
-const READ_BYTES: usize = 64 << 10;
 
 /// Drives a [`Session`]: everything it wants to say is written, everything that arrives is given to it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: Stream,
+    carrier: Carrier,
     session: Session,
     input: BytesMut,
-    output: BytesMut,
     pub(crate) arrived: Instant,
     /// Bytes of the session that were read.
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
+    pub(crate) session_bytes_in: u64,
 }
 
 impl Connection {
-    /// Starts a session on a connected stream. The first bytes are sent by [`Connection::step`].
-    pub(crate) fn new(stream: Stream, config: Config) -> Result<Self, Error> {
+    /// Connects as `url` says and starts a session. Its first bytes are sent by [`Connection::step`].
+    pub(crate) async fn open(url: &Url, options: &Options, config: Config) -> Result<Self, Error> {
         let mut random = [0; 32];
         getrandom::fill(&mut random)
             .map_err(|error| Error::Connection(io::Error::other(format!("no random numbers: {error}"))))?;
+        let carrier = Carrier::open(url, options).await?;
         let now = Instant::now();
-        Ok(Self {
-            stream,
-            session: Session::new(config, random, now),
-            input: BytesMut::new(),
-            output: BytesMut::new(),
-            arrived: now,
-            bytes_in: 0,
-            bytes_out: 0,
-        })
+        let session = Session::new(config, random, now);
+        Ok(Self { carrier, session, input: BytesMut::new(), arrived: now, session_bytes_in: 0 })
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -53,113 +41,106 @@ impl Connection {
         &self.session
     }
 
-    /// Bytes that the stream has not taken yet.
-    pub(crate) fn queued(&self) -> usize {
-        self.output.len()
+    pub(crate) fn carrier(&self) -> &Carrier {
+        &self.carrier
     }
 
-    /// Sends one message of the published stream, at once if the stream takes it.
+    /// Sends one message of the published stream, at once if the carrier takes it.
     pub(crate) fn send(&mut self, kind: u8, timestamp: u32, payload: &[&[u8]]) -> Result<(), Error> {
         self.session.send_message(kind, timestamp, payload)?;
         self.collect_output();
-        Ok(self.write()?)
+        Ok(self.carrier.write()?)
     }
 
-    /// Queues the goodbye of the session.
-    pub(crate) fn close(&mut self) {
+    /// Queues the goodbye.
+    fn close(&mut self) {
         self.session.close();
+        self.collect_output();
+        self.carrier.close();
     }
 
     /// Says goodbye as far as that can be done without waiting.
     pub(crate) fn leave(&mut self) {
         self.close();
-        self.collect_output();
         // Whoever leaves does not care what becomes of the connection.
-        let _ = self.write();
+        let _ = self.carrier.write();
     }
 
-    /// Waits until everything was sent, and tells the peer that no more comes.
-    pub(crate) async fn shut_down(&mut self) -> Result<(), Error> {
-        self.collect_output();
-        poll_fn(|cx| self.poll_write(cx)).await?;
-        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await?;
+    /// Says goodbye and waits until the peer has closed.
+    pub(crate) async fn finish(&mut self) -> Result<(), Error> {
+        self.close();
+        if !self.carrier.is_tunnel() {
+            poll_fn(|cx| self.carrier.poll_write(cx)).await?;
+            poll_fn(|cx| self.carrier.poll_shutdown(cx)).await?;
+        }
+        while self.step().await? {
+            while self.poll_event().is_some() {}
+        }
         Ok(())
     }
 
-    /// Waits until the stream did something, or for the session's own deadline. Returns false when the peer has closed.
-    /// Nothing is lost when the future is dropped.
+    /// Waits until the carrier did something, or for a deadline. Returns false when the peer has closed. Nothing is lost
+    /// when the future is dropped.
     pub(crate) async fn step(&mut self) -> Result<bool, Error> {
+        self.carrier.repair().await?;
         self.collect_output();
-        let deadline = self.session.poll_timeout();
+        let deadline = [self.session.poll_timeout(), self.carrier.poll_timeout()].into_iter().flatten().min();
         let work = poll_fn(|cx| self.poll_step(cx));
         let Some(deadline) = deadline else { return work.await };
         match tokio::time::timeout_at(deadline.into(), work).await {
             Ok(done) => done,
             Err(_) => {
-                self.session.handle_timeout(Instant::now()).map_err(overdue)?;
+                let now = Instant::now();
+                self.session.handle_timeout(now).map_err(overdue)?;
+                self.carrier.handle_timeout(now)?;
                 Ok(true)
             }
         }
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let queued = self.output.len();
-        let written = self.poll_write(cx)?;
-        self.input.reserve(READ_BYTES);
-        match self.stream.poll_read_buf(cx, &mut self.input) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Ok(false)),
-            Poll::Ready(Ok(count)) => {
-                self.arrived = Instant::now();
-                self.bytes_in += count as u64;
-                let handled = self.session.handle_input(self.arrived, &mut self.input);
-                // What it has to say about an error is worth saying.
-                self.collect_output();
-                self.write()?;
-                handled?;
+        let bytes_out = self.carrier.bytes_out;
+        if let Poll::Ready(Err(error)) = self.carrier.poll_write(cx) {
+            return Poll::Ready(Err(error.into()));
+        }
+        let before = self.input.len();
+        match self.carrier.poll_read(cx, &mut self.input)? {
+            Poll::Ready(Read::End) => Poll::Ready(Ok(false)),
+            Poll::Ready(Read::Some) => {
+                if self.input.len() > before {
+                    self.arrived = Instant::now();
+                    self.session_bytes_in += (self.input.len() - before) as u64;
+                    let handled = self.session.handle_input(self.arrived, &mut self.input);
+                    // What it has to say about an error is worth saying.
+                    self.collect_output();
+                    self.carrier.write()?;
+                    handled?;
+                }
                 Poll::Ready(Ok(true))
             }
-            Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                Poll::Ready(Err(error.into()))
-            }
-            _ if written.is_ready() && queued > 0 || self.output.len() < queued => Poll::Ready(Ok(true)),
-            _ => Poll::Pending,
+            Poll::Pending if self.carrier.bytes_out > bytes_out => Poll::Ready(Ok(true)),
+            Poll::Pending => Poll::Pending,
         }
     }
 
     fn collect_output(&mut self) {
         while let Some(bytes) = self.session.poll_output() {
-            self.output.extend_from_slice(&bytes);
+            self.carrier.push(bytes);
         }
-    }
-
-    /// Writes what the stream takes now.
-    fn write(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
-            match self.stream.try_write_vectored(&[IoSlice::new(&self.output)]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    self.output.advance(count);
-                    self.bytes_out += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes until everything has left the stream.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.output.is_empty() {
-            std::task::ready!(self.stream.poll_write_ready(cx))?;
-            self.write()?;
-        }
-        self.stream.poll_flush(cx)
     }
 }
 
-/// The session blames the peer for a deadline that passed; for people that is a server that does not answer.
-fn overdue(error: rtmp::Error) -> Error {
+impl Drop for Connection {
+    /// A tunnel outlives its connections unless it is ended.
+    fn drop(&mut self) {
+        if self.carrier.is_tunnel() {
+            self.leave();
+        }
+    }
+}
+
+/// The blame for a deadline that passed; for people that is a server that does not answer.
+pub(crate) fn overdue(error: rtmp::Error) -> Error {
     match error {
         rtmp::Error::Violation(what) => Error::Timeout(what),
         other => Error::Protocol(other),

@@ -40,7 +40,7 @@ async fn connect_to(address: SocketAddr, local: Option<IpAddr>) -> io::Result<Tc
 
 /// Opens what carries the chunk stream of `url`.
 pub(crate) async fn dial(url: &Url, options: &Options) -> Result<Stream, Error> {
-    if url.scheme != Scheme::Rtmp {
+    if !matches!(url.scheme, Scheme::Rtmp | Scheme::Rtmpe | Scheme::Rtmpt | Scheme::Rtmpte) {
         return Err(Error::Url(format!("{url}: {}:// is not supported", url.scheme.as_str())));
     }
     Ok(Stream::Tcp(connect(&url.host, url.port, options.local).await?))

@@ -2,6 +2,7 @@
 //!
 //! Publishing, playing and relaying all go out through here, so what a URL can say is understood the same everywhere.
 
+mod carrier;
 mod connection;
 mod dial;
 mod error;

@@ -10,6 +10,9 @@ pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Time from looking up the host until the server has agreed to play or to take media, redirects included.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Connections of a tunnel in a row that end without bringing anything. One may be stale; more are a server that is gone.
+pub const REDIALS_MAX: u32 = 3;
+
 /// How long a connection that said goodbye waits for the server to take the last bytes and close.
 pub const LINGER: Duration = Duration::from_millis(800);
 

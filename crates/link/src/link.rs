@@ -1,7 +1,6 @@
 //! A stream that a server plays to us or takes from us.
 
 use crate::connection::Connection;
-use crate::dial::dial;
 use crate::moving::{Move, MoveCount};
 use crate::splice::{Overlap, Played};
 use crate::{Error, limits};
@@ -101,8 +100,6 @@ impl Link {
     }
 
     async fn attempt(url: &Url, role: Role, options: &Options) -> Result<Self, Error> {
-        let stream = dial(url, options).await?;
-        let connected = Instant::now();
         let mut config = match role {
             Role::Play => Config::play(url),
             Role::Publish => Config::publish(url),
@@ -113,11 +110,12 @@ impl Link {
             config.flash_ver = format!("{} ({note})", config.flash_ver);
         }
         config.start_timeout = options.timeout;
-        let mut connection = Connection::new(stream, config)?;
+        let mut connection = Connection::open(url, options, config).await?;
+        let connected = Instant::now();
         let mut requested = None;
         loop {
             let open = connection.step().await?;
-            if connection.bytes_in >= HANDSHAKE_BYTES {
+            if connection.session_bytes_in >= HANDSHAKE_BYTES {
                 requested.get_or_insert(connection.arrived);
             }
             while let Some(event) = connection.poll_event() {
@@ -187,17 +185,17 @@ impl Link {
 
     /// Bytes read so far.
     pub fn bytes_in(&self) -> u64 {
-        self.bytes_in_before + self.connection.bytes_in
+        self.bytes_in_before + self.connection.carrier().bytes_in
     }
 
     /// Bytes written so far.
     pub fn bytes_out(&self) -> u64 {
-        self.connection.bytes_out
+        self.connection.carrier().bytes_out
     }
 
     /// Bytes that wait to be written.
     pub fn queued(&self) -> usize {
-        self.connection.queued()
+        self.connection.carrier().queued()
     }
 
     /// Sends one message of the published stream, at once if the connection takes it. The parts are joined.
@@ -283,7 +281,7 @@ impl Link {
             return;
         };
         let Some((link, messages)) = self.moving.take().and_then(Move::arrive) else { return };
-        self.bytes_in_before += self.connection.bytes_in;
+        self.bytes_in_before += self.connection.carrier().bytes_in;
         self.connection.leave();
         self.connection = link.connection;
         self.url = link.url;
@@ -298,16 +296,7 @@ impl Link {
     /// Ends the stream properly: says goodbye and waits a little for the server to close, so that no reset overtakes the
     /// last messages. What goes wrong here no longer matters.
     pub async fn finish(mut self) {
-        let connection = &mut self.connection;
-        connection.close();
-        let goodbye = async {
-            connection.shut_down().await?;
-            while connection.step().await? {
-                while connection.poll_event().is_some() {}
-            }
-            Ok::<_, Error>(())
-        };
-        let _ = tokio::time::timeout(limits::LINGER, goodbye).await;
+        let _ = tokio::time::timeout(limits::LINGER, self.connection.finish()).await;
     }
 }
 

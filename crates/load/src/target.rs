@@ -7,7 +7,7 @@ use std::fmt;
 /// A URL that can be played.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// `rtmp://host/app/channel`.
+    /// `rtmp://host/app/channel`, or the same with another scheme of the family.
     Rtmp(Url),
     /// `http://host/path.flv`.
     HttpFlv(Web),
@@ -48,18 +48,20 @@ impl Target {
             bad("expected a URL: rtmp://HOST/APP/CHANNEL, http://HOST/PATH.flv or ws://HOST/PATH.flv")
         })?;
         match scheme.to_ascii_lowercase().as_str() {
-            "rtmp" => {
-                let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-                debug_assert_eq!(url.scheme, Scheme::Rtmp);
-                if url.app.is_empty() || url.name.is_empty() {
-                    return Err(bad("expected rtmp://HOST/APP/CHANNEL"));
-                }
-                Ok(Target::Rtmp(url))
-            }
             "http" => Web::parse(rest).map(Target::HttpFlv).ok_or_else(|| bad("not a valid address")),
             "ws" => Web::parse(rest).map(Target::WsFlv).ok_or_else(|| bad("not a valid address")),
             "tcp" => Web::parse(rest).map(Target::Raw).ok_or_else(|| bad("not a valid address")),
-            other => Err(bad(&format!("{other}:// cannot be played; rtmp://, http:// and ws:// can"))),
+            _ => match Url::parse(text) {
+                Ok(url) if url.scheme == Scheme::Rtmfp => Err(bad("rtmfp:// cannot be played")),
+                Ok(url) if url.app.is_empty() || url.name.is_empty() => {
+                    Err(bad(&format!("expected {}://HOST/APP/CHANNEL", url.scheme.as_str())))
+                }
+                Ok(url) => Ok(Target::Rtmp(url)),
+                Err(rtmp::Error::Unsupported(_)) => Err(bad(&format!(
+                    "{scheme}:// cannot be played; rtmp://, http://, ws:// and their kin can"
+                ))),
+                Err(error) => Err(bad(&error.to_string())),
+            },
         }
     }
 
@@ -71,10 +73,10 @@ impl Target {
         }
     }
 
-    /// `rtmp`, `http-flv`, `ws-flv` or `tcp`, as reports and metrics call it.
+    /// `rtmp` (or another scheme of the family), `http-flv`, `ws-flv` or `tcp`, as reports and metrics call it.
     pub fn protocol(&self) -> &'static str {
         match self {
-            Target::Rtmp(_) => "rtmp",
+            Target::Rtmp(url) => url.scheme.as_str(),
             Target::HttpFlv(_) => "http-flv",
             Target::WsFlv(_) => "ws-flv",
             Target::Raw(_) => "tcp",
@@ -128,6 +130,7 @@ mod tests {
     fn three_kinds_of_url_can_be_played() {
         for (text, protocol, address) in [
             ("rtmp://h/live/a?key=1", "rtmp", ("h", 1935)),
+            ("rtmpte://h/live/a", "rtmpte", ("h", 80)),
             ("http://127.0.0.1:8080/live/a.flv?x=1", "http-flv", ("127.0.0.1", 8080)),
             ("WS://[::1]/live/a.flv", "ws-flv", ("::1", 80)),
         ] {

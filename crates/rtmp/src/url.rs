@@ -46,6 +46,16 @@ impl Scheme {
         matches!(self, Self::Rtmpe | Self::Rtmpte)
     }
 
+    /// Whether the bytes travel inside HTTP requests.
+    pub fn is_tunnel(self) -> bool {
+        matches!(self, Self::Rtmpt | Self::Rtmpts | Self::Rtmpte)
+    }
+
+    /// Whether TLS carries the bytes.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Rtmps | Self::Rtmpts)
+    }
+
     /// The port of an URL that names none.
     pub fn default_port(self) -> u16 {
         match self {

@@ -2,3 +2,4 @@
 
 mod moving;
 mod peer;
+mod tunnel;

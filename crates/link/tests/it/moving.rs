@@ -65,7 +65,7 @@ async fn a_player_goes_over_even_if_the_old_server_does_not_wait() {
         old.send(&stream(0..5, 0)).await;
         old.session.request_reconnect(Some(&other), "elsewhere");
         old.flush().await;
-        drop(old);
+        old.hang_up().await;
         let mut new = second.accept().await;
         new.play().await;
         // The keyframe that both would know is long gone.

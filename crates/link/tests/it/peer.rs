@@ -85,6 +85,11 @@ impl Peer {
         }
     }
 
+    /// Ends the connection; what was sent still arrives.
+    pub async fn hang_up(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// Waits until the client has closed the connection.
     pub async fn closed(&mut self) {
         while self.event().await.is_some() {}
