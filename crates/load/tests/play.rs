@@ -161,7 +161,7 @@ async fn rtmp_in_one_flight() {
             }
             if !media.is_empty() {
                 stream.write_all(&media).await.unwrap();
-                break;
+                stream.shutdown().await.unwrap();
             }
         }
     };
