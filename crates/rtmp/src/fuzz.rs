@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::amf::{amf0, amf3};
 use crate::handshake::{self, Ciphers, Form};
-use crate::{Error, Message, chunk, client, command, limits, message, server, tunnel, url};
+use crate::{Error, Message, Swf, chunk, client, command, limits, message, server, tunnel, url};
 
 /// AMF: whatever is read can be written and read again, with the same result.
 pub fn amf(data: &[u8]) {
@@ -118,10 +118,12 @@ pub fn server(data: &[u8]) {
     serve(data, session, now, None);
 }
 
-/// The same after an encrypted handshake. What the session then sends is still a chunk stream for its peer.
+/// The same after an encrypted handshake, with players asked for their SWF. What the session then sends is still a chunk stream for its peer.
 pub fn encrypted(data: &[u8]) {
     let now = Instant::now();
-    let mut session = server::Session::new(server::Config::default(), [4; 32], now);
+    let swf = Swf { hash: [0; 32], size: 0 };
+    let config = server::Config { swf: [swf].into(), ..server::Config::default() };
+    let mut session = server::Session::new(config, [4; 32], now);
     let mut hello = BytesMut::new();
     let mut peer = handshake::Client::new(Form::Encrypted, [6; 32], &mut hello);
     assert_eq!(session.handle_input(now, &mut hello), Ok(()));

@@ -23,12 +23,14 @@ pub mod limits;
 mod link;
 pub mod message;
 pub mod server;
+mod swf;
 pub mod tunnel;
 pub mod url;
 
 pub use command::{Command, Status};
 pub use error::Error;
 pub use message::Message;
+pub use swf::Swf;
 
 #[cfg(test)]
 mod tests;

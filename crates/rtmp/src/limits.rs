@@ -63,6 +63,10 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// together; one that dropped what came before its own answer needs to be asked again.
 pub const PIPELINE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time a player takes to answer what its SWF is. Programs that have none to show do not answer at all, so this is what
+/// they wait for a refusal.
+pub const SWF_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Silence after which a peer is asked whether it lives; below the usual 60 s of address translators.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 

@@ -9,6 +9,8 @@ use crate::client::{self, Form};
 use crate::url::Url;
 use crate::{Message, chunk, server};
 
+mod swf;
+
 struct Pair {
     now: Instant,
     client: client::Session,
@@ -25,11 +27,15 @@ struct Pair {
 
 impl Pair {
     fn new(config: client::Config) -> Self {
+        Self::with_server(config, server::Config::default())
+    }
+
+    fn with_server(config: client::Config, config_of_server: server::Config) -> Self {
         let now = Instant::now();
         let mut pair = Self {
             now,
             client: client::Session::new(config, [1; 32], now),
-            server: server::Session::new(server::Config::default(), [2; 32], now),
+            server: server::Session::new(config_of_server, [2; 32], now),
             to_server: BytesMut::new(),
             to_client: BytesMut::new(),
             server_input: BytesMut::new(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::url::Url;
-use crate::{chunk, limits};
+use crate::{Swf, chunk, limits};
 
 pub use crate::handshake::Form;
 
@@ -35,6 +35,9 @@ pub struct Config {
     pub pipelined: bool,
     /// The form of the handshake; the scheme of the URL decides at first.
     pub handshake: Form,
+    /// The SWF file that the client claims to be, for servers that verify it. It needs digests: they are used even if
+    /// `handshake` is the plain form.
+    pub swf: Option<Swf>,
     /// Whether to announce Enhanced RTMP.
     pub enhanced: bool,
     /// Bytes of payload per chunk that we send.
@@ -81,6 +84,7 @@ impl Config {
             },
             pipelined: true,
             handshake: if url.scheme.is_encrypted() { Form::Encrypted } else { Form::Plain },
+            swf: None,
             enhanced: true,
             out_chunk_size: match role {
                 // Commands are all that it sends, and there are servers that do not learn another size.

@@ -25,7 +25,7 @@ use bytes::{Bytes, BytesMut};
 use crate::amf::Value;
 use crate::command::{self, Capabilities, Command, Status};
 use crate::link::{Incoming, Link};
-use crate::message::{self, UserControl};
+use crate::message::{self, Control, UserControl};
 use crate::{Error, Message, chunk, handshake, limits};
 pub use config::{Config, Form, Role};
 pub use event::Event;
@@ -44,6 +44,8 @@ pub struct Session {
     stream_id: u32,
     /// Whether [`Event::Ended`] was given; a status and an end of stream often come together.
     ended: bool,
+    /// The end of S1, after a handshake with digests.
+    swf_key: Option<[u8; 32]>,
     server: Capabilities,
     deadline: Instant,
 }
@@ -64,7 +66,11 @@ impl Session {
     pub fn new(config: Config, random: [u8; 32], now: Instant) -> Self {
         let mut link = Link::new(now);
         link.decoder.set_message_bytes_max(config.message_bytes_max);
-        let handshake = handshake::Client::new(config.handshake, random, &mut link.out);
+        let form = match config.handshake {
+            Form::Plain if config.swf.is_some() => Form::Digest,
+            form => form,
+        };
+        let handshake = handshake::Client::new(form, random, &mut link.out);
         Self {
             link,
             phase: Phase::Handshake(Box::new(handshake)),
@@ -73,6 +79,7 @@ impl Session {
             events: VecDeque::new(),
             stream_id: start::FIRST_STREAM,
             ended: false,
+            swf_key: None,
             server: Capabilities::default(),
             deadline: now + config.start_timeout,
             config,
@@ -95,6 +102,7 @@ impl Session {
         if let Phase::Handshake(handshake) = &mut self.phase {
             let Some(finished) = handshake.handle_input(input, &mut self.link.out)? else { return Ok(()) };
             self.link.start(finished.ciphers);
+            self.swf_key = finished.swf_key;
             self.phase = Phase::Starting;
             self.greet();
         }
@@ -108,6 +116,7 @@ impl Session {
                     code: "NetStream.Play.Stop".to_owned(),
                     description: "The server ended the stream.".to_owned(),
                 }),
+                Incoming::User(UserControl::SwfVerifyRequest) => self.prove_swf(),
                 Incoming::User(_) => {}
             }
             if self.events.len() > limits::EVENTS_MAX {
@@ -299,6 +308,13 @@ impl Session {
 
     fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running)
+    }
+
+    fn prove_swf(&mut self) {
+        if let (Some(swf), Some(key)) = (&self.config.swf, &self.swf_key) {
+            let answer = swf.answer(key);
+            self.link.control(Control::User(UserControl::SwfVerifyResponse(answer)));
+        }
     }
 
     /// Media flows.

@@ -27,6 +27,7 @@ use bytes::{BufMut, BytesMut};
 
 pub use cipher::Ciphers;
 pub use client::{Client, Form};
+pub(crate) use digest::hmac;
 use digest::{Layout, Side};
 use random::Filler;
 pub use server::Server;
@@ -46,7 +47,7 @@ const VERSION_BYTES: std::ops::Range<usize> = 4..8;
 pub struct Finished {
     /// Keystreams for everything after the handshake, if it was an encrypted one. Boxed, because most are not.
     pub ciphers: Option<Box<Ciphers>>,
-    /// The end of S1, if both ends used digests.
+    /// The end of S1, if both ends used digests: the key of SWF verification.
     pub swf_key: Option<[u8; 32]>,
 }
 

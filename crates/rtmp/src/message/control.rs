@@ -4,10 +4,13 @@ use bytes::{BufMut, BytesMut};
 use wire::Reader;
 
 use super::{ABORT, ACKNOWLEDGEMENT, SET_CHUNK_SIZE, SET_PEER_BANDWIDTH, USER_CONTROL, WINDOW_ACK_SIZE};
-use crate::{Error, chunk};
+use crate::{Error, chunk, swf};
 
 /// The chunk stream of control messages.
 const CSID: u32 = 2;
+
+/// The longest body that is written: user control 27.
+const BODY_BYTES_MAX: usize = 2 + swf::ANSWER_BYTES;
 
 /// A control message.
 ///
@@ -70,6 +73,10 @@ pub enum UserControl {
     PingRequest(u32),
     /// 7: answers 6.
     PingResponse(u32),
+    /// 26: asks a player for 27.
+    SwfVerifyRequest,
+    /// 27: proves that the player knows its SWF file.
+    SwfVerifyResponse([u8; swf::ANSWER_BYTES]),
     /// Every other event; nothing needs to be done for them.
     Other(u16),
 }
@@ -104,6 +111,9 @@ impl Control {
                 4 => UserControl::StreamIsRecorded(reader.u32()?),
                 6 => UserControl::PingRequest(reader.u32()?),
                 7 => UserControl::PingResponse(reader.u32()?),
+                // The type of verification, where there is one; nobody knows how to answer others.
+                26 if reader.rest().first().is_none_or(|kind| *kind <= 1) => UserControl::SwfVerifyRequest,
+                27 => UserControl::SwfVerifyResponse(reader.array()?),
                 other => UserControl::Other(other),
             }),
             _ => return Ok(None),
@@ -112,7 +122,7 @@ impl Control {
 
     /// Appends the message in chunks of at most `chunk_size`.
     pub fn write(&self, out: &mut BytesMut, chunk_size: u32) {
-        let mut body = [0; 10];
+        let mut body = [0; BODY_BYTES_MAX];
         let mut rest = &mut body[..];
         let kind = match *self {
             Self::SetChunkSize(size) => {
@@ -145,7 +155,7 @@ impl Control {
                 USER_CONTROL
             }
         };
-        let length = 10 - rest.len();
+        let length = BODY_BYTES_MAX - rest.len();
         chunk::write_message(out, chunk_size, CSID, 0, kind, 0, &[&body[..length]]);
     }
 }
@@ -160,6 +170,8 @@ impl UserControl {
             Self::StreamIsRecorded(id) => (4, Some(id)),
             Self::PingRequest(time) => (6, Some(time)),
             Self::PingResponse(time) => (7, Some(time)),
+            Self::SwfVerifyRequest => (26, None),
+            Self::SwfVerifyResponse(_) => (27, None),
             Self::Other(event) => (event, None),
         };
         out.put_u16(event);
@@ -168,6 +180,9 @@ impl UserControl {
         }
         if let Self::SetBufferLength { ms, .. } = self {
             out.put_u32(ms);
+        }
+        if let Self::SwfVerifyResponse(answer) = self {
+            out.put_slice(&answer);
         }
     }
 }

@@ -4,6 +4,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Error, chunk};
 
+const SWF_RESPONSE: &[u8] = &{
+    let mut body = [7; 44];
+    (body[0], body[1]) = (0, 27);
+    body
+};
+
 fn control_table() -> Vec<(u8, &'static [u8], Control)> {
     vec![
         (1, b"\0\0\x10\0", Control::SetChunkSize(4096)),
@@ -20,6 +26,8 @@ fn control_table() -> Vec<(u8, &'static [u8], Control)> {
         (4, b"\0\x04\0\0\0\x01", Control::User(UserControl::StreamIsRecorded(1))),
         (4, b"\0\x06\0\0\0\x07", Control::User(UserControl::PingRequest(7))),
         (4, b"\0\x07\0\0\0\x07", Control::User(UserControl::PingResponse(7))),
+        (4, b"\0\x1a", Control::User(UserControl::SwfVerifyRequest)),
+        (4, SWF_RESPONSE, Control::User(UserControl::SwfVerifyResponse([7; 42]))),
         (4, b"\0\x1f", Control::User(UserControl::Other(31))),
         (5, b"\0\x26\x25\xa0", Control::WindowAckSize(2_500_000)),
         (6, b"\0\x26\x25\xa0\x02", Control::SetPeerBandwidth(2_500_000, Bandwidth::Dynamic)),

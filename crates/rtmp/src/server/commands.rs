@@ -176,7 +176,7 @@ impl Session {
                 self.link.set_chunk_size(self.config.out_chunk_size);
             }
             let (app, name) = (self.app.to_string(), name.to_owned());
-            self.events.push_back(Event::Play(Play { stream_id, app, name, start, duration, reset }));
+            self.play_verified(Play { stream_id, app, name, start, duration, reset });
         }
     }
 

@@ -1,8 +1,9 @@
 //! Settings of a server session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::limits;
+use crate::{Swf, limits};
 
 /// Settings of a server session; the default suits the public internet.
 #[derive(Debug, Clone)]
@@ -19,6 +20,9 @@ pub struct Config {
     pub ping_interval: Duration,
     /// The largest message accepted from a publisher, in bytes.
     pub message_bytes_max: u32,
+    /// The SWF files that may play; empty lets everybody. Players are asked before the driver hears of their first
+    /// playback; those who do not know one of the files are refused it.
+    pub swf: Arc<[Swf]>,
     /// Streams (createStream) that may exist on one connection at once.
     pub streams_max: usize,
 }
@@ -31,6 +35,7 @@ impl Default for Config {
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,
             ping_interval: limits::PING_INTERVAL,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            swf: Arc::default(),
             streams_max: limits::STREAMS_MAX,
         }
     }

@@ -17,6 +17,9 @@ pub enum Event {
     Publish(Publish),
     /// The peer wants to play. Answer with [`super::Session::accept_play`] or [`super::Session::reject_play`].
     Play(Play),
+    /// Whether the player knows one of the SWF files of [`super::Config::swf`]. The session refuses the playbacks of one
+    /// that does not; the driver closes.
+    SwfVerified(bool),
     /// Audio, video or data of a stream that the peer publishes.
     Message(Message),
     /// The peer ended a publication (FCUnpublish is not one; closeStream, deleteStream and a new publish are).

@@ -17,6 +17,7 @@ mod commands;
 mod config;
 mod event;
 mod playback;
+mod verification;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -30,6 +31,7 @@ use crate::message::{self, Control, UserControl};
 use crate::{Error, Message, chunk, handshake, limits};
 pub use config::Config;
 pub use event::{Connect, Event, Play, Publish, PublishKind};
+use verification::Verification;
 
 /// The version that servers give; players compare it with those of Flash Media Server.
 const SERVER_VERSION: &str = "FMS/3,0,1,123";
@@ -53,6 +55,8 @@ pub struct Session {
     amf3: bool,
     /// What came behind `connect` while the driver decides on it.
     deferred: Vec<Message>,
+    /// Where players are asked for their SWF.
+    verification: Option<Box<Verification>>,
     pinged: Option<Instant>,
     /// Why the session ended in a call that cannot say so itself.
     failed: Option<Error>,
@@ -119,6 +123,7 @@ impl Session {
             caps_ex: 0,
             amf3: false,
             deferred: Vec::new(),
+            verification: None,
             pinged: None,
             failed: None,
         }
@@ -142,6 +147,9 @@ impl Session {
         if let Phase::Handshake(handshake, deadline) = &mut self.phase {
             let Some(finished) = handshake.handle_input(input, &mut self.link.out)? else { return Ok(()) };
             self.link.start(finished.ciphers);
+            if !self.config.swf.is_empty() {
+                self.verification = Some(Box::new(Verification::new(finished.swf_key)));
+            }
             self.phase = Phase::Greeted(*deadline);
         }
         self.link.open(input);
@@ -152,6 +160,7 @@ impl Session {
                 Some(Incoming::User(UserControl::SetBufferLength { stream_id, ms })) => {
                     self.events.push_back(Event::BufferLength { stream_id, ms });
                 }
+                Some(Incoming::User(UserControl::SwfVerifyResponse(answer))) => self.take_swf_answer(&answer),
                 Some(Incoming::User(_)) => {}
             }
             if self.events.len() > limits::EVENTS_MAX {
@@ -174,16 +183,22 @@ impl Session {
         match self.phase {
             Phase::Handshake(_, deadline) | Phase::Greeted(deadline) => Some(deadline),
             Phase::Deciding(_) | Phase::Rejected => None,
-            Phase::Connected => Some(self.ping_at()),
+            Phase::Connected => {
+                Some(self.verify_by().map_or(self.ping_at(), |deadline| deadline.min(self.ping_at())))
+            }
         }
     }
 
-    /// Lets time pass: ends a connection whose peer is slow to say what it wants, pings a silent one.
+    /// Lets time pass: ends a connection whose peer is slow to say what it wants, pings a silent one, gives up on the SWF
+    /// of one that does not show it.
     ///
     /// # Errors
     /// `Violation` if the peer took too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.check()?;
+        if self.verify_by().is_some_and(|deadline| deadline <= now) {
+            self.conclude(false);
+        }
         match self.phase {
             Phase::Handshake(_, deadline) if deadline <= now => {
                 Err(Error::Violation("handshake takes too long"))
@@ -360,6 +375,10 @@ impl Session {
 
     fn ping_at(&self) -> Instant {
         self.pinged.unwrap_or(self.link.last_heard) + self.config.ping_interval
+    }
+
+    fn verify_by(&self) -> Option<Instant> {
+        self.verification.as_ref().and_then(|verification| verification.deadline())
     }
 
     fn is_publishing(&self) -> bool {

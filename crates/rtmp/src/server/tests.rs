@@ -472,6 +472,25 @@ fn streams_are_counted_and_limited() {
 }
 
 #[test]
+fn playbacks_that_wait_for_verification_are_as_few_as_streams() {
+    let mut peer = Peer::connected();
+    peer.session.verification = Some(Box::new(Verification::new(Some([0; 32]))));
+    for id in 1..4 * limits::STREAMS_MAX as u32 {
+        peer.send("createStream", &[Value::Null]);
+        for name in ["a", "b"] {
+            peer.send_on(id, "play", &[Value::Null, name.into()]);
+        }
+        peer.send("deleteStream", &[Value::Null, id.into()]);
+        let held = &peer.session.verification.as_ref().unwrap().plays;
+        assert!(held.len() <= limits::STREAMS_MAX, "{held:?}");
+    }
+    peer.session.conclude(true);
+    while let Some(event) = peer.event() {
+        assert!(!matches!(event, Event::Play(_)), "its stream is gone");
+    }
+}
+
+#[test]
 fn received_bytes_are_acknowledged_modulo_2_to_the_32() {
     let mut peer = Peer::publishing();
     peer.control(Control::WindowAckSize(10_000)).unwrap();

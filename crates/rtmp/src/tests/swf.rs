@@ -1,0 +1,86 @@
+//! SWF verification between both ends.
+
+use super::*;
+use crate::{Swf, limits};
+
+const SWF: Swf = Swf { hash: [3; 32], size: 12_345 };
+
+/// A pair whose server knows [`SWF`] and another file, after a first exchange.
+fn pair(config: client::Config) -> Pair {
+    let other = Swf { hash: [4; 32], size: 1 };
+    let config_of_server = server::Config { swf: [other, SWF].into(), ..server::Config::default() };
+    let mut pair = Pair::with_server(config, config_of_server);
+    pair.settle(&[usize::MAX]);
+    pair
+}
+
+fn player(swf: Option<Swf>) -> client::Config {
+    client::Config { swf, ..config(client::Role::Play) }
+}
+
+fn heard_of_play(pair: &Pair) -> bool {
+    pair.server_events.iter().any(|event| matches!(event, server::Event::Play(_)))
+}
+
+fn verdicts(pair: &Pair) -> Vec<bool> {
+    pair.server_events
+        .iter()
+        .filter_map(|event| match event {
+            server::Event::SwfVerified(verified) => Some(*verified),
+            _ => None,
+        })
+        .collect()
+}
+
+fn refused(pair: &Pair) -> bool {
+    let is_refusal = |event: &client::Event| matches!(event, client::Event::Rejected(status) if status.code == "NetStream.Play.Failed");
+    pair.client_events.iter().any(is_refusal)
+}
+
+#[test]
+fn player_that_knows_the_file_plays_in_every_form_of_handshake() {
+    for handshake in [Form::Plain, Form::Digest, Form::Encrypted] {
+        let pair = pair(client::Config { handshake, ..player(Some(SWF)) });
+        assert_eq!((verdicts(&pair), pair.started()), (vec![true], true), "{handshake:?}");
+    }
+}
+
+#[test]
+fn player_with_another_file_is_refused_before_the_driver_hears_of_it() {
+    for wrong in [Swf { size: 1, ..SWF }, Swf { hash: [5; 32], ..SWF }] {
+        let pair = pair(player(Some(wrong)));
+        assert_eq!((verdicts(&pair), heard_of_play(&pair), refused(&pair)), (vec![false], false, true));
+    }
+}
+
+#[test]
+fn player_without_digests_is_refused_at_once() {
+    let pair = pair(player(None));
+    assert_eq!((verdicts(&pair), heard_of_play(&pair), refused(&pair)), (vec![false], false, true));
+}
+
+#[test]
+fn player_that_does_not_answer_is_refused_when_its_time_is_over() {
+    let mut pair = pair(client::Config { handshake: Form::Digest, ..player(None) });
+    assert_eq!((verdicts(&pair), heard_of_play(&pair), refused(&pair)), (vec![], false, false));
+    assert_eq!(pair.server.poll_timeout(), Some(pair.now + limits::SWF_TIMEOUT));
+    pair.now += limits::SWF_TIMEOUT;
+    pair.server.handle_timeout(pair.now).unwrap();
+    pair.collect();
+    pair.settle(&[usize::MAX]);
+    assert_eq!((verdicts(&pair), heard_of_play(&pair), refused(&pair)), (vec![false], false, true));
+    assert!(pair.server.poll_timeout().unwrap() > pair.now);
+}
+
+#[test]
+fn publisher_is_not_asked() {
+    let pair = pair(config(client::Role::Publish));
+    assert_eq!((verdicts(&pair), pair.started()), (vec![], true));
+}
+
+#[test]
+fn proof_is_worth_nothing_on_another_connection() {
+    assert_ne!(SWF.answer(&[1; 32]), SWF.answer(&[2; 32]));
+    assert_eq!(SWF.answer(&[1; 32])[..10], [1, 1, 0, 0, 0x30, 0x39, 0, 0, 0x30, 0x39]);
+    assert_eq!(format!("{SWF:?}"), "Swf { size: 12345, .. }");
+}
