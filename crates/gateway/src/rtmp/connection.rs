@@ -426,3 +426,6 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

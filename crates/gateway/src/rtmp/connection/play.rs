@@ -82,6 +82,7 @@ impl Connection {
         for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
             playing.paused = paused.then_some(playing.paused.unwrap_or(now));
             playing.egress.pause(paused);
+            debug!(session = %playing.egress.guard().id(), paused, "pause");
         }
     }
 
@@ -104,6 +105,7 @@ impl Connection {
             return;
         };
         let egress = &mut playing.egress;
+        debug!(session = %egress.guard().id(), ms, "seek");
         let shown = |time: Time| time.millis() as u32;
         match egress.time_of(ms).and_then(|wanted| egress.seek(wanted)) {
             Ok(found) => self.session.accept_seek(stream_id, shown(found)),
