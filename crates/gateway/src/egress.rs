@@ -26,10 +26,10 @@ pub(crate) trait Form {
     fn build(&self, packet: &Packet) -> Bytes;
 }
 
-/// The time that a packet carries in FLV and RTMP. Stream metadata is about the whole stream and carries zero: ffmpeg takes
+/// The time that a packet carries in FLV and RTMP. `onMetaData` is about the whole stream and carries zero: ffmpeg takes
 /// it for a text track of its own otherwise.
 pub(crate) fn tag_time(packet: &Packet) -> Time {
-    if packet.role == Role::StreamMetadata { Time::ZERO } else { packet.dts }
+    if packet.is_on_meta_data() { Time::ZERO } else { packet.dts }
 }
 
 /// The newest time up to `last` that [`tag_time`] shows as `ms` modulo 2^32, or the oldest after it if that is nearer.

@@ -1,6 +1,7 @@
 //! What a late joiner must have before its first frame.
 
 use crate::Entry;
+use crate::limits::METADATA_NAMES_MAX;
 use media::{Packet, Role, Time, TrackId};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -20,23 +21,23 @@ pub(crate) enum Put {
     Same,
     /// It is kept now.
     Changed,
-    /// It is too large, and nothing is kept in its place: an outdated configuration would be worse than none.
+    /// It is too large, or one too many, and nothing is kept in its place: an outdated configuration would be worse than none.
     TooLarge,
 }
 
-fn place(packet: &Packet) -> (u8, TrackId, u8) {
+fn place(packet: &Packet) -> (u8, TrackId, u8, &[u8]) {
     match packet.role {
-        Role::StreamMetadata => (0, packet.track, 0),
-        Role::Config => (1, packet.track, 0),
-        Role::ConfigTs => (1, packet.track, 1),
-        Role::ConfigChannels => (1, packet.track, 2),
-        _ => (1, packet.track, 3),
+        Role::StreamMetadata => (0, packet.track, 0, packet.data_name().unwrap_or_default()),
+        Role::Config => (1, packet.track, 0, &[]),
+        Role::ConfigTs => (1, packet.track, 1, &[]),
+        Role::ConfigChannels => (1, packet.track, 2, &[]),
+        _ => (1, packet.track, 3, &[]),
     }
 }
 
 impl Kept {
     pub(crate) fn put(this: &mut Arc<Self>, packet: &Packet, bytes_max: usize) -> Put {
-        let found = this.packets.binary_search_by_key(&place(packet), place);
+        let found = this.packets.binary_search_by(|kept| place(kept).cmp(&place(packet)));
         if let Ok(index) = found {
             let old = &this.packets[index];
             if old.codec == packet.codec && old.payload == packet.payload {
@@ -51,7 +52,11 @@ impl Kept {
             }
             Err(index) => index,
         };
-        if kept.bytes + packet.payload.len() > bytes_max {
+        let is_metadata = |packet: &Packet| packet.role == Role::StreamMetadata;
+        let names = kept.packets.iter().filter(|kept| is_metadata(kept)).count();
+        if kept.bytes + packet.payload.len() > bytes_max
+            || (is_metadata(packet) && names >= METADATA_NAMES_MAX)
+        {
             return Put::TooLarge;
         }
         kept.bytes += packet.payload.len();
@@ -60,6 +65,18 @@ impl Kept {
             kept.forget_other_codecs(packet);
         }
         Put::Changed
+    }
+
+    /// Forgets the metadata of the name that `packet` carries; whether there were any.
+    pub(crate) fn clear(this: &mut Arc<Self>, packet: &Packet) -> bool {
+        let is_named =
+            |kept: &Packet| kept.role == Role::StreamMetadata && kept.data_name() == packet.data_name();
+        let Some(index) = this.packets.iter().position(is_named) else {
+            return false;
+        };
+        let kept = Arc::make_mut(this);
+        kept.bytes -= kept.packets.remove(index).payload.len();
+        true
     }
 
     /// HDR metadata or a channel mapping of the codec that the track had before means nothing to the new one.
@@ -79,7 +96,7 @@ impl Kept {
     }
 
     pub(crate) fn metadata(&self) -> Option<&Packet> {
-        self.packets.iter().find(|packet| packet.role == Role::StreamMetadata)
+        self.packets.iter().find(|packet| packet.is_on_meta_data())
     }
 }
 
@@ -160,6 +177,39 @@ mod tests {
         assert_eq!(Kept::put(&mut kept, &packet::config(TrackId::VIDEO, &[0; 11]), 10), Put::TooLarge);
         assert!(kept.packets().is_empty());
         assert_eq!(kept.bytes, 0);
+    }
+
+    fn metadata(name: &str, value: &[u8]) -> Packet {
+        let payload = [&[2, 0, name.len() as u8], name.as_bytes(), value].concat();
+        packet::kept(TrackId::DATA, Role::StreamMetadata, &payload)
+    }
+
+    fn clear(name: &str) -> Packet {
+        Packet { role: Role::ClearStreamMetadata, ..metadata(name, b"") }
+    }
+
+    #[test]
+    fn newest_metadata_of_each_name_are_kept_until_they_are_cleared() {
+        let mut kept = Arc::new(Kept::default());
+        for packet in [metadata("onCue", b"1"), metadata("onMetaData", b"2"), metadata("onCue", b"3")] {
+            assert_eq!(Kept::put(&mut kept, &packet, 1000), Put::Changed);
+        }
+        assert_eq!(kept.packets(), [metadata("onCue", b"3"), metadata("onMetaData", b"2")]);
+        assert_eq!(kept.metadata(), Some(&metadata("onMetaData", b"2")));
+        assert!(Kept::clear(&mut kept, &clear("onCue")));
+        assert!(!Kept::clear(&mut kept, &clear("onCue")));
+        assert!(!Kept::clear(&mut kept, &clear("onMeta")));
+        assert_eq!((kept.packets().len(), kept.bytes), (1, metadata("onMetaData", b"2").payload.len()));
+    }
+
+    #[test]
+    fn names_of_metadata_are_limited() {
+        let mut kept = Arc::new(Kept::default());
+        let put = |kept: &mut _, name: usize| Kept::put(kept, &metadata(&name.to_string(), b""), 1000);
+        assert!((0..METADATA_NAMES_MAX).all(|name| put(&mut kept, name) == Put::Changed));
+        assert_eq!(put(&mut kept, METADATA_NAMES_MAX), Put::TooLarge);
+        assert_eq!(put(&mut kept, 0), Put::Same);
+        assert_eq!(kept.packets().len(), METADATA_NAMES_MAX);
     }
 
     #[test]

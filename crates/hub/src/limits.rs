@@ -37,5 +37,8 @@ impl Default for Limits {
     }
 }
 
+/// Names of stream metadata that are kept for late joiners. `onMetaData` is one; programs that set more use a handful.
+pub(crate) const METADATA_NAMES_MAX: usize = 16;
+
 /// The upper bound of [`Limits::tracks_max`]: a reader remembers the tracks that it has begun in one 64-bit word.
 pub const TRACKS_MAX: usize = 64;

@@ -114,6 +114,10 @@ impl Log {
         now: Instant,
         config: &Config,
     ) -> Result<Appended, WriteError> {
+        if packet.role == Role::ClearStreamMetadata {
+            self.kept_generation += u64::from(Kept::clear(&mut self.kept, &packet));
+            return Ok(Appended::Logged);
+        }
         let slot = self.tracks.slot_of(&packet, now)?;
         let is_video = packet.track.kind == Kind::Video;
         if is_video {

@@ -179,6 +179,8 @@ impl Publisher {
         held.video_seen |= packet.track.kind == Kind::Video;
         if packet.role.is_kept() {
             Kept::put(&mut held.kept, packet, self.stream.config.limits.kept_bytes_max);
+        } else if packet.role == Role::ClearStreamMetadata {
+            Kept::clear(&mut held.kept, packet);
         }
     }
 

@@ -71,8 +71,11 @@ pub enum Role {
     Command,
     /// End of the coded sequence.
     End,
-    /// Stream metadata: AMF0 values beginning with the string `onMetaData`. Kept for late joiners.
+    /// Stream metadata: AMF0 values beginning with their name, nearly always the string `onMetaData`. Of each name the newest
+    /// is kept for late joiners.
     StreamMetadata,
+    /// What was kept under the name in the payload, an AMF0 string, is no longer. Not delivered.
+    ClearStreamMetadata,
     /// Any other data message, as AMF0 values beginning with its name. Delivered once, in order.
     Message,
 }
@@ -119,6 +122,21 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// The name at the start of a data packet, if it is an AMF0 string (marker 02, length:u16, UTF-8).
+    pub fn data_name(&self) -> Option<&[u8]> {
+        match &self.payload[..] {
+            [2, high, low, rest @ ..] if self.track.kind == Kind::Data => {
+                rest.get(..usize::from(u16::from_be_bytes([*high, *low])))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this is the metadata that describes the whole stream.
+    pub fn is_on_meta_data(&self) -> bool {
+        self.role == Role::StreamMetadata && self.data_name() == Some(b"onMetaData")
+    }
+
     /// Whether this is a video frame at which decoding can start.
     pub fn is_video_keyframe(&self) -> bool {
         self.track.kind == Kind::Video && self.role == Role::Frame && self.flags.keyframe

@@ -45,8 +45,11 @@ impl Ingest {
         // RTMP timestamps wrap every 49.7 days and may step back a little between audio and video.
         let dts = Time::from_millis(self.clock.unwrap(message.timestamp));
         self.packets.clear();
-        flv::read_body(message.kind, dts, &message.payload, &mut self.packets)
-            .map_err(IngestError::Malformed)?;
+        let read = match message.data_as_amf0() {
+            Some(data) => flv::read_body(flv::SCRIPT, dts, &data, &mut self.packets),
+            None => flv::read_body(message.kind, dts, &message.payload, &mut self.packets),
+        };
+        read.map_err(IngestError::Malformed)?;
         self.metrics.packets_in.inc_by(self.packets.len() as u64);
         for packet in self.packets.drain(..) {
             match self.publisher.write(packet, now) {

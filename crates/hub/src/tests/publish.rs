@@ -159,6 +159,8 @@ fn reader_that_catches_up_is_not_held_back_by_batching() {
     assert_eq!(short(&rig.poll(&mut reader, two).1), "V80 V120");
 }
 
+const META: &[u8] = b"\x02\0\x0aonMetaData";
+
 #[test]
 fn status_tells_what_there_is() {
     let mut rig = Rig::new(Config::default());
@@ -166,7 +168,7 @@ fn status_tells_what_there_is() {
     let started = rig.now;
     rig.write(
         &mut publisher,
-        [kept(TrackId::DATA, Role::StreamMetadata, b"meta"), config(TrackId::AUDIO, b"asc")],
+        [kept(TrackId::DATA, Role::StreamMetadata, META), config(TrackId::AUDIO, b"asc")],
     );
     rig.write(&mut publisher, [config(TrackId::VIDEO, b"avcC")]);
     for i in 0..100 {
@@ -187,7 +189,7 @@ fn status_tells_what_there_is() {
             (TrackId::DATA, Codec::Aac, None)
         ]
     );
-    assert_eq!(status.metadata.as_deref(), Some(&b"meta"[..]));
+    assert_eq!(status.metadata.as_deref(), Some(META));
     assert!((status.frames_per_second - 25.0).abs() < 0.1);
     assert_eq!(status.gop, Some(Duration::from_secs(1)));
     assert_eq!(status.last_dts, Some(ms(3960)));
@@ -195,4 +197,26 @@ fn status_tells_what_there_is() {
     assert!((46_000..50_000).contains(&status.bits_per_second), "{}", status.bits_per_second);
     assert_eq!((status.counters.packets, status.counters.sessions, status.counters.joins), (203, 1, 1));
     assert_eq!(rig.origin.streams().len(), 1);
+}
+
+fn data(role: Role, name: &str, dts: i64) -> Packet {
+    let payload = [&[2, 0, name.len() as u8], name.as_bytes()].concat();
+    Packet { dts: ms(dts), pts: ms(dts), ..kept(TrackId::DATA, role, &payload) }
+}
+
+#[test]
+fn metadata_reach_late_joiners_until_they_are_cleared_and_messages_do_not() {
+    let rig = Rig::new(Config::default());
+    let mut publisher = rig.publish();
+    let mut early = rig.read();
+    rig.write(
+        &mut publisher,
+        [data(Role::StreamMetadata, "set", 0), key(0), data(Role::Message, "once", 10)],
+    );
+    assert_eq!(rig.got(&mut early), "[\x02\0\x03set] K0 [\x02\0\x04once]");
+    rig.write(&mut publisher, [key(40)]);
+    assert_eq!(rig.got(&mut rig.read()), "[\x02\0\x03set] K40");
+    rig.write(&mut publisher, [data(Role::ClearStreamMetadata, "set", 50), key(80)]);
+    assert_eq!(rig.got(&mut rig.read()), "K80");
+    assert_eq!(rig.got(&mut early), "K40 K80", "players are not told");
 }

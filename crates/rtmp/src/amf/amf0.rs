@@ -36,7 +36,7 @@ pub(super) const LONG_STRING: u8 = 0x0c;
 pub(super) const UNSUPPORTED: u8 = 0x0d;
 pub(super) const XML: u8 = 0x0f;
 pub(super) const TYPED_OBJECT: u8 = 0x10;
-pub(super) const AVM_PLUS: u8 = 0x11;
+pub(crate) const AVM_PLUS: u8 = 0x11;
 
 /// Reads the values of one message one after the other.
 #[derive(Debug)]

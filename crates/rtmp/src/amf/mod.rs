@@ -78,6 +78,18 @@ impl Value {
         self.as_object()?.get(key)
     }
 
+    /// Whether there are [`Value::Bytes`] in it, which AMF0 has no form for. Values that were read are not deep.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        match self {
+            Self::Bytes(_) => true,
+            Self::Array(values) => values.iter().any(Self::holds_bytes),
+            Self::Object(object) | Self::EcmaArray(object) => {
+                object.iter().any(|(_, value)| value.holds_bytes())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is `null` or `undefined`.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null | Self::Undefined)

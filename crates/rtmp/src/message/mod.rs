@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod control;
+mod data;
 
 use bytes::Bytes;
 

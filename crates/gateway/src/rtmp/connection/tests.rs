@@ -1,5 +1,6 @@
 //! Whole connections, over pipes inside the process and with our own client session at the other end.
 
+mod data;
 mod playback;
 
 use super::*;
@@ -9,6 +10,9 @@ use ::rtmp::url::Url;
 use bytes::BytesMut;
 use media::{Codec, Flags, Packet, Role as PacketRole, StreamName, Time, TrackId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// How long a test waits before it fails.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// A node without sockets.
 pub(super) struct Node {
@@ -68,11 +72,22 @@ pub(super) struct Client {
 impl Client {
     /// The next thing the server said; `None` when it has closed.
     pub(super) async fn next(&mut self) -> Option<Told> {
+        tokio::time::timeout(ANSWER_MAX, self.read()).await.expect("the server says something")
+    }
+
+    /// Sends what the session wants to send, and lets the server take it.
+    pub(super) async fn flush(&mut self) {
+        while let Some(bytes) = self.session.poll_output() {
+            // The server may have closed.
+            let _ = self.stream.write_all(&bytes).await;
+        }
+        // Both are tasks of one thread, so that the server runs whenever the test does not.
+        tokio::task::yield_now().await;
+    }
+
+    async fn read(&mut self) -> Option<Told> {
         loop {
-            while let Some(bytes) = self.session.poll_output() {
-                // The server may have closed.
-                let _ = self.stream.write_all(&bytes).await;
-            }
+            self.flush().await;
             if let Some(told) = self.session.poll_event() {
                 return Some(told);
             }

@@ -33,6 +33,8 @@
 //!   written (as ModEx); in legacy tags they are rounded down.
 //! - Only H.264, H.265 and H.266 can have a `pts` more than a millisecond from `dts`; it must be within 2^23 ms.
 //! - Packets that are not frames have no composition time: they are read with `pts` equal to `dts`.
+//! - Stream metadata of another name than `onMetaData` are read as any other message: what tells them apart is said to
+//!   servers only.
 //! - `FlvVideo` and `FlvAudio` have no FourCC, so they exist on track 0 only.
 
 mod demux;
@@ -59,6 +61,10 @@ pub const VIDEO: u8 = 9;
 pub const SCRIPT_AMF3: u8 = 15;
 /// Tag type and RTMP message type of data in AMF0.
 pub const SCRIPT: u8 = 18;
+
+/// What a script begins with that takes metadata back, an AMF0 string. Metadata that are set begin with `@setDataFrame`, which
+/// stands only in messages to a server.
+const CLEAR_DATA_FRAME: &[u8] = b"\x02\x00\x0f@clearDataFrame";
 
 /// Frame types of a video tag, 3 bits (E-RTMP v2, "VideoFrameType").
 mod frame_type {

@@ -1,8 +1,8 @@
 //! Tag bodies to packets.
 
 use super::{
-    AUDIO, AUDIO_ENHANCED, MOD_EX, MOD_EX_NANOS, SCRIPT, SCRIPT_AMF3, VIDEO, audio_packet, fourcc,
-    frame_type, legacy_audio, legacy_packet, legacy_video, limits, video_packet,
+    AUDIO, AUDIO_ENHANCED, CLEAR_DATA_FRAME, MOD_EX, MOD_EX_NANOS, SCRIPT, SCRIPT_AMF3, VIDEO, audio_packet,
+    fourcc, frame_type, legacy_audio, legacy_packet, legacy_video, limits, video_packet,
 };
 use crate::{Codec, Flags, Malformed, Packet, Role, Time, TrackId, codec};
 use bytes::Bytes;
@@ -255,14 +255,22 @@ impl Input<'_> {
     fn script(&mut self) -> Result<(), Malformed> {
         const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
         const ON_META_DATA: &[u8] = b"\x02\x00\x0aonMetaData";
+        let mut is_set = false;
         while self.reader.rest().starts_with(SET_DATA_FRAME) {
             self.reader.take(SET_DATA_FRAME.len())?;
+            is_set = true;
+        }
+        let mut role = match is_set || self.reader.rest().starts_with(ON_META_DATA) {
+            true => Role::StreamMetadata,
+            false => Role::Message,
+        };
+        if self.reader.rest().starts_with(CLEAR_DATA_FRAME) {
+            self.reader.take(CLEAR_DATA_FRAME.len())?;
+            role = Role::ClearStreamMetadata;
         }
         if self.reader.is_empty() {
             return Ok(());
         }
-        let role =
-            if self.reader.rest().starts_with(ON_META_DATA) { Role::StreamMetadata } else { Role::Message };
         self.push(TrackId::DATA, Codec::Amf, role, Flags::default(), 0, self.body.len());
         Ok(())
     }

@@ -144,6 +144,11 @@ fn bodies_and_packets_match() {
             b"\x02\0\x05onCue\x05",
             packet(TrackId::DATA, Amf, Message, NONE, 0, b"\x02\0\x05onCue\x05"),
         ),
+        (
+            SCRIPT,
+            b"\x02\0\x0f@clearDataFrame\x02\0\x05onCue",
+            packet(TrackId::DATA, Amf, ClearStreamMetadata, NONE, 0, b"\x02\0\x05onCue"),
+        ),
     ];
     for (kind, body, packet) in table {
         assert_eq!(&read_one(*kind, body), packet, "reading {body:02x?}");
@@ -187,6 +192,15 @@ fn what_others_write_is_understood() {
         read(SCRIPT, b"\x02\0\x0aonMetaData\x05"),
         "the AMF3 format byte is skipped"
     );
+}
+
+#[test]
+fn data_of_any_name_can_be_set_as_metadata() {
+    let packet = read_one(SCRIPT, b"\x02\0\x0d@setDataFrame\x02\0\x05onCue\x05");
+    assert_eq!((packet.role, packet.data_name()), (Role::StreamMetadata, Some(&b"onCue"[..])));
+    assert!(!packet.is_on_meta_data());
+    assert_eq!(read(SCRIPT, b"\x02\0\x0d@setDataFrame"), [], "nothing is set");
+    assert_eq!(read(SCRIPT, b"\x02\0\x0f@clearDataFrame"), [], "nothing is cleared");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Packets to tags.
 
 use super::{
-    AUDIO, AUDIO_ENHANCED, MOD_EX, MOD_EX_NANOS, SCRIPT, VIDEO, audio_packet, fourcc, frame_type,
-    legacy_audio, legacy_packet, legacy_video, video_packet,
+    AUDIO, AUDIO_ENHANCED, CLEAR_DATA_FRAME, MOD_EX, MOD_EX_NANOS, SCRIPT, VIDEO, audio_packet, fourcc,
+    frame_type, legacy_audio, legacy_packet, legacy_video, video_packet,
 };
 use crate::{Codec, Kind, Packet, Role, Time, codec};
 use bytes::{BufMut, BytesMut};
@@ -50,13 +50,14 @@ pub fn write_tag(packet: &Packet, out: &mut BytesMut) {
     out.put_u32(tag_size);
 }
 
-/// Writes the bytes that precede [`Packet::payload`] in the body of a tag: at most 20, none for data.
+/// Writes the bytes that precede [`Packet::payload`] in the body of a tag: at most 20.
 ///
 /// The body of the tag, and the payload of the RTMP message, is these bytes and then the payload.
 pub fn write_body_head(packet: &Packet, out: &mut BytesMut) {
     match packet.track.kind {
         Kind::Audio => audio_head(packet, out),
         Kind::Video => video_head(packet, out),
+        Kind::Data if packet.role == Role::ClearStreamMetadata => out.put_slice(CLEAR_DATA_FRAME),
         Kind::Data => {}
     }
 }
