@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
 use std::cell::Cell;
 use std::future::Future;
@@ -24,6 +25,8 @@ pub struct Env {
     pub metrics: Metrics,
     /// Live sessions.
     pub sessions: Sessions,
+    /// RTMP connections inside HTTP requests.
+    pub(crate) tunnels: Tunnels,
     /// Listeners are up and the node does not shut down.
     pub ready: AtomicBool,
     /// When the node started.
@@ -42,6 +45,7 @@ impl Env {
             policy,
             metrics: Metrics::new(),
             sessions: Sessions::new(config.limits.connections_max),
+            tunnels: Tunnels::new(&config),
             ready: AtomicBool::new(false),
             started: Instant::now(),
             shutdown,

@@ -9,6 +9,7 @@ mod egress;
 mod env;
 #[doc(hidden)]
 pub mod fuzz;
+mod gate;
 pub mod http;
 mod http_flv;
 pub mod metrics;

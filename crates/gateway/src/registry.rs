@@ -44,11 +44,22 @@ pub enum Door {
         /// The name of the other one.
         of: &'static str,
     },
+    /// Requests of a tunnel on the ports of other protocols.
+    Tunnel {
+        /// The names of those.
+        of: &'static [&'static str],
+    },
 }
 
 /// The name of `protocol` with a handshake that encrypts; the same if there is none.
 pub(crate) fn encrypted(protocol: &'static str) -> &'static str {
     let of = |door: &Door| matches!(door, Door::Handshake { of } if *of == protocol);
+    PROTOCOLS.iter().find(|candidate| of(&candidate.door)).map_or(protocol, |candidate| candidate.name)
+}
+
+/// The name of a tunnel on the port of `protocol`.
+pub(crate) fn tunnelled(protocol: &'static str) -> &'static str {
+    let of = |door: &Door| matches!(door, Door::Tunnel { of } if of.contains(&protocol));
     PROTOCOLS.iter().find(|candidate| of(&candidate.door)).map_or(protocol, |candidate| candidate.name)
 }
 
@@ -117,5 +128,20 @@ pub static PROTOCOLS: &[Protocol] = &[
         name: "ws-flv",
         about: "FLV over WebSocket: ws://HOST:8080/APP/CHANNEL.flv, play",
         door: Door::Http(http_flv::ROUTE_WEBSOCKET),
+    },
+    Protocol {
+        name: "rtmpt",
+        about: "RTMP inside HTTP requests: rtmpt://HOST:8080/APP/CHANNEL, publish and play",
+        door: Door::Tunnel { of: &["http"] },
+    },
+    Protocol {
+        name: "rtmpte",
+        about: "RTMP with an encrypted handshake inside HTTP requests: rtmpte://HOST:8080/APP/CHANNEL, publish and play",
+        door: Door::Handshake { of: "rtmpt" },
+    },
+    Protocol {
+        name: "rtmpts",
+        about: "RTMP inside HTTPS requests: rtmpts://HOST:8443/APP/CHANNEL, publish and play",
+        door: Door::Tunnel { of: &["https", "rtmps"] },
     },
 ];

@@ -2,15 +2,15 @@
 
 use crate::Env;
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::metrics::ProtocolMetrics;
 use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
 use crate::tls::{self, Tls};
 use net::Stream;
 use net::tls::{Acceptor, Identity, IdentityError};
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -169,7 +169,7 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             }
             env.ready.store(false, Ordering::Release);
             let deadline = Instant::now() + DRAIN;
-            while gate.open() > 0 && Instant::now() < deadline {
+            while gate.open() + env.tunnels.open() > 0 && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -247,91 +247,5 @@ async fn accept(env: Arc<Env>, gate: Arc<Gate>, entrance: Entrance, listener: to
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-/// Counts connections, in all and by address, and keeps to the ceilings.
-struct Gate {
-    connections_max: usize,
-    per_address_max: usize,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    open: usize,
-    /// Kept only where a ceiling per address is set.
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Gate {
-    fn new(config: &Config) -> Self {
-        Self {
-            connections_max: config.limits.connections_max,
-            per_address_max: config.limits.connections_per_address_max,
-            counts: Mutex::default(),
-        }
-    }
-
-    fn open(&self) -> usize {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).open
-    }
-
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Pass> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.open >= self.connections_max {
-            return None;
-        }
-        if self.per_address_max > 0 {
-            let count = counts.by_address.entry(address).or_default();
-            if *count >= self.per_address_max {
-                return None;
-            }
-            *count += 1;
-        }
-        counts.open += 1;
-        Some(Pass { gate: self.clone(), address })
-    }
-}
-
-/// One open connection; leaving the gate is dropping it.
-struct Pass {
-    gate: Arc<Gate>,
-    address: IpAddr,
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.open -= 1;
-        if let Some(count) = counts.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_address.remove(&self.address);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gate_keeps_both_ceilings_and_forgets_those_who_left() {
-        let mut config = Config::default();
-        config.limits.connections_max = 3;
-        config.limits.connections_per_address_max = 2;
-        let gate = Arc::new(Gate::new(&config));
-        let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let first = gate.enter(a);
-        let _second = gate.enter(a).unwrap();
-        assert!(first.is_some() && gate.enter(a).is_none());
-        let third = gate.enter(b);
-        assert!(third.is_some() && gate.enter(b).is_none());
-        drop((first, third));
-        assert_eq!(gate.open(), 1);
-        assert!(gate.enter(a).is_some());
-        assert_eq!(gate.counts.lock().unwrap().by_address.len(), 1);
     }
 }

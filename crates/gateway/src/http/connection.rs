@@ -2,10 +2,11 @@
 
 use super::activity::Activity;
 use super::head::{HEAD_BYTES_MAX, Sniffed, sniff};
-use super::{MediaRoute, Prefixed, RawRequest, problem, routes};
+use super::{MediaRoute, Prefixed, problem, routes};
 use crate::Env;
 use crate::metrics::{JoinStage, ProtocolMetrics};
-use crate::registry::{Door, PROTOCOLS, Serving};
+use crate::registry::{self, Door, PROTOCOLS, Serving};
+use crate::rtmp;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::BytesMut;
@@ -35,6 +36,10 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
+/// The protocol whose port a routed request came to, in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Port(pub(crate) &'static str);
+
 /// Serves an accepted connection until it ends.
 pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Stream, peer: SocketAddr) {
     let accepted = Instant::now();
@@ -48,29 +53,38 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Strea
     };
     let Ok(Ok(first)) = first else { return };
     metrics.bytes_in.inc_by(head.len() as u64);
-    if let Some((request, length)) = first
-        && let Some((name, route)) = route(&request.path, request.websocket_key.is_some())
-    {
-        let metrics = env.metrics.protocol(name);
-        metrics.join(JoinStage::Request, accepted.elapsed());
-        // A player that pipelines behind a media request would wait for ever; its bytes are of no use.
-        drop(head.split_to(length));
-        return (route.serve)(env, metrics, request, stream, peer).await;
+    let port = Port(metrics.protocol());
+    match first {
+        Sniffed::Get(request, length) => {
+            if let Some((name, route)) = route(&request.path, request.websocket_key.is_some()) {
+                let metrics = env.metrics.protocol(name);
+                metrics.join(JoinStage::Request, accepted.elapsed());
+                // A player that pipelines behind a media request would wait for ever; its bytes are of no use.
+                drop(head.split_to(length));
+                return (route.serve)(env, metrics, request, stream, peer).await;
+            }
+        }
+        Sniffed::Tunnel => {
+            let metrics = env.metrics.protocol(registry::tunnelled(port.0));
+            let rest = rtmp::serve_tunnel(env.clone(), metrics, stream, head, peer).await;
+            let Some(rest) = rest else { return };
+            (stream, head) = rest;
+        }
+        Sniffed::Other | Sniffed::Partial => {}
     }
-    serve_hyper(env, Prefixed { head, stream }, peer).await;
+    serve_hyper(env, Prefixed { head, stream }, peer, port).await;
 }
 
-async fn read_head(stream: &mut Stream, head: &mut BytesMut) -> io::Result<Option<(RawRequest, usize)>> {
+/// Reads until it is clear who answers; `Partial` if that never is.
+async fn read_head(stream: &mut Stream, head: &mut BytesMut) -> io::Result<Sniffed> {
     head.reserve(1024);
     loop {
         if stream.read_buf(head).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match sniff(head, Instant::now()) {
-            Sniffed::Get(request, length) => return Ok(Some((request, length))),
-            Sniffed::Other => return Ok(None),
-            Sniffed::Partial if head.len() >= HEAD_BYTES_MAX => return Ok(None),
-            Sniffed::Partial => head.reserve(1024),
+            Sniffed::Partial if head.len() < HEAD_BYTES_MAX => head.reserve(1024),
+            sniffed => return Ok(sniffed),
         }
     }
 }
@@ -92,7 +106,7 @@ fn route(path: &str, websocket: bool) -> Option<(&'static str, &'static MediaRou
 }
 
 /// Serves what is not media on the bare socket: the routes, then whatever a request has upgraded the connection to.
-async fn serve_hyper<S>(env: Arc<Env>, stream: S, peer: SocketAddr)
+async fn serve_hyper<S>(env: Arc<Env>, stream: S, peer: SocketAddr, port: Port)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -101,6 +115,7 @@ where
     let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
         let in_flight = activity.begin();
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(port);
         request.extensions_mut().insert(sequel.clone());
         let answering = router.clone().call(request);
         async move { answering.await.map(|response| response.map(|body| in_flight.hold(body))) }

@@ -31,6 +31,8 @@ pub(crate) enum Sniffed {
     Partial,
     /// A GET request and the length of its head.
     Get(RawRequest, usize),
+    /// A request of an RTMP tunnel.
+    Tunnel,
     /// Something for hyper: another method, HTTP/2, or bytes it shall refuse.
     Other,
 }
@@ -39,6 +41,11 @@ pub(crate) fn sniff(bytes: &[u8], now: Instant) -> Sniffed {
     // Whole, it is hyper's; cut short, nobody's timer but ours runs.
     if bytes.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(bytes) {
         return Sniffed::Partial;
+    }
+    match rtmp::tunnel::sniff(bytes) {
+        Some(true) => return Sniffed::Tunnel,
+        Some(false) => {}
+        None => return Sniffed::Partial,
     }
     if !b"GET ".starts_with(&bytes[..bytes.len().min(4)]) {
         return Sniffed::Other;
@@ -91,6 +98,19 @@ mod tests {
         let Sniffed::Get(request, length) = sniff(bytes, now) else { panic!("not complete") };
         assert_eq!((request.path.as_str(), request.query.as_str()), ("/live/cam.flv", "startPts=-1"));
         assert_eq!((request.user_agent.as_deref(), &bytes[length..]), (Some("x/1"), &b"rest"[..]));
+    }
+
+    #[test]
+    fn a_tunnel_is_known_by_the_first_part_of_its_path() {
+        let now = Instant::now();
+        for (bytes, expected) in [
+            (&b"POST /open/1 HTTP/1.1\r\n"[..], Sniffed::Tunnel),
+            (b"POST /idle/", Sniffed::Tunnel),
+            (b"POST /idl", Sniffed::Partial),
+            (b"POST /api/v1/beacon", Sniffed::Other),
+        ] {
+            assert_eq!(sniff(bytes, now), expected, "{}", bytes.escape_ascii());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The HTTP port: pages, API and metrics by way of hyper, media by way of the socket itself.
 //!
 //! A media request that comes first on its connection (as those of players do) is answered on the bare socket: no
-//! server state, no copying, one vectored write per wake. Everything else, and media requests on a connection that hyper
+//! server state, no copying, one vectored write per wake. So are the requests of RTMP tunnels. Everything else, and media requests on a connection that hyper
 //! already has (HTTP/2, keep-alive), goes through the router.
 
 mod activity;
@@ -16,7 +16,7 @@ mod routes;
 mod site;
 mod status;
 
-pub(crate) use connection::{Peer, Sequel, media, serve};
+pub(crate) use connection::{Peer, Port, Sequel, media, serve};
 pub(crate) use cors::{allow_origin, allows_websocket};
 pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};
 pub(crate) use prefixed::Prefixed;

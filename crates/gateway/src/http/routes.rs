@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use media::StreamName;
@@ -23,7 +23,7 @@ use super::site::Site;
 use super::status::{self, Asker};
 use super::{Peer, beacon, problem};
 use crate::target::query_value;
-use crate::{Env, metrics};
+use crate::{Env, metrics, rtmp};
 
 /// First path elements that are never an app, so that `/assets/x.flv` is a file and not a stream.
 pub(crate) const RESERVED: &[&str] = &["api", "assets", "watch"];
@@ -70,7 +70,10 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
         App { env: env.clone(), site: Arc::new(site), channels: Arc::default(), beacons: Arc::default() };
     // Media waits for its stream as long as the hub says, so the deadline of other answers is not its own.
     let media = Router::new()
-        .route("/{app}/{file}", get(super::media))
+        .route("/{app}/{file}", get(super::media).merge(tunnel()))
+        .route("/send/{id}/{number}", tunnel())
+        .route("/idle/{id}/{number}", tunnel())
+        .route("/close/{id}/{number}", tunnel())
         .with_state(env.clone())
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
@@ -96,6 +99,11 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
         .layer(middleware::from_fn_with_state(env, deadline))
         .merge(media)
         .layer(middleware::from_fn(secure))
+}
+
+/// The requests of RTMP tunnels. Some look like an app and a channel, so they share the path with media.
+fn tunnel() -> MethodRouter<Arc<Env>> {
+    post(rtmp::answer_tunnel).layer(DefaultBodyLimit::max(::rtmp::limits::TUNNEL_BODY_BYTES_MAX))
 }
 
 async fn home(State(app): State<App>, headers: HeaderMap) -> Response {

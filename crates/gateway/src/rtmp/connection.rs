@@ -220,6 +220,11 @@ impl Connection {
             }
         };
         if count == 0 {
+            // A socket may end in any way. A tunnel ends because its client says so (/close), and ffmpeg leaves its
+            // farewell out then.
+            if let Stream::Pipe(_) = self.stream {
+                self.unpublish_all(now);
+            }
             return Poll::Ready(Err(Close::Done));
         }
         self.heard = now;

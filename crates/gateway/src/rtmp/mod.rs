@@ -1,10 +1,12 @@
-//! RTMP: publish and play on TCP.
+//! RTMP: publish and play, on TCP and inside HTTP requests.
 
 mod connection;
 mod egress;
 mod ingest;
+mod tunnel;
 
 pub(crate) use connection::serve;
+pub(crate) use tunnel::{Tunnels, answer as answer_tunnel, serve as serve_tunnel};
 
 use crate::metrics::ProtocolMetrics;
 use crate::{Env, http};

@@ -28,7 +28,7 @@ fn node(change: impl FnOnce(&mut Config)) -> (Arc<Env>, net::ShutdownTrigger) {
 /// The peer's end of a connection that hyper serves.
 fn connect(env: &Arc<Env>) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    tokio::spawn(serve_hyper(env.clone(), theirs, SocketAddr::from(([192, 0, 2, 1], 40_000))));
+    tokio::spawn(serve_hyper(env.clone(), theirs, SocketAddr::from(([192, 0, 2, 1], 40_000)), Port("http")));
     ours
 }
 

@@ -70,6 +70,13 @@ impl Connection {
         self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
     }
 
+    /// The publisher leaves on purpose.
+    pub(super) fn unpublish_all(&mut self, now: Instant) {
+        while let Some(stream_id) = self.publishing.first().map(|publishing| publishing.stream_id) {
+            self.unpublish(stream_id, now);
+        }
+    }
+
     pub(super) fn message(&mut self, message: &rtmp::Message, now: Instant) {
         let Some(index) =
             self.publishing.iter().position(|publishing| publishing.stream_id == message.stream_id)

@@ -1,0 +1,127 @@
+//! The tunnels of a node.
+
+use super::session::Tunnel;
+use super::{LINGER, PIPE_BYTES_MAX, SHUTDOWN_LINGER};
+use crate::Env;
+use crate::config::Config;
+use crate::gate::{Gate, Pass};
+use crate::metrics::ProtocolMetrics;
+use net::Stream;
+use rtmp::tunnel::{Refusal, SessionId};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
+use tracing::debug;
+
+/// All tunnels, by the name that only their client knows. They are limited as connections are, in all and by address, but
+/// counted apart: the connections that carry their requests are counted as well.
+#[derive(Debug)]
+pub(crate) struct Tunnels {
+    gate: Arc<Gate>,
+    by_id: Mutex<HashMap<SessionId, Arc<Tunnel>>>,
+}
+
+impl Tunnels {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { gate: Arc::new(Gate::new(config)), by_id: Mutex::default() }
+    }
+
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        self.gate.open()
+    }
+
+    /// Begins a tunnel and serves it as a connection of `protocol` on the calling thread. A request that may come from
+    /// somewhere else than its peer is `forwarded`: then nothing is allowed for being local.
+    pub(super) fn begin(
+        env: &Arc<Env>,
+        metrics: ProtocolMetrics,
+        peer: SocketAddr,
+        forwarded: bool,
+    ) -> Result<SessionId, Refusal> {
+        let pass = match env.tunnels.gate.enter(peer.ip()) {
+            Some(pass) if !env.shutdown.is_triggered() => pass,
+            _ => return Err(Refusal::Full),
+        };
+        let mut random = [0; 16];
+        random.copy_from_slice(&crate::random_seed()[..16]);
+        let id = SessionId::new(random);
+        let (ours, theirs) = net::pipe(PIPE_BYTES_MAX);
+        let tunnel = Arc::new(Tunnel::new(ours, Instant::now()));
+        env.tunnels.table().insert(id, tunnel.clone());
+        let entry = Entry { env: env.clone(), id, _pass: pass };
+        let served = SocketAddr::new(if forwarded { unknown(peer.ip()) } else { peer.ip() }, peer.port());
+        debug!(%peer, ?id, "tunnel begins");
+        tokio::spawn(env.clone().contain(peer, serve(entry, tunnel, metrics, Stream::Pipe(theirs), served)));
+        Ok(id)
+    }
+
+    pub(super) fn find(&self, id: SessionId) -> Option<Arc<Tunnel>> {
+        self.table().get(&id).cloned()
+    }
+
+    /// Forgets a tunnel that its client has closed.
+    pub(super) fn forget(&self, id: SessionId) {
+        self.table().remove(&id);
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Tunnel>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A tunnel's place in the table.
+struct Entry {
+    env: Arc<Env>,
+    id: SessionId,
+    _pass: Pass,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.env.tunnels.forget(self.id);
+    }
+}
+
+async fn serve(
+    entry: Entry,
+    tunnel: Arc<Tunnel>,
+    metrics: ProtocolMetrics,
+    stream: Stream,
+    peer: SocketAddr,
+) {
+    let env = &entry.env;
+    let mut serving = pin!(super::super::serve(env.clone(), metrics, stream, peer));
+    tokio::select! {
+        () = &mut serving => {
+            // The last bytes wait for the next request.
+            let linger = if env.shutdown.is_triggered() { SHUTDOWN_LINGER } else { LINGER };
+            let _ = tokio::time::timeout(linger, tunnel.told()).await;
+        }
+        // A client that no longer asks is one that takes nothing.
+        () = tunnel.silent(env.config.rtmp.write_timeout()) => {
+            tunnel.fail();
+            serving.await;
+        }
+    }
+}
+
+/// An address that is nobody's.
+fn unknown(address: IpAddr) -> IpAddr {
+    if address.to_canonical().is_loopback() { Ipv6Addr::UNSPECIFIED.into() } else { address }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_on_this_machine_makes_nobody_local() {
+        assert!(!unknown("127.0.0.1".parse().unwrap()).is_loopback());
+        assert!(!unknown("::ffff:127.0.0.1".parse().unwrap()).to_canonical().is_loopback());
+        let remote = "192.0.2.1".parse().unwrap();
+        assert_eq!(unknown(remote), remote);
+    }
+}
