@@ -1,10 +1,11 @@
 import { defineConfig } from 'vite';
 import { compressPlugin } from './build/compress';
 import { inlinePlugin, TARGET } from './build/inline';
+import { laterPlugin } from './build/later';
 
 export default defineConfig({
   appType: 'mpa',
-  plugins: [inlinePlugin(), compressPlugin()],
+  plugins: [inlinePlugin(), laterPlugin(), compressPlugin()],
   build: {
     target: TARGET,
     modulePreload: { polyfill: false },

@@ -3,10 +3,11 @@ import { buildCard, type Card } from './card';
 import { el, icon, setText } from './dom';
 import { buildGuide } from './guide';
 import { switchLanguage, t } from './strings';
-import { switchTheme } from './theme';
+import { chosenTheme, showTheme, switchTheme } from './theme';
 
 const POLL_MS = 5_000;
 
+showTheme(chosenTheme());
 const main = document.querySelector('#main')!;
 document.querySelector('.brand')!.setAttribute('aria-label', t('home'));
 

@@ -7,12 +7,14 @@ import { buildNotice } from './notice';
 import { bindKeys } from './keys';
 import { copyText, el, icon, setText } from './dom';
 import { clock, seconds, t, viewers } from './strings';
+import { chosenTheme, showTheme } from './theme';
 
 const POLL_MS = 5_000;
 const REFRESH_MS = 500;
 
 /** Builds title, controls, messages and statistics around a player that is already at work. */
 export function buildPage(player: RushlightPlayer): void {
+  showTheme(chosenTheme());
   const stage = document.querySelector<HTMLElement>('#stage')!;
   const title = document.querySelector('#title')!;
   const meta = document.querySelector('#meta')!;

@@ -1,4 +1,4 @@
-import { chosenTheme, showTheme } from './theme';
+import { chosenTheme } from './theme';
 
 // In the head of every page, so that none is seen in the other theme first.
-showTheme(chosenTheme());
+document.documentElement.dataset['theme'] = chosenTheme();
