@@ -1,12 +1,12 @@
 //! What carries the bytes of a session: a stream, or HTTP requests on one.
 
-use crate::dial::dial;
+use crate::dial::{Dialed, dial};
 use crate::limits::REDIALS_MAX;
 use crate::{Error, Options};
 use bytes::{Buf, Bytes, BytesMut};
 use net::Stream;
 use rtmp::tunnel::Client;
-use rtmp::url::Url;
+use rtmp::url::{Scheme, Url};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -21,6 +21,8 @@ const READ_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Carrier {
     stream: Stream,
+    /// When the first TCP connection stood.
+    pub(crate) connected: Instant,
     /// What the stream has not taken yet.
     output: BytesMut,
     tunnel: Option<Box<Tunnel>>,
@@ -66,7 +68,7 @@ pub(crate) enum Read {
 impl Carrier {
     /// Connects as the URL says.
     pub(crate) async fn open(url: &Url, options: &Options) -> Result<Self, Error> {
-        let stream = dial(url, options).await?;
+        let Dialed { stream, connected } = dial_url(url, options).await?;
         let tunnel = url.scheme.is_tunnel().then(|| {
             Box::new(Tunnel {
                 client: Client::new(&host(url), Instant::now()),
@@ -78,7 +80,7 @@ impl Carrier {
                 redialing: Redialing(None),
             })
         });
-        Ok(Self { stream, output: BytesMut::new(), tunnel, bytes_in: 0, bytes_out: 0 })
+        Ok(Self { stream, connected, output: BytesMut::new(), tunnel, bytes_in: 0, bytes_out: 0 })
     }
 
     /// Queues bytes of the session. They count as queued until they have left.
@@ -132,7 +134,7 @@ impl Carrier {
             none => {
                 *redials += 1;
                 let (url, options) = (url.clone(), options.clone());
-                none.insert(Box::pin(async move { dial(&url, &options).await }))
+                none.insert(Box::pin(async move { Ok(dial_url(&url, &options).await?.stream) }))
             }
         };
         let dialed = dialing.as_mut().await;
@@ -213,6 +215,13 @@ impl Carrier {
             }
         }
     }
+}
+
+async fn dial_url(url: &Url, options: &Options) -> Result<Dialed, Error> {
+    if url.scheme == Scheme::Rtmfp {
+        return Err(Error::Url(format!("{url}: rtmfp:// is not supported")));
+    }
+    dial(&url.host, url.port, url.scheme.is_tls(), options).await
 }
 
 /// The Host header: with brackets around an IPv6 address, and the port unless it is the scheme's own.

@@ -1,17 +1,37 @@
-//! From an URL to a connected byte stream.
+//! From a host to a connected byte stream.
 
 use crate::{Error, Options};
 use net::Stream;
-use rtmp::url::{Scheme, Url};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Opens a tuned TCP connection, from `local` if given. All addresses of `host` are tried.
+/// A stream that was just connected.
+#[derive(Debug)]
+pub struct Dialed {
+    /// Ready for the first byte.
+    pub stream: Stream,
+    /// When the TCP connection stood, before any handshake of TLS.
+    pub connected: Instant,
+}
+
+/// Connects to a host, with TLS where `secure`. All addresses of the host are tried. Of the options those of the carrier
+/// count.
 ///
 /// # Errors
-/// `Connection` with what the last address said.
-pub async fn connect(host: &str, port: u16, local: Option<IpAddr>) -> Result<TcpStream, Error> {
+/// `Connection` with what the last address said, or what is wrong with TLS.
+pub async fn dial(host: &str, port: u16, secure: bool, options: &Options) -> Result<Dialed, Error> {
+    let tcp = connect(host, port, options).await?;
+    let connected = Instant::now();
+    let stream = match secure {
+        true => options.tls.connector()?.connect(tcp, host, options.timeout).await.map_err(Error::Tls)?,
+        false => Stream::Tcp(tcp),
+    };
+    Ok(Dialed { stream, connected })
+}
+
+async fn connect(host: &str, port: u16, options: &Options) -> Result<TcpStream, Error> {
     let failed = |what: String, error: &io::Error| {
         Error::Connection(io::Error::new(error.kind(), format!("{what}: {error}")))
     };
@@ -20,7 +40,7 @@ pub async fn connect(host: &str, port: u16, local: Option<IpAddr>) -> Result<Tcp
     let mut last =
         Error::Connection(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address")));
     for address in addresses {
-        match connect_to(address, local).await {
+        match connect_to(address, options.local).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = failed(format!("cannot connect to {address}"), &error),
         }
@@ -36,12 +56,4 @@ async fn connect_to(address: SocketAddr, local: Option<IpAddr>) -> io::Result<Tc
     let stream = socket.connect(address).await?;
     net::tcp::tune(&stream)?;
     Ok(stream)
-}
-
-/// Opens what carries the chunk stream of `url`.
-pub(crate) async fn dial(url: &Url, options: &Options) -> Result<Stream, Error> {
-    if !matches!(url.scheme, Scheme::Rtmp | Scheme::Rtmpe | Scheme::Rtmpt | Scheme::Rtmpte) {
-        return Err(Error::Url(format!("{url}: {}:// is not supported", url.scheme.as_str())));
-    }
-    Ok(Stream::Tcp(connect(&url.host, url.port, options.local).await?))
 }

@@ -1,5 +1,6 @@
 //! Why a connection cannot be made or has ended.
 
+use net::tls::{ConnectError, HandshakeError, IdentityError};
 use rtmp::Status;
 use std::fmt;
 use std::io;
@@ -12,6 +13,10 @@ pub enum Error {
     Url(String),
     /// The server cannot be reached, or the connection broke.
     Connection(io::Error),
+    /// The server's certificate is not trusted, or it does not speak TLS.
+    Tls(ConnectError),
+    /// The certificates to trust cannot be read.
+    Trust(IdentityError),
     /// The server closed the connection; what it had not done yet.
     Closed(&'static str),
     /// The server answered, and refused: RTMP status code and description.
@@ -34,7 +39,10 @@ impl Error {
             Error::Connection(_) | Error::Closed(_) | Error::Protocol(_) | Error::Timeout(_) => true,
             // Another publisher, possibly our own connection that the server has not given up yet.
             Error::Refused { code, .. } => code == "NetStream.Publish.BadName",
-            Error::Url(_) => false,
+            Error::Tls(error) => {
+                matches!(error.cause(), HandshakeError::Lost(_) | HandshakeError::Timeout)
+            }
+            Error::Url(_) | Error::Trust(_) => false,
         }
     }
 }
@@ -44,6 +52,8 @@ impl fmt::Display for Error {
         match self {
             Error::Url(what) => f.write_str(what),
             Error::Connection(error) => write!(f, "the connection failed: {error}"),
+            Error::Tls(error) => error.fmt(f),
+            Error::Trust(error) => write!(f, "cannot read the certificates to trust: {error}"),
             Error::Closed(when) => write!(f, "the server closed the connection {when}"),
             Error::Refused { code, description } => write!(f, "the server refused: {description} ({code})"),
             Error::Protocol(error) => write!(f, "the server does not speak RTMP as expected: {error}"),
@@ -57,6 +67,8 @@ impl std::error::Error for Error {
         match self {
             Error::Connection(error) => Some(error),
             Error::Protocol(error) => Some(error),
+            Error::Tls(error) => Some(error),
+            Error::Trust(error) => Some(error),
             _ => None,
         }
     }

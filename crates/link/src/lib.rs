@@ -12,9 +12,12 @@ mod moving;
 mod packet;
 mod retry;
 mod splice;
+mod tls;
 
-pub use dial::connect;
+pub use dial::{Dialed, dial};
 pub use error::Error;
 pub use link::{Link, Options, Times, moved};
+pub use net::tls::Trust;
 pub use retry::Backoff;
 pub use rtmp::client::{Event, Role};
+pub use tls::Tls;

@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::moving::{Move, MoveCount};
 use crate::splice::{Overlap, Played};
-use crate::{Error, limits};
+use crate::{Error, Tls, limits};
 use rtmp::Message;
 use rtmp::client::{Config, Event, Role};
 use rtmp::command::Capabilities;
@@ -21,6 +21,8 @@ const HANDSHAKE_BYTES: u64 = 1 + 1536 + 1536;
 pub struct Options {
     /// Local address to connect from.
     pub local: Option<IpAddr>,
+    /// Which TLS servers are trusted.
+    pub tls: Tls,
     /// How long it may take until the server has agreed.
     pub timeout: Duration,
     /// Sends all commands in one flight; see [`Config::pipelined`].
@@ -37,6 +39,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             local: None,
+            tls: Tls::default(),
             timeout: limits::OPEN_TIMEOUT,
             pipelined: true,
             note: None,
@@ -49,7 +52,7 @@ impl Default for Options {
 /// When the steps of opening were done.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// The connection stands.
+    /// The TCP connection stood.
     pub connected: Instant,
     /// All commands are sent. That is when the handshake is done, if they go in one flight.
     pub requested: Instant,
@@ -111,7 +114,7 @@ impl Link {
         }
         config.start_timeout = options.timeout;
         let mut connection = Connection::open(url, options, config).await?;
-        let connected = Instant::now();
+        let connected = connection.carrier().connected;
         let mut requested = None;
         loop {
             let open = connection.step().await?;

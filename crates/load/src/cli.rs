@@ -6,6 +6,7 @@ use crate::run::{Joining, Measurement, Setup};
 use crate::synthetic::{Profile, Synthetic};
 use crate::{Error, Target, limit, report, run as runs};
 use broadcaster::Source;
+use broadcaster::cli::ConnectArgs;
 use broadcaster::source::{self, Replay, Timeline};
 use media::Time;
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "KBIT", default_value_t = 128, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub audio_bitrate: u64,
 
-    /// Where to play: rtmp://, http:// or ws://. May be given several times; viewers take turns. Numbers as above.
+    /// Where to play: rtmp://, http://, ws:// or one of their kin (rtmps, rtmpt, rtmpts, rtmpe, rtmpte, https, wss). May be given several times; viewers take turns. Numbers as above.
     #[arg(long, value_name = "URL")]
     pub play: Vec<String>,
 
@@ -113,6 +114,10 @@ pub struct LoadArgs {
     /// Write the report to a file as JSON; `-` prints it instead of the text.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 
     /// Be the process of --limit. It is started by this program itself.
     #[arg(long, hide = true)]
@@ -191,6 +196,7 @@ fn setup(args: &LoadArgs) -> Setup {
         duration: Duration::from_secs_f64(args.duration),
         server_pids: args.server_pid.clone(),
         threads: args.threads,
+        link: args.connect.options(),
     }
 }
 
@@ -208,10 +214,15 @@ fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
     }
     let number = |url: &str, stream: usize| url.replace(NUMBER, &stream.to_string());
     for url in &args.play {
-        if let Target::Raw(_) = Target::parse(&number(url, 0))? {
+        let target = Target::parse(&number(url, 0))?;
+        if let Target::Raw(_) = target {
             return argument(
                 "tcp:// is what --limit uses; a server is played over rtmp://, http:// or ws://",
             );
+        }
+        let plain = ["rtmp", "http-flv", "ws-flv"].contains(&target.protocol());
+        if !plain && args.measure < args.viewers {
+            return argument("viewers that only count play rtmp://, http:// and ws://: raise --measure");
         }
     }
     let streams = 0..args.publishers;

@@ -1,12 +1,12 @@
 //! The sampled viewers: real players that recognise each payload and know when it was sent.
 
+use crate::Error;
 use crate::crowd::Counters;
 use crate::histogram::Histogram;
 use crate::play::quality::Continuity;
-use crate::play::{Options, Player, connect};
+use crate::play::{Player, connect};
 use crate::random::Random;
 use crate::send_times::SendTimes;
-use crate::{Error, limits};
 use media::{Packet, Role};
 use net::Shutdown;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ pub(crate) struct Seat {
     pub(crate) settle: Duration,
     /// How long it stays, on average, before it leaves and comes back.
     pub(crate) stay: Option<Duration>,
+    pub(crate) link: link::Options,
 }
 
 /// What all measuring viewers found.
@@ -140,8 +141,7 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     async fn run(&mut self, times: &SendTimes, shared: &Shared, counters: &Counters) -> Result<(), Error> {
-        let options = Options { timeout: limits::ANSWER_TIMEOUT, ..Options::default() };
-        let mut player = connect(&self.seat.url, &options).await?;
+        let mut player = connect(&self.seat.url, &self.seat.link).await?;
         while let Some((packet, arrived)) = player.next().await? {
             counters.bytes.fetch_add(player.bytes_in() - self.counted, Relaxed);
             self.counted = player.bytes_in();

@@ -50,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) duration: Duration,
     pub(crate) server_pids: Vec<u32>,
     pub(crate) threads: usize,
+    /// How publishers and viewers connect.
+    pub(crate) link: link::Options,
 }
 
 /// What was found.
@@ -82,7 +84,7 @@ pub(crate) struct Measurement {
 /// Measures a server.
 pub(crate) async fn against_server(setup: Setup, media: &Media) -> Result<Measurement, Error> {
     let times = Arc::new(SendTimes::default());
-    let publishers = Publishers::start(&setup.publish, media, &times)?;
+    let publishers = Publishers::start(&setup.publish, &setup.link, media, &times)?;
     publishers.wait().await?;
     // Without a name lookup per viewer, and with one error for all.
     let addresses: Vec<Vec<SocketAddr>> = setup
@@ -226,6 +228,7 @@ fn measuring_seats(setup: &Setup, joins: &[Duration], start: Instant) -> Vec<mea
             join_at: start + joins[index],
             settle: CATCH_UP,
             stay,
+            link: setup.link.clone(),
         }
     };
     (0..count).map(seat).collect()
@@ -349,7 +352,12 @@ struct Publishers {
 }
 
 impl Publishers {
-    fn start(urls: &[String], media: &Media, times: &Arc<SendTimes>) -> Result<Self, Error> {
+    fn start(
+        urls: &[String],
+        link: &link::Options,
+        media: &Media,
+        times: &Arc<SendTimes>,
+    ) -> Result<Self, Error> {
         let stats: Vec<Arc<Stats>> = urls.iter().map(|_| Arc::default()).collect();
         let failure: Arc<Mutex<Option<Error>>> = Arc::default();
         let (trigger, shutdown) = Shutdown::new();
@@ -364,7 +372,7 @@ impl Publishers {
                 (
                     feed,
                     url.clone(),
-                    options(stream as u32, times),
+                    options(stream as u32, link, times),
                     stats.clone(),
                     random.duration(Duration::from_secs(1)),
                 )
@@ -424,7 +432,7 @@ impl Publishers {
     }
 }
 
-fn options(stream: u32, times: &Arc<SendTimes>) -> Options {
+fn options(stream: u32, link: &link::Options, times: &Arc<SendTimes>) -> Options {
     let times = times.clone();
     Options {
         on_send: Some(Arc::new(move |packet: &Packet| {
@@ -432,6 +440,7 @@ fn options(stream: u32, times: &Arc<SendTimes>) -> Options {
                 times.sent(stream, &packet.payload, Instant::now());
             }
         })),
+        link: link.clone(),
         ..Options::default()
     }
 }
@@ -470,6 +479,7 @@ mod tests {
             duration: Duration::ZERO,
             server_pids: Vec::new(),
             threads: 1,
+            link: link::Options::default(),
         }
     }
 

@@ -9,15 +9,15 @@ use std::fmt;
 pub enum Target {
     /// `rtmp://host/app/channel`, or the same with another scheme of the family.
     Rtmp(Url),
-    /// `http://host/path.flv`.
+    /// `http://host/path.flv` or `https://…`.
     HttpFlv(Web),
-    /// `ws://host/path.flv`.
+    /// `ws://host/path.flv` or `wss://…`.
     WsFlv(Web),
     /// `tcp://host:port`: bytes without any protocol, as the bare limit server sends them. Only counted, never played.
     Raw(Web),
 }
 
-/// The parts of an `http://` or `ws://` URL.
+/// The parts of an `http://` or `ws://` URL, or one with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
     /// A name or an address; an IPv6 address is without its brackets.
@@ -26,13 +26,15 @@ pub struct Web {
     pub port: u16,
     /// The path and query, beginning with a slash.
     pub path: String,
+    /// Whether TLS carries it: `https://`, `wss://`.
+    pub secure: bool,
 }
 
 impl Web {
-    /// The `Host` field: with brackets around an IPv6 address, and the port unless it is 80.
+    /// The `Host` field: with brackets around an IPv6 address, and the port unless it is the one of the scheme.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        if self.port == default_port(self.secure) { host } else { format!("{host}:{}", self.port) }
     }
 }
 
@@ -47,10 +49,13 @@ impl Target {
         let (scheme, rest) = text.split_once("://").ok_or_else(|| {
             bad("expected a URL: rtmp://HOST/APP/CHANNEL, http://HOST/PATH.flv or ws://HOST/PATH.flv")
         })?;
+        let web = |secure| Web::parse(rest, secure).ok_or_else(|| bad("not a valid address"));
         match scheme.to_ascii_lowercase().as_str() {
-            "http" => Web::parse(rest).map(Target::HttpFlv).ok_or_else(|| bad("not a valid address")),
-            "ws" => Web::parse(rest).map(Target::WsFlv).ok_or_else(|| bad("not a valid address")),
-            "tcp" => Web::parse(rest).map(Target::Raw).ok_or_else(|| bad("not a valid address")),
+            "http" => web(false).map(Target::HttpFlv),
+            "https" => web(true).map(Target::HttpFlv),
+            "ws" => web(false).map(Target::WsFlv),
+            "wss" => web(true).map(Target::WsFlv),
+            "tcp" => web(false).map(Target::Raw),
             _ => match Url::parse(text) {
                 Ok(url) if url.scheme == Scheme::Rtmfp => Err(bad("rtmfp:// cannot be played")),
                 Ok(url) if url.app.is_empty() || url.name.is_empty() => {
@@ -73,11 +78,13 @@ impl Target {
         }
     }
 
-    /// `rtmp` (or another scheme of the family), `http-flv`, `ws-flv` or `tcp`, as reports and metrics call it.
+    /// `rtmp` (or another scheme of the family), `http-flv`, `ws-flv` (or with TLS `https-flv`, `wss-flv`) or `tcp`.
     pub fn protocol(&self) -> &'static str {
         match self {
             Target::Rtmp(url) => url.scheme.as_str(),
+            Target::HttpFlv(web) if web.secure => "https-flv",
             Target::HttpFlv(_) => "http-flv",
+            Target::WsFlv(web) if web.secure => "wss-flv",
             Target::WsFlv(_) => "ws-flv",
             Target::Raw(_) => "tcp",
         }
@@ -85,7 +92,11 @@ impl Target {
 }
 
 impl Web {
-    fn parse(rest: &str) -> Option<Self> {
+    fn suffix(&self) -> &'static str {
+        if self.secure { "s" } else { "" }
+    }
+
+    fn parse(rest: &str, secure: bool) -> Option<Self> {
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(split);
         // A space or a line break would end up inside the request line.
@@ -103,19 +114,23 @@ impl Web {
                 None => (authority, None),
             },
         };
-        let port = port.map_or(Some(80), |port| port.parse().ok())?;
+        let port = port.map_or(Some(default_port(secure)), |port| port.parse().ok())?;
         let path = path.split('#').next().unwrap_or_default();
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        (!host.is_empty()).then(|| Self { host: host.to_owned(), port, path })
+        (!host.is_empty()).then(|| Self { host: host.to_owned(), port, path, secure })
     }
+}
+
+fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Rtmp(url) => url.fmt(f),
-            Target::HttpFlv(web) => write!(f, "http://{}{}", web.authority(), web.path),
-            Target::WsFlv(web) => write!(f, "ws://{}{}", web.authority(), web.path),
+            Target::HttpFlv(web) => write!(f, "http{}://{}{}", web.suffix(), web.authority(), web.path),
+            Target::WsFlv(web) => write!(f, "ws{}://{}{}", web.suffix(), web.authority(), web.path),
             Target::Raw(web) => write!(f, "tcp://{}", web.authority()),
         }
     }
@@ -127,12 +142,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn three_kinds_of_url_can_be_played() {
+    fn urls_of_many_schemes_can_be_played() {
         for (text, protocol, address) in [
             ("rtmp://h/live/a?key=1", "rtmp", ("h", 1935)),
             ("rtmpte://h/live/a", "rtmpte", ("h", 80)),
             ("http://127.0.0.1:8080/live/a.flv?x=1", "http-flv", ("127.0.0.1", 8080)),
             ("WS://[::1]/live/a.flv", "ws-flv", ("::1", 80)),
+            ("https://h/live/a.flv", "https-flv", ("h", 443)),
+            ("wss://h:8443/live/a.flv", "wss-flv", ("h", 8443)),
         ] {
             let target = Target::parse(text).unwrap();
             assert_eq!((target.protocol(), target.address()), (protocol, address));
@@ -146,7 +163,8 @@ mod tests {
         for text in [
             "",
             "h/live/a",
-            "https://h/a",
+            "ftp://h/a",
+            "rtmfp://h/live/a",
             "http://",
             "http://h:x/",
             "http://u@h/",
@@ -163,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_prints_the_same(text in "(http|ws)://[\\[\\]a-z:0-9]{1,9}[/?a-z]{0,5}") {
+        fn what_parses_prints_the_same(text in "(http|ws)s?://[\\[\\]a-z:0-9]{1,9}[/?a-z]{0,5}") {
             if let Ok(target) = Target::parse(&text) {
                 prop_assert_eq!(Target::parse(&target.to_string()).unwrap(), target);
             }

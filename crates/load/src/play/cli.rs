@@ -4,6 +4,7 @@ use super::quality::{Continuity, Counts, Playout};
 use super::stages::{JSON_NAMES, ms};
 use super::{Options, Player, connect, joins};
 use crate::Error;
+use broadcaster::cli::ConnectArgs;
 use bytes::BytesMut;
 use media::codec::Summary;
 use media::container::flv;
@@ -15,10 +16,22 @@ use std::io::{BufWriter, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+const EXAMPLES: &str = "\
+Examples:
+  rushlight play rtmp://localhost/live/cam
+  rushlight play --duration 10 --output cam.flv http://localhost:8080/live/cam.flv
+  rushlight play --insecure rtmps://localhost:1936/live/cam
+                                                TLS, with the certificate that a server made for itself
+  rushlight play --ca rushlight.pem https://example.net:8443/live/cam.flv
+  rushlight play rtmpt://example.net:8080/live/cam
+  rushlight play --count 100 rtmp://localhost/live/cam";
+
 /// Play a stream without showing it: measure how fast it starts and how well it runs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct PlayArgs {
-    /// rtmp://HOST/APP/CHANNEL, http://HOST/PATH.flv or ws://HOST/PATH.flv
+    /// rtmp://HOST[:PORT]/APP/CHANNEL, http://HOST[:PORT]/PATH.flv or ws://HOST[:PORT]/PATH.flv. The other schemes are
+    /// rtmps, rtmpt, rtmpts, rtmpe, rtmpte, https and wss.
     pub url: String,
 
     /// Write what arrives to an FLV file; `-` is standard output.
@@ -61,6 +74,10 @@ pub struct PlayArgs {
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 }
 
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
@@ -82,7 +99,7 @@ pub async fn run(args: PlayArgs) -> Result<(), Error> {
         pipelined: !args.no_pipeline,
         audio: !args.no_audio,
         video: !args.no_video,
-        ..Options::default()
+        ..args.connect.options()
     };
     if args.count > 1 {
         let joins =

@@ -10,5 +10,6 @@ mod stages;
 pub(crate) use cli::positive;
 pub use cli::{PlayArgs, run};
 pub(crate) use flv_link::{check_answer, request};
-pub use player::{Options, Player, connect};
+pub use link::Options;
+pub use player::{Player, connect};
 pub use stages::Stages;

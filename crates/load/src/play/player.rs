@@ -2,49 +2,14 @@
 
 use super::Stages;
 use super::flv_link::FlvLink;
+use crate::Error;
 use crate::target::Target;
-use crate::{Error, limits};
-use link::{Event, Link};
+use link::{Event, Link, Options};
 use media::container::flv;
 use media::{Kind, Packet, Role, Time};
 use std::collections::VecDeque;
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wire::Unwrap32;
-
-/// How to play.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How long the server may take to agree.
-    pub timeout: Duration,
-    /// Local address to connect from.
-    pub local: Option<IpAddr>,
-    /// Sends all RTMP commands in one flight.
-    pub pipelined: bool,
-    /// Whether sound is wanted. Only RTMP can say that it is not.
-    pub audio: bool,
-    /// Whether pictures are wanted. Only RTMP can say that they are not.
-    pub video: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { timeout: limits::ANSWER_TIMEOUT, local: None, pipelined: true, audio: true, video: true }
-    }
-}
-
-impl Options {
-    fn link(&self) -> link::Options {
-        link::Options {
-            timeout: self.timeout,
-            local: self.local,
-            pipelined: self.pipelined,
-            audio: self.audio,
-            video: self.video,
-            ..link::Options::default()
-        }
-    }
-}
 
 /// A stream being played.
 #[derive(Debug)]
@@ -65,7 +30,8 @@ enum Transport {
     Flv(Box<FlvLink>),
 }
 
-/// Connects to an `rtmp://`, `http://` or `ws://` URL and waits until the server agrees to play.
+/// Connects to an URL of the RTMP family, of HTTP or of WebSocket, and waits until the server agrees to play. The timeout of
+/// the options is the time for all of it.
 ///
 /// # Errors
 ///
@@ -81,7 +47,7 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
     let mut stages = Stages::new(Instant::now());
     let transport = match target {
         Target::Rtmp(url) => {
-            let link = Link::open(url, link::Role::Play, &options.link()).await?;
+            let link = Link::open(url, link::Role::Play, options).await?;
             let times = link.times();
             stages.connected = Some(times.connected);
             stages.requested = Some(times.requested);
@@ -94,9 +60,9 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
             )));
         }
         Target::HttpFlv(web) | Target::WsFlv(web) => {
-            let stream = link::connect(&web.host, web.port, options.local).await?;
-            stages.connected = Some(Instant::now());
-            Transport::Flv(Box::new(FlvLink::new(stream.into(), target)?))
+            let dialed = link::dial(&web.host, web.port, web.secure, options).await?;
+            stages.connected = Some(dialed.connected);
+            Transport::Flv(Box::new(FlvLink::new(dialed.stream, target)?))
         }
         Target::Raw(_) => return Err(Error::Argument(format!("{target}: there is nothing to play"))),
     };

@@ -1,18 +1,35 @@
 //! The `publish` command.
 
+mod connect;
+
+pub use connect::ConnectArgs;
+
 use crate::source::{self, Timeline};
 use crate::{Error, Feed, Options, Snapshot, Stats, push};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+const EXAMPLES: &str = "\
+Examples:
+  rushlight publish clip.mp4 rtmp://localhost/live/cam --loop
+  rushlight publish clip.mp4 'rtmps://example.net:1936/live/cam?key=KEY'
+                                                over TLS; port 1936 is that of a Rushlight server
+  rushlight publish clip.mp4 rtmpt://example.net:8080/live/cam
+                                                inside HTTP, where nothing else gets through
+  rushlight publish clip.flv rtmpe://localhost/live/cam
+                                                encrypted as Flash did it; hides, but proves nothing
+  ffmpeg -i clip.mkv -c copy -f flv - | rushlight publish - rtmp://localhost/live/cam";
+
 /// Publish a file, or FLV from standard input, as a live stream over RTMP.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct PublishArgs {
     /// An FLV or MP4 file, or `-` for FLV on standard input.
     pub source: PathBuf,
 
-    /// Where to: `rtmp://HOST[:PORT]/APP/CHANNEL[?key=KEY]`.
+    /// Where to: `rtmp://HOST[:PORT]/APP/CHANNEL[?key=KEY]`. The other schemes are rtmps, rtmpt, rtmpts, rtmpe and rtmpte;
+    /// without a port it is 1935, 443 with TLS, and 80 inside HTTP.
     pub url: String,
 
     /// Start over at the end, with times that run on.
@@ -39,6 +56,10 @@ pub struct PublishArgs {
     /// Print nothing but errors.
     #[arg(long, short)]
     pub quiet: bool,
+
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -65,7 +86,7 @@ pub async fn run(args: PublishArgs) -> Result<(), Error> {
         retries: args.retry.unwrap_or(Options::default().retries),
         retries_at_start: args.retry.unwrap_or(0),
         lag_max: Duration::from_secs_f64(args.lag_max),
-        link: link::Options { pipelined: !args.no_pipeline, ..link::Options::default() },
+        link: link::Options { pipelined: !args.no_pipeline, ..args.connect.options() },
         ..Options::default()
     };
     let stats = Stats::default();
