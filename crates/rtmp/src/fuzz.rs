@@ -306,7 +306,8 @@ pub fn tunnel_client(data: &[u8]) {
 pub fn url(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(url) = url::Url::parse(text) {
-        assert_eq!(url::Url::parse(&url.to_string()), Ok(url));
+        let printed = url::Url::parse(&url.to_string());
+        assert_eq!(printed, Ok(url::Url { user: String::new(), password: String::new(), ..url }));
     }
 }
 

@@ -23,6 +23,8 @@ struct Pair {
     client_input: BytesMut,
     client_events: Vec<client::Event>,
     server_events: Vec<server::Event>,
+    /// Where the server sends everybody.
+    redirect: Option<&'static str>,
 }
 
 impl Pair {
@@ -42,6 +44,7 @@ impl Pair {
             client_input: BytesMut::new(),
             client_events: Vec::new(),
             server_events: Vec::new(),
+            redirect: None,
         };
         pair.collect();
         pair
@@ -51,7 +54,10 @@ impl Pair {
     fn collect(&mut self) {
         while let Some(event) = self.server.poll_event() {
             match &event {
-                server::Event::Connect(_) => self.server.accept_connect(),
+                server::Event::Connect(_) => match self.redirect {
+                    Some(url) => self.server.redirect_connect(url),
+                    None => self.server.accept_connect(),
+                },
                 server::Event::Publish(publish) => self.server.accept_publish(publish.stream_id),
                 server::Event::Play(play) => self.server.accept_play(play.stream_id),
                 _ => {}
@@ -168,6 +174,14 @@ fn payload_of_an_encrypted_connection_is_a_slice_of_the_input() {
     let Some(server::Event::Message(message)) = pair.server.poll_event() else { panic!("no message") };
     assert!(range.contains(&message.payload.as_ptr()), "it was not copied");
     assert_eq!(message.payload, vec![7; 10_000]);
+}
+
+#[test]
+fn server_sends_a_client_elsewhere() {
+    let mut pair = Pair::new(config(client::Role::Play));
+    pair.redirect = Some("rtmp://other/live");
+    pair.settle(&[usize::MAX]);
+    assert_eq!(pair.client_events, [client::Event::Redirect { tc_url: "rtmp://other/live".into() }]);
 }
 
 fn any_media() -> impl Strategy<Value = Message> {

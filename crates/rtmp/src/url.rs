@@ -1,4 +1,4 @@
-//! URLs of the RTMP family: `rtmp://host[:port]/app[/instance]/name[?query]`.
+//! URLs of the RTMP family: `rtmp://[user:password@]host[:port]/app[/instance]/name[?query]`.
 
 use std::fmt;
 
@@ -66,11 +66,16 @@ impl Scheme {
     }
 }
 
-/// A parsed URL. Nothing is percent-decoded: programs disagree on it, so names travel as they are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A parsed URL. But for the credentials nothing is percent-decoded: programs disagree on it, so names travel as they are
+/// written. The credentials are in nothing that is printed or sent; see [`crate::client::Auth`].
+#[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     /// How to connect.
     pub scheme: Scheme,
+    /// Who to be for servers that ask; may be empty.
+    pub user: String,
+    /// Its password; may be empty.
+    pub password: String,
     /// A name or an address; an IPv6 address is without its brackets.
     pub host: String,
     /// The port to connect to.
@@ -97,10 +102,8 @@ impl Url {
             .ok_or(Error::Unsupported("URL scheme is not of the RTMP family"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        // Credentials are no part of RTMP; what stands before an @ would end up in logs as a host.
-        if authority.contains('@') {
-            return Err(Error::Unsupported("URL with credentials"));
-        }
+        let (credentials, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
         let (host, port) = split_authority(authority)?;
         let port = match port {
             None => scheme.default_port(),
@@ -116,6 +119,8 @@ impl Url {
         let (app, name) = path.rsplit_once('/').unwrap_or((path, ""));
         Ok(Self {
             scheme,
+            user: decoded(user)?,
+            password: decoded(password)?,
             host: host.to_owned(),
             port,
             app: app.to_owned(),
@@ -167,6 +172,33 @@ fn split_authority(authority: &str) -> Result<(&str, Option<&str>), Error> {
     }
 }
 
+/// Undoes percent-encoding (RFC 3986 section 2.1).
+fn decoded(text: &str) -> Result<String, Error> {
+    const ERROR: Error = Error::Malformed("credentials in URL");
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let (high, low) = (digit().ok_or(ERROR)?, digit().ok_or(ERROR)?);
+                (high << 4 | low) as u8
+            }
+            byte => byte,
+        });
+    }
+    let text = String::from_utf8(out).map_err(|_| ERROR)?;
+    if text.contains(char::is_control) { Err(ERROR) } else { Ok(text) }
+}
+
+/// As it is displayed, without credentials.
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({self})")
+    }
+}
+
+/// Without credentials.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.tc_url())?;
@@ -213,6 +245,19 @@ mod tests {
     }
 
     #[test]
+    fn credentials_are_read_and_not_printed() {
+        let url = Url::parse("rtmp://me:p%40ss:%2f@h/live/cam").unwrap();
+        assert_eq!((url.user.as_str(), url.password.as_str(), url.host.as_str()), ("me", "p@ss:/", "h"));
+        let url = Url::parse("rtmp://me@h/live/cam").unwrap();
+        assert_eq!((url.user.as_str(), url.password.as_str()), ("me", ""));
+        let url = Url::parse("rtmp://me:pass@word@[::1]:1936/live/cam").unwrap();
+        assert_eq!((url.password.as_str(), url.host.as_str(), url.port), ("pass@word", "::1", 1936));
+        for text in [url.to_string(), format!("{url:?}"), url.tc_url(), url.authority()] {
+            assert!(!text.contains("me") && !text.contains("word"), "{text}");
+        }
+    }
+
+    #[test]
     fn bad_urls_are_refused() {
         for text in [
             "",
@@ -226,7 +271,10 @@ mod tests {
             "rtmp://[x]/live",
             "rtmp://::1/live",
             "rtmp://[::1]x/live",
-            "rtmp://u:p@h/live",
+            "rtmp://u:p@/live",
+            "rtmp://u:%4@h/live",
+            "rtmp://u:%ff@h/live",
+            "rtmp://u:%0a@h/live",
             "rtmp://h/li\nve/cam",
             "rtmp://a b/live",
         ] {
@@ -236,9 +284,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_parses_or_fails(text in "(rtmp|rtmps|x)?(://)?[\\[\\]a-z:/?@0-9]{0,20}") {
+        fn any_text_parses_or_fails(text in "(rtmp|rtmps|x)?(://)?[\\[\\]a-z:/?@%0-9]{0,20}") {
             if let Ok(url) = Url::parse(&text) {
-                prop_assert_eq!(Url::parse(&url.to_string()).unwrap(), url);
+                let printed = Url::parse(&url.to_string()).unwrap();
+                prop_assert_eq!(printed, Url { user: String::new(), password: String::new(), ..url });
             }
         }
     }

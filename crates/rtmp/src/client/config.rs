@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Auth;
 use crate::url::Url;
 use crate::{Swf, chunk, limits};
 
@@ -38,6 +39,8 @@ pub struct Config {
     /// The SWF file that the client claims to be, for servers that verify it. It needs digests: they are used even if
     /// `handshake` is the plain form.
     pub swf: Option<Swf>,
+    /// For servers that ask for a name and a password; from the URL at first.
+    pub auth: Option<Auth>,
     /// Whether to announce Enhanced RTMP.
     pub enhanced: bool,
     /// Bytes of payload per chunk that we send.
@@ -85,6 +88,7 @@ impl Config {
             pipelined: true,
             handshake: if url.scheme.is_encrypted() { Form::Encrypted } else { Form::Plain },
             swf: None,
+            auth: (!url.user.is_empty()).then(|| Auth::new(&url.user, &url.password)),
             enhanced: true,
             out_chunk_size: match role {
                 // Commands are all that it sends, and there are servers that do not learn another size.

@@ -1,5 +1,6 @@
 //! What a client session tells its driver.
 
+use super::Auth;
 use crate::Message;
 use crate::command::Status;
 
@@ -17,6 +18,14 @@ pub enum Event {
     Message(Message),
     /// A status that has no event of its own.
     Status(Status),
+    /// The server asks for name and password before it lets anybody connect. Connect anew with this in
+    /// [`super::Config::auth`]; nothing more will come here. It takes two rounds.
+    Authenticate(Auth),
+    /// The server sends the client elsewhere: connect to that. Nothing more will come here.
+    Redirect {
+        /// The URL of an application, or of a stream in it.
+        tc_url: String,
+    },
     /// The server refused to connect, play or publish. Nothing more will come.
     Rejected(Status),
     /// The server asks the client to move (E-RTMP v2 "Reconnect Request"). Go on until a good moment, for a publisher

@@ -12,6 +12,7 @@
 //!                                                              ◀── Play.Start
 //! ```
 
+mod auth;
 mod config;
 mod event;
 mod playback;
@@ -27,6 +28,7 @@ use crate::command::{self, Capabilities, Command, Status};
 use crate::link::{Incoming, Link};
 use crate::message::{self, Control, UserControl};
 use crate::{Error, Message, chunk, handshake, limits};
+pub use auth::Auth;
 pub use config::{Config, Form, Role};
 pub use event::Event;
 use playback::Playback;
@@ -46,6 +48,8 @@ pub struct Session {
     ended: bool,
     /// The end of S1, after a handshake with digests.
     swf_key: Option<[u8; 32]>,
+    /// What we add to the answer to a challenge.
+    nonce: [u8; 4],
     server: Capabilities,
     deadline: Instant,
 }
@@ -66,6 +70,8 @@ impl Session {
     pub fn new(config: Config, random: [u8; 32], now: Instant) -> Self {
         let mut link = Link::new(now);
         link.decoder.set_message_bytes_max(config.message_bytes_max);
+        let [n0, n1, n2, n3, ..] = handshake::hmac(&random, &[b"nonce"]);
+        let nonce = [n0, n1, n2, n3];
         let form = match config.handshake {
             Form::Plain if config.swf.is_some() => Form::Digest,
             form => form,
@@ -80,6 +86,7 @@ impl Session {
             stream_id: start::FIRST_STREAM,
             ended: false,
             swf_key: None,
+            nonce,
             server: Capabilities::default(),
             deadline: now + config.start_timeout,
             config,

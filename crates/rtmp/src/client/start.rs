@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Event, Phase, Role, Session};
+use super::{Auth, Event, Phase, Role, Session};
 use crate::amf::{Object, Value};
 use crate::command::{self, Capabilities, Command, Status};
 use crate::message::{Control, UserControl};
@@ -59,13 +59,14 @@ impl Session {
 
     fn connect_properties(&self) -> Object {
         let config = &self.config;
-        let mut object = Object::new().with("app", config.app.as_str());
+        let authorised = |url: &str| config.auth.as_ref().map_or(url.to_owned(), |auth| auth.append_to(url));
+        let mut object = Object::new().with("app", authorised(&config.app));
         if config.role == Role::Publish {
             object.push("type", "nonprivate");
         }
         let mut object = object
             .with("flashVer", config.flash_ver.as_str())
-            .with("tcUrl", config.tc_url.as_str())
+            .with("tcUrl", authorised(&config.tc_url))
             .with("fpad", false)
             .with("capabilities", 239.0)
             .with("audioCodecs", 4071.0)
@@ -162,7 +163,7 @@ impl Session {
         let status = Status::read(command.arg(0));
         let creates = &self.start.creates;
         if command.transaction == CONNECT {
-            self.reject(status);
+            self.refused_to_connect(command.arg(0), status);
         } else if creates.contains(&command.transaction) && !self.start.created {
             if self.config.pipelined && creates.len() == 1 {
                 self.create_again();
@@ -175,6 +176,22 @@ impl Session {
         // releaseStream, FCPublish: nothing depends on them.
     }
 
+    /// `connect` failed; the server may say what would help.
+    fn refused_to_connect(&mut self, info: &Value, status: Status) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
+        let nonce = format!("{:08x}", u32::from_be_bytes(self.nonce));
+        let answer = |auth: &Auth| auth.answer(&self.config.app, &status.description, &nonce);
+        let event = match (redirect(info), self.config.auth.as_ref().and_then(answer)) {
+            (Some(tc_url), _) => Event::Redirect { tc_url },
+            (None, Some(auth)) => Event::Authenticate(auth),
+            (None, None) => return self.reject(status),
+        };
+        self.phase = Phase::Over;
+        self.events.push_back(event);
+    }
+
     /// `play` or `publish` failed. If the stream did not exist yet, it is only asked for again once it does.
     pub(super) fn refused(&mut self, status: Status) {
         if matches!(self.phase, Phase::Starting) && self.config.pipelined && !self.start.created {
@@ -183,4 +200,12 @@ impl Session {
             self.reject(status);
         }
     }
+}
+
+/// Where a refusal sends the client (Flash Media Server documentation of `Application.redirectConnection`).
+fn redirect(info: &Value) -> Option<String> {
+    let ex = info.get("ex")?;
+    let code = ex.get("code")?;
+    let is_redirect = code.as_number() == Some(302.0) || code.as_str() == Some("302");
+    is_redirect.then(|| ex.get("redirect")?.as_str().map(str::to_owned)).flatten()
 }

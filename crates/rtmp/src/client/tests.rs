@@ -17,8 +17,12 @@ impl Script {
     fn new(role: Role, pipelined: bool) -> Self {
         let url = Url::parse("rtmp://host/live/cam?key=1").unwrap();
         let config = if role == Role::Play { Config::play(&url) } else { Config::publish(&url) };
+        Self::with_config(Config { pipelined, ..config })
+    }
+
+    fn with_config(config: Config) -> Self {
         let now = Instant::now();
-        let mut session = Session::new(Config { pipelined, ..config }, [1; 32], now);
+        let mut session = Session::new(config, [1; 32], now);
         assert_eq!(session.poll_output().unwrap().len(), 1 + 1536);
         let mut answer = BytesMut::from(&[vec![3], vec![0; 2 * 1536]].concat()[..]);
         session.handle_input(now, &mut answer).unwrap();
@@ -30,6 +34,16 @@ impl Script {
 
     /// Names of the commands the client sent, with their stream and transaction.
     fn heard(&mut self) -> Vec<(String, u32, f64)> {
+        self.commands().into_iter().map(|(id, command)| (command.name, id, command.transaction)).collect()
+    }
+
+    /// The object of `connect`.
+    fn connect_object(&mut self) -> Value {
+        self.commands().swap_remove(0).1.object
+    }
+
+    /// The commands the client sent, with their stream.
+    fn commands(&mut self) -> Vec<(u32, Command)> {
         let mut input = BytesMut::new();
         while let Some(bytes) = self.session.poll_output() {
             input.put_slice(&bytes);
@@ -41,7 +55,7 @@ impl Script {
                 Some(_) => {}
                 None => {
                     let command = Command::read(message.kind, &message.payload).unwrap();
-                    heard.push((command.name, message.stream_id, command.transaction));
+                    heard.push((message.stream_id, command));
                 }
             }
         }
@@ -218,6 +232,46 @@ fn refusals_end_in_rejected() {
     script.status("error", "NetStream.Publish.BadName");
     assert!(rejected(&mut script));
     assert!(script.session.send_message(9, 0, &[b"late"]).is_err());
+}
+
+#[test]
+fn refusal_that_asks_for_a_password_is_answered_on_another_connection() {
+    let url = Url::parse("rtmp://me:secret@host/live/cam").unwrap();
+    let mut config = Config::publish(&url);
+    let mut sent = Vec::new();
+    for description in [
+        "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ",
+        "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth&user=me&salt=S&challenge=C&opaque=O",
+        "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=authfailed&opaque=O",
+    ] {
+        let mut script = Script::with_config(config.clone());
+        sent.push(script.connect_object().get("app").and_then(Value::as_str).unwrap().to_owned());
+        script.say("_error", 1.0, command::info("error", "NetConnection.Connect.Rejected", description));
+        match script.event() {
+            Some(Event::Authenticate(auth)) => config.auth = Some(auth),
+            event => assert!(matches!(event, Some(Event::Rejected(_))), "{event:?}"),
+        }
+        script.say("_error", 1.0, command::info("error", "NetConnection.Connect.Rejected", description));
+        assert_eq!(script.event(), None, "it is over");
+    }
+    assert_eq!(sent[..2], ["live", "live?authmod=adobe&user=me"]);
+    assert!(sent[2].starts_with("live?authmod=adobe&user=me&challenge=") && sent[2].ends_with("&opaque=O"));
+    assert_eq!(sent.len(), 3);
+}
+
+#[test]
+fn refusal_that_names_another_place_is_a_redirect() {
+    for code in [Value::Number(302.0), "302".into()] {
+        let mut script = Script::new(Role::Play, true);
+        let ex = Object::new().with("code", code).with("redirect", "rtmp://other/live");
+        let info = command::info("error", "NetConnection.Connect.Rejected", "moved").with("ex", ex);
+        script.say("_error", 1.0, info);
+        assert_eq!(script.event(), Some(Event::Redirect { tc_url: "rtmp://other/live".into() }));
+    }
+    let mut script = Script::new(Role::Play, true);
+    let ex = Object::new().with("code", 301.0).with("redirect", "rtmp://other/live");
+    script.say("_error", 1.0, command::info("error", "NetConnection.Connect.Rejected", "").with("ex", ex));
+    assert!(matches!(script.event(), Some(Event::Rejected(_))));
 }
 
 #[test]

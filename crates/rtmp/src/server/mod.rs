@@ -264,6 +264,16 @@ impl Session {
         self.deferred = Vec::new();
     }
 
+    /// Refuses `connect` and sends the peer to `url`, an application elsewhere. Programs that do not understand it are
+    /// refused. The driver closes once the output is sent.
+    pub fn redirect_connect(&mut self, url: &str) {
+        let Phase::Deciding(asked) = std::mem::replace(&mut self.phase, Phase::Rejected) else { return };
+        let ex = Object::new().with("code", 302.0).with("redirect", url);
+        let info = command::info("error", "NetConnection.Connect.Rejected", "The stream is elsewhere.");
+        self.send_command(0, "_error", asked.transaction, &[Value::Null, info.with("ex", ex).into()]);
+        self.deferred = Vec::new();
+    }
+
     /// Accepts a publication; from now on messages up to the configured size are taken.
     pub fn accept_publish(&mut self, stream_id: u32) {
         let Some(name) = self.advance(stream_id, StreamState::AskedToPublish, StreamState::Publishing) else {
