@@ -95,6 +95,9 @@ impl fmt::Display for ConnectError {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 write!(f, "the certificate of {host} is not valid yet: is the clock of this machine right?")
             }
+            CertificateError::Other(OtherError(other)) => {
+                write!(f, "the certificate of {host} is not accepted: {other}; {otherwise}")
+            }
             problem => write!(f, "the certificate of {host} is not accepted: {problem}"),
         }
     }

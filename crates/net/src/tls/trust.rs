@@ -1,11 +1,12 @@
 //! Whom a client trusts.
 
 use super::{IdentityError, provider};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,15 +26,18 @@ pub enum Trust {
 
 impl Trust {
     pub(super) fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, IdentityError> {
-        let (roots, source) = match self {
+        let (roots, named, source) = match self {
             Self::Insecure => return Ok(Arc::new(AnyCertificate(provider()))),
-            Self::System => (system_roots()?, Path::new("the certificates of this system")),
-            Self::File(file) => (roots_in(file)?, file.as_path()),
+            Self::System => (system_roots()?, Vec::new(), Path::new("the certificates of this system")),
+            Self::File(file) => {
+                let (roots, named) = roots_in(file)?;
+                (roots, named, file.as_path())
+            }
         };
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
             .map_err(|error| IdentityError::new(source, error))?;
-        Ok(Arc::new(KnownIssuers(verifier)))
+        Ok(Arc::new(KnownIssuers { verifier, named }))
     }
 }
 
@@ -52,19 +56,23 @@ fn system_roots() -> Result<RootCertStore, IdentityError> {
     Ok(roots)
 }
 
-fn roots_in(file: &Path) -> Result<RootCertStore, IdentityError> {
-    let mut roots = RootCertStore::empty();
+/// The certificates in a file, as issuers and as they are.
+fn roots_in(file: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), IdentityError> {
+    let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
     let certificates =
         CertificateDer::pem_file_iter(file).map_err(|error| IdentityError::new(file, error))?;
     for certificate in certificates {
         let added = certificate.map_err(|error| error.to_string());
-        let added = added.and_then(|der| roots.add(der).map_err(|error| error.to_string()));
+        let added = added.and_then(|der| {
+            named.push(der.clone());
+            roots.add(der).map_err(|error| error.to_string())
+        });
         added.map_err(|problem| IdentityError::new(file, problem))?;
     }
     if roots.is_empty() {
         return Err(IdentityError::new(file, "there is no PEM certificate in it"));
     }
-    Ok(roots)
+    Ok((roots, named))
 }
 
 /// Whether `certificate` is its own issuer: trusted itself, it is not of an unknown issuer.
@@ -101,9 +109,14 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
-/// The verifier of rustls, with one of its errors told apart.
+/// The verifier of rustls, with one of its errors told apart, and one of its rules left out: that the certificate of an
+/// authority is never the one of a server. What `openssl req -x509` writes is both, and whoever names it means it.
 #[derive(Debug)]
-struct KnownIssuers(Arc<WebPkiServerVerifier>);
+struct KnownIssuers {
+    verifier: Arc<WebPkiServerVerifier>,
+    /// Certificates that are trusted for themselves.
+    named: Vec<CertificateDer<'static>>,
+}
 
 impl ServerCertVerifier for KnownIssuers {
     fn verify_server_cert(
@@ -114,8 +127,13 @@ impl ServerCertVerifier for KnownIssuers {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let result = self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let result = self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         match result {
+            // The rule is looked at after the dates, and before the name.
+            Err(Error::InvalidCertificate(CertificateError::Other(_))) if self.named.contains(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
                 if is_self_signed(end_entity, name, now) =>
             {
@@ -132,7 +150,7 @@ impl ServerCertVerifier for KnownIssuers {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        self.verifier.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -141,11 +159,11 @@ impl ServerCertVerifier for KnownIssuers {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        self.verifier.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.verifier.supported_verify_schemes()
     }
 }
 
@@ -185,5 +203,37 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use std::time::{Duration, SystemTime};
+
+    /// A certificate for localhost as `openssl req -x509` writes it, and whether it is trusted when it is named.
+    fn is_trusted(valid_from: SystemTime, name: &str) -> Result<(), Error> {
+        let mut parameters = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.not_before = valid_from.into();
+        parameters.not_after = (valid_from + Duration::from_secs(3600)).into();
+        let certificate = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let file = std::env::temp_dir().join(format!("rushlight-trust-{}-{name}.pem", std::process::id()));
+        std::fs::write(&file, certificate.pem()).unwrap();
+        let verifier = Trust::File(file.clone()).verifier();
+        std::fs::remove_file(file).unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        verifier.unwrap().verify_server_cert(certificate.der(), &[], &name, &[], UnixTime::now()).map(|_| ())
+    }
+
+    #[test]
+    fn the_certificate_of_an_authority_is_trusted_for_itself_when_it_is_named() {
+        let now = SystemTime::now() - Duration::from_secs(60);
+        assert_eq!(is_trusted(now, "localhost"), Ok(()));
+        let wrong = is_trusted(now, "other").unwrap_err();
+        assert!(wrong.to_string().contains("not valid for name"), "{wrong}");
+        let expired = is_trusted(now - Duration::from_secs(9999), "localhost").unwrap_err();
+        assert!(expired.to_string().contains("expired"), "{expired}");
     }
 }
