@@ -9,16 +9,23 @@
 //! | `GET /api/v1/channels/{app}/{channel}` | [`ChannelDetail`] |
 //! | `GET /api/v1/sessions` (from this machine only) | [`Sessions`] |
 //! | `POST /api/v1/beacon` with a [`Beacon`] | 204, nothing |
+//! | `GET /api/v1/relays` (from this machine, or with the publish key of the streams) | [`Relays`] |
+//! | `POST /api/v1/relays/push` with a [`NewPush`] (the same) | 201, a [`PushTarget`] |
+//! | `DELETE /api/v1/relays/push/{id}` (the same) | 204, nothing |
 //! | any error | [`Problem`] |
 
 mod beacon;
 mod channel;
 mod problem;
+mod relay;
 mod session;
 
 pub use beacon::{Beacon, BeaconEvent, BeaconProtocol, BeaconRenderer, BeaconTimes};
 pub use channel::{Audio, Channel, ChannelDetail, Channels, Counters, Log, Publisher, Track, Video};
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
+pub use relay::{
+    NewPush, PullSource, PullStream, PushTarget, RelayFailure, RelayProgress, RelayState, Relays,
+};
 pub use session::{Session, Sessions};
 
 /// The path under which this version of the API lives.

@@ -46,6 +46,11 @@ macro_rules! section {
     };
 }
 
+mod relay;
+
+pub(crate) use relay::target_name;
+pub use relay::{PullMode, RelayConfig, RelayPull, RelayPush, RelayUrl};
+
 section! {
     /// Everything a node can be told. An empty file is a working configuration.
     Config {
@@ -65,6 +70,8 @@ section! {
         hub: HubConfig = HubConfig::default(),
         /// Who may publish and play.
         access: AccessConfig = AccessConfig::default(),
+        /// Other servers: sending streams to them and fetching streams from them.
+        relay: RelayConfig = RelayConfig::default(),
         /// Ceilings that protect the machine.
         limits: LimitsConfig = LimitsConfig::default(),
         /// Threads.
@@ -290,6 +297,8 @@ pub struct SectionDoc {
     pub about: &'static [&'static str],
     /// Its keys in order.
     pub keys: &'static [KeyDoc],
+    /// Whether it stands in a file any number of times, as `[[name]]`.
+    pub list: bool,
 }
 
 /// Shorter keys can be guessed over the network.
@@ -304,14 +313,17 @@ const CHUNK_SIZE_MAX: u32 = 0xFF_FFFF;
 const DURATION_MS_MAX: u64 = 24 * 3600 * 1000;
 
 impl Config {
-    /// All sections, in the order in which a file shows them. `access.channel` is a list of tables.
-    pub fn sections() -> [SectionDoc; 13] {
+    /// All sections, in the order in which a file shows them.
+    pub fn sections() -> Vec<SectionDoc> {
         macro_rules! doc {
+            ($name:literal, list of $section:ty) => {
+                SectionDoc { list: true, ..doc!($name, $section) }
+            };
             ($name:literal, $section:ty) => {
-                SectionDoc { name: $name, about: <$section>::ABOUT, keys: <$section>::KEYS }
+                SectionDoc { name: $name, about: <$section>::ABOUT, keys: <$section>::KEYS, list: false }
             };
         }
-        [
+        vec![
             doc!("", Config),
             doc!("rtmp", RtmpConfig),
             doc!("rtmps", RtmpsConfig),
@@ -320,7 +332,10 @@ impl Config {
             doc!("tls", TlsConfig),
             doc!("hub", HubConfig),
             doc!("access", AccessConfig),
-            doc!("access.channel", ChannelAccess),
+            doc!("access.channel", list of ChannelAccess),
+            doc!("relay", RelayConfig),
+            doc!("relay.push", list of RelayPush),
+            doc!("relay.pull", list of RelayPull),
             doc!("limits", LimitsConfig),
             doc!("runtime", RuntimeConfig),
             doc!("log", LogConfig),
@@ -430,6 +445,7 @@ impl Config {
                 }
             }
         }
+        self.relay.validate(&mut wrong);
         for (key, value) in [
             ("limits.connections_max", self.limits.connections_max),
             ("limits.streams_max", self.limits.streams_max),

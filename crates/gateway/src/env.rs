@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::relay::Relays;
 use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
 use std::cell::Cell;
@@ -27,6 +28,8 @@ pub struct Env {
     pub sessions: Sessions,
     /// RTMP connections inside HTTP requests.
     pub(crate) tunnels: Tunnels,
+    /// Streams that are sent to other servers and fetched from them.
+    pub(crate) relays: Relays,
     /// Listeners are up and the node does not shut down.
     pub ready: AtomicBool,
     /// When the node started.
@@ -46,6 +49,7 @@ impl Env {
             metrics: Metrics::new(),
             sessions: Sessions::new(config.limits.connections_max),
             tunnels: Tunnels::new(&config),
+            relays: Relays::new(&config.relay),
             ready: AtomicBool::new(false),
             started: Instant::now(),
             shutdown,

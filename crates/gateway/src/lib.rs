@@ -15,6 +15,7 @@ mod http_flv;
 pub mod metrics;
 pub mod policy;
 pub mod registry;
+mod relay;
 mod rtmp;
 mod run;
 pub mod sessions;

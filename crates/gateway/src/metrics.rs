@@ -19,11 +19,14 @@ use prometheus_client::registry::Registry;
 mod labels;
 mod player;
 mod process;
+mod relay;
 
 pub use labels::{
-    FeedbackKind, HandshakeFailure, JoinStage, Outcome, PlayerStage, RejectReason, Renderer, Role,
+    FeedbackKind, HandshakeFailure, JoinStage, Outcome, PlayerStage, RejectReason, RelayDirection,
+    RelayState, Renderer, Role,
 };
 pub use player::PlayerMetrics;
+pub use relay::RelayMetrics;
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -102,6 +105,7 @@ struct Inner {
     streams: Gauge,
     readers: Gauge,
     player: PlayerMetrics,
+    relay: RelayMetrics,
 }
 
 #[derive(Debug)]
@@ -186,6 +190,7 @@ impl Metrics {
         registry.register("hub_readers", "Readers of live streams", readers.clone());
 
         let player = PlayerMetrics::new(registry.sub_registry_with_prefix("player"));
+        let relay = RelayMetrics::new(registry.sub_registry_with_prefix("relay"));
 
         let protocols = Mutex::default();
         Self {
@@ -198,6 +203,7 @@ impl Metrics {
                 streams,
                 readers,
                 player,
+                relay,
             }),
         }
     }
@@ -221,6 +227,11 @@ impl Metrics {
     /// What web players reported.
     pub fn player(&self) -> &PlayerMetrics {
         &self.inner.player
+    }
+
+    /// What relays do.
+    pub fn relay(&self) -> &RelayMetrics {
+        &self.inner.relay
     }
 
     /// The text that Prometheus reads, in the OpenMetrics form. `streams` and `readers` are the state of the hub.
@@ -370,6 +381,8 @@ mod tests {
         metrics.player().first_frame("ws-flv", Renderer::Mse, Duration::from_millis(140));
         metrics.player().stage(PlayerStage::Keyframe, Duration::from_millis(90));
         metrics.player().stall_seconds.inc_by(0.25);
+        metrics.relay().failed(RelayDirection::Push);
+        metrics.relay().set_states(RelayDirection::Pull, [RelayState::Live; 3].into_iter());
         let text = metrics.render(2, 7);
         for line in [
             "rushlight_sessions_open{protocol=\"rtmp\",role=\"play\"} 0",
@@ -382,6 +395,8 @@ mod tests {
             "rushlight_hub_readers 7",
             "rushlight_player_first_frame_seconds_count{protocol=\"ws-flv\",renderer=\"mse\"} 1",
             "rushlight_player_stall_seconds_total 0.25",
+            "rushlight_relay_retries_total{direction=\"push\"} 1",
+            "rushlight_relay_state{direction=\"pull\",state=\"live\"} 3",
         ] {
             assert!(text.lines().any(|l| l == line), "no line {line} in\n{text}");
         }

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::metrics::ProtocolMetrics;
 use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
+use crate::relay;
 use crate::tls::{self, Tls};
 use net::Stream;
 use net::tls::{Acceptor, Identity, IdentityError};
@@ -134,6 +135,10 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             // Held until the last shard ends.
             let _window = window;
             Env::enter_shard(index);
+            env.relays.attach_shard();
+            if index == 0 {
+                tokio::spawn(relay::supervise(env.clone()));
+            }
             if let Some(wakes) = env.origin.shard(index) {
                 tokio::spawn(wakes);
             }
@@ -169,7 +174,7 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             }
             env.ready.store(false, Ordering::Release);
             let deadline = Instant::now() + DRAIN;
-            while gate.open() + env.tunnels.open() > 0 && Instant::now() < deadline {
+            while gate.open() + env.tunnels.open() + env.relays.active() > 0 && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

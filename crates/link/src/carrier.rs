@@ -9,6 +9,7 @@ use rtmp::tunnel::Client;
 use rtmp::url::{Scheme, Url};
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -81,6 +82,11 @@ impl Carrier {
             })
         });
         Ok(Self { stream, connected, output: BytesMut::new(), tunnel, bytes_in: 0, bytes_out: 0 })
+    }
+
+    /// Address of the peer.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.stream.tcp()?.peer_addr().ok()
     }
 
     /// Queues bytes of the session. They count as queued until they have left.

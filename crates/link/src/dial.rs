@@ -23,6 +23,9 @@ pub struct Dialed {
 /// `Connection` with what the last address said, or what is wrong with TLS.
 pub async fn dial(host: &str, port: u16, secure: bool, options: &Options) -> Result<Dialed, Error> {
     let tcp = connect(host, port, options).await?;
+    if let Some(bytes) = options.unsent_bytes_max {
+        net::tcp::limit_unsent(&tcp, bytes)?;
+    }
     let connected = Instant::now();
     let stream = match secure {
         true => options.tls.connector()?.connect(tcp, host, options.timeout).await.map_err(Error::Tls)?,
@@ -40,6 +43,10 @@ async fn connect(host: &str, port: u16, options: &Options) -> Result<TcpStream, 
     let mut last =
         Error::Connection(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address")));
     for address in addresses {
+        if !options.reach.allows(address.ip()) {
+            last = Error::Url(format!("{host} is in a network that is not to be reached from here"));
+            continue;
+        }
         match connect_to(address, options.local).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = failed(format!("cannot connect to {address}"), &error),

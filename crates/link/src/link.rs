@@ -3,13 +3,13 @@
 use crate::connection::Connection;
 use crate::moving::{Move, MoveCount};
 use crate::splice::{Overlap, Played};
-use crate::{Error, Tls, limits};
+use crate::{Error, Reach, Tls, limits};
 use rtmp::Message;
 use rtmp::client::{Config, Event, Role};
 use rtmp::command::Capabilities;
 use rtmp::url::Url;
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Bytes that a server sends in the handshake: S0, S1 and S2 (`RTMP` section 5.2). When they are here, the client has sent
@@ -33,6 +33,10 @@ pub struct Options {
     pub audio: bool,
     /// Whether a player wants pictures; see [`Config::video`].
     pub video: bool,
+    /// Most bytes that the system holds for the socket beyond those on their way; see [`net::tcp::limit_unsent`].
+    pub unsent_bytes_max: Option<u32>,
+    /// Which addresses may be connected to.
+    pub reach: Reach,
 }
 
 impl Default for Options {
@@ -45,6 +49,8 @@ impl Default for Options {
             note: None,
             audio: true,
             video: true,
+            unsent_bytes_max: None,
+            reach: Reach::Anywhere,
         }
     }
 }
@@ -159,6 +165,11 @@ impl Link {
     /// Where the stream is.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Address of the server, where the stream has a socket of its own.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.connection.carrier().peer()
     }
 
     /// When the steps of opening were done.

@@ -53,6 +53,16 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the system hold at most this many bytes that are not on their way yet (TCP_NOTSENT_LOWAT). What the socket does
+/// not take then waits where it is seen to wait; otherwise a slow peer has megabytes in front of it before anybody notices.
+pub fn limit_unsent(stream: &TcpStream, bytes: u32) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_notsent_lowat(bytes)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, bytes);
+    Ok(())
+}
+
 /// Acknowledges what has arrived at once instead of up to 40 ms later (TCP_QUICKACK). To be called after each read of a
 /// negotiation: a client with Nagle's algorithm on, as most are, holds its next command back until the last one is
 /// acknowledged. A failure costs only time, so there is none to report.

@@ -17,12 +17,12 @@ pub(super) fn join(section: &str, key: &str) -> String {
     if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
 }
 
-/// All keys that can be set, dotted. `access.channel` is one: its entries are set as a whole.
+/// All keys that can be set, dotted. A list of tables is one: its entries are set as a whole.
 pub(super) fn all() -> impl Iterator<Item = String> {
-    let sections = Config::sections().into_iter().filter(|section| section.name != "access.channel");
+    let sections = Config::sections().into_iter().filter(|section| !section.list);
     sections.flat_map(|section| {
         let keys = section.keys.iter().map(move |(key, _)| join(section.name, key));
-        keys.filter(|key| key == "access.channel" || self::section(key).is_none())
+        keys.filter(|key| self::section(key).is_none_or(|section| section.list))
     })
 }
 

@@ -9,12 +9,17 @@ use toml::{Table, Value};
 use super::keys;
 
 /// What stands where a key is not set, as an example.
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str); 10] = [
     ("access.publish_key", "\"a-long-random-text\""),
     ("access.play_key", "\"another-long-random-text\""),
     ("access.channel.name", "\"live/name\""),
     ("access.channel.publish_key", "\"a-key-for-this-channel\""),
     ("access.channel.play_key", "\"a-key-for-its-viewers\""),
+    ("relay.push.stream", "\"live/name\""),
+    ("relay.push.url", "\"rtmp://host/app/key\""),
+    ("relay.push.name", "\"host\""),
+    ("relay.pull.stream", "\"live/*\""),
+    ("relay.pull.url", "\"rtmp://host/live/{channel}\""),
 ];
 
 /// The text of `config`, with what each key means.
@@ -26,8 +31,8 @@ pub(crate) fn print(config: &Config) -> String {
          # Environment variables are over the file (http.listen is RUSHLIGHT_HTTP__LISTEN), flags over both.\n",
     );
     for section in Config::sections() {
-        if section.name == "access.channel" {
-            channels(&mut out, &section, &values);
+        if section.list {
+            entries(&mut out, &section, &values);
             continue;
         }
         comment(&mut out, "\n# ", section.about.iter().filter(|_| !section.name.is_empty()));
@@ -58,15 +63,15 @@ fn keys_of(out: &mut String, section: &SectionDoc, values: Option<&Table>, prefi
     }
 }
 
-/// The list of channels, or an example of one.
-fn channels(out: &mut String, section: &SectionDoc, values: &Table) {
-    let channels = lookup(values, section.name).and_then(Value::as_array);
+/// The entries of a list, or an example of one.
+fn entries(out: &mut String, section: &SectionDoc, values: &Table) {
+    let entries = lookup(values, section.name).and_then(Value::as_array);
     comment(out, "\n# ", section.about.iter());
-    match channels.filter(|channels| !channels.is_empty()) {
-        Some(channels) => {
-            for channel in channels {
+    match entries.filter(|entries| !entries.is_empty()) {
+        Some(entries) => {
+            for entry in entries {
                 let _ = writeln!(out, "[[{}]]", section.name);
-                keys_of(out, section, channel.as_table(), "");
+                keys_of(out, section, entry.as_table(), "");
             }
         }
         None => {

@@ -12,6 +12,7 @@ mod cors;
 mod head;
 mod prefixed;
 mod problem;
+mod relays;
 mod routes;
 mod site;
 mod status;

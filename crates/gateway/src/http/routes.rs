@@ -21,7 +21,7 @@ use super::allowance::Allowance;
 use super::cors::allow_origin;
 use super::site::Site;
 use super::status::{self, Asker};
-use super::{Peer, beacon, problem};
+use super::{Peer, beacon, problem, relays};
 use crate::target::query_value;
 use crate::{Env, metrics, rtmp};
 
@@ -96,6 +96,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     open.merge(pages)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
+        .merge(relays::routes(env.clone()))
         .layer(middleware::from_fn_with_state(env, deadline))
         .merge(media)
         .layer(middleware::from_fn(secure))
@@ -139,7 +140,7 @@ fn nothing_here() -> Response {
     problem(StatusCode::NOT_FOUND, "There is nothing at this address.")
 }
 
-async fn method_not_allowed(method: Method) -> Response {
+pub(super) async fn method_not_allowed(method: Method) -> Response {
     problem(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible at this address."))
 }
 
@@ -229,7 +230,7 @@ async fn beacon(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-fn json(value: &impl Serialize) -> Response {
+pub(super) fn json(value: &impl Serialize) -> Response {
     json_body(to_json(value).into())
 }
 
@@ -247,7 +248,7 @@ fn json_body(body: Bytes) -> Response {
 }
 
 /// Who asks. Without a known address, somebody far away.
-fn asker(request: &Request) -> Asker {
+pub(super) fn asker(request: &Request) -> Asker {
     let address = address(request);
     let key = query_value(request.uri().query().unwrap_or_default(), "key");
     Asker { address, key, local: is_local(request, address) }

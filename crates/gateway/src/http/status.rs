@@ -8,7 +8,7 @@ use hub::{StreamStatus, TrackStatus};
 use media::{Codec, Kind, StreamName, codec};
 
 use crate::Env;
-use crate::metrics::Role;
+use crate::metrics::{RelayDirection, Role};
 use crate::policy::{Action, Request};
 use crate::sessions::Session;
 
@@ -106,6 +106,9 @@ pub(crate) fn is_ready(env: &Env) -> bool {
 pub(crate) fn metrics(env: &Env) -> String {
     let streams = env.origin.streams();
     let live = streams.iter().filter(|stream| stream.live).count();
+    let (pushes, pulls) = env.relays.states();
+    env.metrics.relay().set_states(RelayDirection::Push, pushes.into_iter());
+    env.metrics.relay().set_states(RelayDirection::Pull, pulls.into_iter());
     env.metrics.render(live, streams.iter().map(|stream| stream.readers).sum())
 }
 
@@ -124,7 +127,7 @@ fn channel(stream: &StreamStatus, now: Instant) -> Option<api::Channel> {
         live: stream.live,
         started_at: rfc3339(SystemTime::now() - uptime),
         uptime_ms: to_millis(uptime),
-        viewers: stream.readers as u64,
+        viewers: stream.viewers as u64,
         video: main_track(stream, Kind::Video).map(|track| video(track, fps)),
         audio: main_track(stream, Kind::Audio).map(audio),
         bitrate_bps: stream.bits_per_second,

@@ -88,6 +88,8 @@ labels! {
         NotFound = "not_found",
         /// A ceiling is reached.
         Limit = "limit",
+        /// A relay leads in a circle.
+        Loop = "loop",
         /// What was asked for is not offered.
         Unsupported = "unsupported",
         /// The node shuts down.
@@ -148,5 +150,35 @@ labels! {
         Mse = "mse",
         /// WebCodecs.
         Webcodecs = "webcodecs",
+    }
+}
+
+labels! {
+    /// Which way a relay moves a stream.
+    RelayDirection {
+        /// To another server.
+        Push = "push",
+        /// From another server.
+        Pull = "pull",
+    }
+}
+
+labels! {
+    /// How a relay stands.
+    RelayState {
+        /// Its stream is not live, or nobody wants it.
+        Waiting = "waiting",
+        /// It is on its way to the other server.
+        Connecting = "connecting",
+        /// Media flows.
+        Live = "live",
+        /// It is connected and stands by.
+        Ready = "ready",
+        /// It has failed and will try again.
+        Retrying = "retrying",
+        /// The other server has refused; it will be asked again after longer.
+        Refused = "refused",
+        /// It will not try again.
+        Stopped = "stopped",
     }
 }

@@ -9,11 +9,29 @@ use std::time::Instant;
 use tracing::debug;
 use wire::Unwrap32;
 
+/// Messages into packets.
+#[derive(Debug, Default)]
+pub(crate) struct Demux {
+    clock: Unwrap32,
+}
+
+impl Demux {
+    /// Appends the packets of one audio, video or data message to `packets`. Its payload is shared with them, not copied.
+    pub(crate) fn read(&mut self, message: &Message, packets: &mut Vec<Packet>) -> Result<(), Malformed> {
+        // RTMP timestamps wrap every 49.7 days and may step back a little between audio and video.
+        let dts = Time::from_millis(self.clock.unwrap(message.timestamp));
+        match message.data_as_amf0() {
+            Some(data) => flv::read_body(flv::SCRIPT, dts, &data, packets),
+            None => flv::read_body(message.kind, dts, &message.payload, packets),
+        }
+    }
+}
+
 /// One published stream of a connection.
 pub(super) struct Ingest {
     pub(super) publisher: Publisher,
     metrics: ProtocolMetrics,
-    clock: Unwrap32,
+    demux: Demux,
     packets: Vec<Packet>,
 }
 
@@ -37,19 +55,13 @@ impl std::fmt::Display for IngestError {
 
 impl Ingest {
     pub(super) fn new(publisher: Publisher, metrics: ProtocolMetrics) -> Self {
-        Self { publisher, metrics, clock: Unwrap32::default(), packets: Vec::new() }
+        Self { publisher, metrics, demux: Demux::default(), packets: Vec::new() }
     }
 
-    /// Takes one audio, video or data message. Its payload is shared with the packets, not copied.
+    /// Takes one audio, video or data message.
     pub(super) fn message(&mut self, message: &Message, now: Instant) -> Result<(), IngestError> {
-        // RTMP timestamps wrap every 49.7 days and may step back a little between audio and video.
-        let dts = Time::from_millis(self.clock.unwrap(message.timestamp));
         self.packets.clear();
-        let read = match message.data_as_amf0() {
-            Some(data) => flv::read_body(flv::SCRIPT, dts, &data, &mut self.packets),
-            None => flv::read_body(message.kind, dts, &message.payload, &mut self.packets),
-        };
-        read.map_err(IngestError::Malformed)?;
+        self.demux.read(message, &mut self.packets).map_err(IngestError::Malformed)?;
         self.metrics.packets_in.inc_by(self.packets.len() as u64);
         for packet in self.packets.drain(..) {
             match self.publisher.write(packet, now) {

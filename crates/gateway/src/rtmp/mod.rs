@@ -6,6 +6,7 @@ mod ingest;
 mod tunnel;
 
 pub(crate) use connection::serve;
+pub(crate) use ingest::Demux;
 pub(crate) use tunnel::{Tunnels, answer as answer_tunnel, serve as serve_tunnel};
 
 use crate::metrics::ProtocolMetrics;

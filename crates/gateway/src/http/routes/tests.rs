@@ -299,3 +299,87 @@ impl http_body::Body for Never {
         std::task::Poll::Pending
     }
 }
+
+const RELAYS: &str = "/api/v1/relays";
+const PUSH: &str = "/api/v1/relays/push";
+const TARGET: &str = r#"{"stream":"live/cam","url":"rtmp://host.example/app/secret-key","name":"example"}"#;
+
+fn near(method: &str, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header(header::HOST, "localhost:8080")
+}
+
+#[tokio::test]
+async fn targets_are_added_listed_and_removed_from_this_machine() {
+    let node = Node::new(|_| {});
+    let added = node.send(near("POST", PUSH), NEAR, TARGET).await;
+    assert_eq!(added.status, StatusCode::CREATED, "{}", added.body);
+    let target: api::PushTarget = serde_json::from_str(&added.body).unwrap();
+    assert_eq!((target.stream.as_str(), target.added), ("live/cam", true));
+    assert_eq!(target.url, "rtmp://host.example:1935/app/***");
+    let list = node.send(near("GET", RELAYS), NEAR, ()).await;
+    let list: api::Relays = serde_json::from_str(&list.body).unwrap();
+    assert_eq!((list.push.len(), list.push[0].id.as_str()), (1, target.id.as_str()));
+    assert_eq!(node.send(near("POST", PUSH), NEAR, TARGET).await.status, StatusCode::CONFLICT);
+    let path = format!("{PUSH}/{}", target.id);
+    assert_eq!(node.send(near("DELETE", &path), NEAR, ()).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(node.send(near("DELETE", &path), NEAR, ()).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn from_afar_relays_need_the_publish_key_of_their_stream() {
+    let node = Node::new(|config| {
+        let (name, publish_key) = ("live/own".to_owned(), Some("own-key-1234".to_owned()));
+        config.access.channel.push(ChannelAccess { name, publish_key, play_key: None });
+    });
+    let key = "?key=0123456789abcdef";
+    let forbidden = |answer: &Answer| {
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.body);
+        assert!(!answer.problem().detail.is_empty());
+    };
+    forbidden(&node.get(RELAYS).await);
+    forbidden(&node.send(near("POST", PUSH), FAR, TARGET).await);
+    forbidden(&node.send(near("POST", &format!("{PUSH}?key=wrong-key")), FAR, TARGET).await);
+    let other_site = near("POST", PUSH).header(header::ORIGIN, "http://other.example");
+    forbidden(&node.send(other_site, NEAR, TARGET).await);
+    let proxied = near("POST", PUSH).header("x-forwarded-for", "192.0.2.1");
+    forbidden(&node.send(proxied, NEAR, TARGET).await);
+
+    let own = TARGET.replace("live/cam", "live/own");
+    forbidden(&node.send(near("POST", &format!("{PUSH}{key}")), FAR, own.clone()).await);
+    assert_eq!(
+        node.send(near("POST", &format!("{PUSH}?key=own-key-1234")), FAR, own).await.status,
+        StatusCode::CREATED
+    );
+    let added = node.send(near("POST", &format!("{PUSH}{key}")), FAR, TARGET).await;
+    assert_eq!(added.status, StatusCode::CREATED);
+    let list = node.get(&format!("{RELAYS}{key}")).await;
+    let list: api::Relays = serde_json::from_str(&list.body).unwrap();
+    assert_eq!(list.push.iter().map(|target| target.stream.as_str()).collect::<Vec<_>>(), ["live/cam"]);
+    let path = format!("{PUSH}/{}", list.push[0].id);
+    forbidden(&node.send(near("DELETE", &path), FAR, ()).await);
+    assert_eq!(
+        node.send(near("DELETE", &format!("{path}{key}")), FAR, ()).await.status,
+        StatusCode::NO_CONTENT
+    );
+}
+
+#[tokio::test]
+async fn targets_that_make_no_sense_are_refused_with_a_reason() {
+    let node = Node::new(|config| config.access.publish_loopback_without_key = false);
+    assert_eq!(node.send(near("POST", PUSH), NEAR, TARGET).await.status, StatusCode::FORBIDDEN);
+    let node = Node::new(|_| {});
+    for (body, reason) in [
+        ("x", "not understood"),
+        (r#"{"stream":"live/cam","url":"rtmp://h/a/n"}"#, "name"),
+        (r#"{"stream":"live","url":"rtmp://h/a/n","name":"x"}"#, "live/name"),
+        (r#"{"stream":"live/*","url":"rtmp://h/a/n","name":"x"}"#, "'*'"),
+        (r#"{"stream":"live/cam","url":"http://h/a/n","name":"x"}"#, "url"),
+        (r#"{"stream":"live/cam","url":"rtmp://h/a/n","name":""}"#, "name"),
+    ] {
+        let answer = node.send(near("POST", PUSH), NEAR, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(answer.problem().detail.contains(reason), "{body}: {}", answer.body);
+    }
+    let long = format!(r#"{{"stream":"live/cam","url":"rtmp://h/a/{}","name":"x"}}"#, "n".repeat(10_000));
+    assert_eq!(node.send(near("POST", PUSH), NEAR, long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}

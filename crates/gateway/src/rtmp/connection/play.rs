@@ -5,6 +5,7 @@ use super::{Connection, END_LINGER, Refusal};
 use crate::egress::{Carrier, Egress, Sent};
 use crate::metrics::{JoinStage, Outcome, RejectReason, Role};
 use crate::policy::Action;
+use crate::relay::{Direction, Passage};
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
 use hub::EndReason;
@@ -25,6 +26,8 @@ pub(super) struct Playing {
     paused: Option<Instant>,
     /// The player was told that nothing comes for a while.
     dry: bool,
+    /// Keeps known through which nodes the stream goes on from here, where it does.
+    _passage: Option<Passage>,
 }
 
 impl Connection {
@@ -52,6 +55,12 @@ impl Connection {
         let grant = self
             .admit(Action::Play, &target)
             .map_err(|denied| Refusal::new(RejectReason::Key, FAILED, denied))?;
+        let passage = self
+            .env
+            .relays
+            .ways
+            .enter(Direction::Out, grant.name(), &self.user_agent)
+            .map_err(|looped| Refusal::new(RejectReason::Loop, FAILED, looped))?;
         self.metrics.join(JoinStage::Admit, now.elapsed());
         let guard = self
             .open_session(Role::Play, &target)
@@ -64,7 +73,14 @@ impl Connection {
             .map_err(|error| Refusal::new(RejectReason::Limit, FAILED, error))?;
         debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
         let egress = Egress::new(reader, self.metrics.clone(), guard, now);
-        Ok(Playing { stream_id: request.stream_id, egress, started: false, paused: None, dry: false })
+        Ok(Playing {
+            stream_id: request.stream_id,
+            egress,
+            started: false,
+            paused: None,
+            dry: false,
+            _passage: passage,
+        })
     }
 
     pub(super) fn stop_play(&mut self, stream_id: u32, now: Instant) {

@@ -4,6 +4,7 @@ use super::super::ingest::{Ingest, IngestError};
 use super::{Connection, END_LINGER, Refusal};
 use crate::metrics::{FeedbackKind, Outcome, RejectReason, Role};
 use crate::policy::Action;
+use crate::relay::{Direction, Passage};
 use crate::sessions::SessionGuard;
 use crate::target::Target;
 use hub::{Feedback, PublishError};
@@ -16,6 +17,8 @@ pub(super) struct Publishing {
     pub(super) stream_id: u32,
     pub(super) ingest: Ingest,
     pub(super) guard: SessionGuard,
+    /// Keeps known through which nodes the stream has come, where it has come through any.
+    _passage: Option<Passage>,
 }
 
 impl Connection {
@@ -45,6 +48,12 @@ impl Connection {
         let grant = self
             .admit(Action::Publish, &target)
             .map_err(|denied| Refusal::new(RejectReason::Key, "NetStream.Publish.Denied", denied))?;
+        let passage = self
+            .env
+            .relays
+            .ways
+            .enter(Direction::In, grant.name(), &self.user_agent)
+            .map_err(|looped| Refusal::new(RejectReason::Loop, BAD_NAME, looped))?;
         // Before the stream is touched: a publisher that is let in and turned away at once would count as lost.
         let guard = self
             .open_session(Role::Publish, &target)
@@ -56,7 +65,7 @@ impl Connection {
         info!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent,
             standby = publisher.is_standby(), "publishing");
         let ingest = Ingest::new(publisher, self.metrics.clone());
-        Ok(Publishing { stream_id: request.stream_id, ingest, guard })
+        Ok(Publishing { stream_id: request.stream_id, ingest, guard, _passage: passage })
     }
 
     pub(super) fn unpublish(&mut self, stream_id: u32, now: Instant) {

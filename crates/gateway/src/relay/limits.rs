@@ -1,0 +1,36 @@
+//! Every maximum of relays, with its reason.
+
+use std::time::Duration;
+
+/// Servers that a stream may pass. Real trees are two or three deep; more is a circle.
+pub(crate) const HOPS_MAX: usize = 8;
+
+/// Targets added at run time, in all and for one stream: each is a connection that carries the whole stream, opened
+/// for somebody who holds no more than a publish key.
+pub(crate) const ADDED_MAX: usize = 1_000;
+/// See [`ADDED_MAX`]. Services that stream to many platforms offer about thirty.
+pub(crate) const ADDED_PER_STREAM_MAX: usize = 32;
+
+/// Streams fetched at once: viewers choose the names, and each is a connection out.
+pub(crate) const PULLS_MAX: usize = 500;
+
+/// The first wait before a server is tried again that was not reached.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(500);
+
+/// The first and the longest wait before a server is asked again that refused: nobody changes a key within a second, and
+/// services lock out those who knock too often. A session of our own that it has not given up yet ends within the first.
+pub(crate) const REFUSED_FIRST: Duration = Duration::from_secs(5);
+/// See [`REFUSED_FIRST`].
+pub(crate) const REFUSED_MAX: Duration = Duration::from_secs(300);
+
+/// The longest wait before a source is asked again for a stream that it does not have: it may begin any time.
+pub(crate) const ABSENT_MAX: Duration = Duration::from_secs(5);
+
+/// A connection that has lasted this long was a success: the next failure is a new one.
+pub(crate) const STABLE: Duration = Duration::from_secs(20);
+
+/// The least time between two moves to where a server sends us.
+pub(crate) const MOVE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes that the system may hold for a target beyond what is on its way: what waits there is not seen to wait.
+pub(crate) const UNSENT_BYTES_MAX: u32 = 128 << 10;
