@@ -2,6 +2,7 @@
 
 use super::bits::Bits;
 use super::nal::{UNITS_BEFORE_SLICE_MAX, Units, unescape};
+use super::sps::{Sampling, read_window, skip_signal_description};
 use super::{Summary, limits};
 use crate::Malformed;
 use wire::Reader;
@@ -204,22 +205,9 @@ pub fn read_sps(unit: &[u8]) -> Result<Sps, Malformed> {
         bits.skip(1)?; // mb_adaptive_frame_field_flag
     }
     bits.skip(1)?; // direct_8x8_inference_flag
-    let fields = if frame_only { 1 } else { 2 };
-    let mut width = width_macroblocks * 16;
-    let mut height = height_units * 16 * fields;
-    if bits.flag()? {
-        // Equations 7-19 to 7-22: crop units are chroma samples, of one field where fields may be coded.
-        let (unit_x, unit_y) = match chroma_format {
-            _ if separate_planes => (1, 1),
-            1 => (2, 2),
-            2 => (2, 1),
-            _ => (1, 1),
-        };
-        let [left, right, top, bottom] = [bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?].map(u64::from);
-        width = width.saturating_sub((left + right) * unit_x);
-        height = height.saturating_sub((top + bottom) * unit_y * fields);
-    }
-    let (width, height) = limits::picture_size(width, height)?;
+    let sampling = Sampling { chroma_format, separate_planes, fields: if frame_only { 1 } else { 2 } };
+    let coded_height = height_units * 16 * sampling.fields;
+    let (width, height) = read_window(&mut bits, sampling, width_macroblocks * 16, coded_height)?;
     // Some encoders cut the usability information short; what came before it is good.
     let vui =
         if bits.flag().unwrap_or(false) { read_vui(&mut bits).unwrap_or_default() } else { Vui::default() };
@@ -246,24 +234,8 @@ struct Vui {
 
 /// Annex E.1.1.
 fn read_vui(bits: &mut Bits<'_>) -> Result<Vui, Malformed> {
-    const EXTENDED_SAR: u32 = 255;
     let mut vui = Vui::default();
-    if bits.flag()? && bits.bits(8)? == EXTENDED_SAR {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?; // overscan_appropriate_flag
-    }
-    if bits.flag()? {
-        bits.skip(4)?; // video_format, video_full_range_flag
-        if bits.flag()? {
-            bits.skip(24)?; // colour description
-        }
-    }
-    if bits.flag()? {
-        bits.ue()?; // chroma_sample_loc_type_top_field
-        bits.ue()?; // chroma_sample_loc_type_bottom_field
-    }
+    skip_signal_description(bits)?;
     if bits.flag()? {
         let units_in_tick = bits.bits(32)?;
         let time_scale = bits.bits(32)?;

@@ -2,6 +2,7 @@
 
 use super::bits::Bits;
 use super::nal::{UNITS_BEFORE_SLICE_MAX, Units, unescape};
+use super::sps::{Sampling, read_window, skip_signal_description};
 use super::{Summary, limits};
 use crate::Malformed;
 use std::fmt::Write;
@@ -148,21 +149,9 @@ pub fn read_sps(unit: &[u8]) -> Result<Sps, Malformed> {
     bits.ue()?; // sps_seq_parameter_set_id
     let chroma_format = bits.ue()?;
     let separate_planes = chroma_format == 3 && bits.flag()?;
-    let mut width = u64::from(bits.ue()?);
-    let mut height = u64::from(bits.ue()?);
-    if bits.flag()? {
-        // Table 6-1: the window counts in chroma samples.
-        let (unit_x, unit_y) = match chroma_format {
-            _ if separate_planes => (1, 1),
-            1 => (2, 2),
-            2 => (2, 1),
-            _ => (1, 1),
-        };
-        let [left, right, top, bottom] = [bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?].map(u64::from);
-        width = width.saturating_sub((left + right) * unit_x);
-        height = height.saturating_sub((top + bottom) * unit_y);
-    }
-    let (width, height) = limits::picture_size(width, height)?;
+    let sampling = Sampling { chroma_format, separate_planes, fields: 1 };
+    let (width, height) = (u64::from(bits.ue()?), u64::from(bits.ue()?));
+    let (width, height) = read_window(&mut bits, sampling, width, height)?;
     bits.ue()?; // bit_depth_luma_minus8
     bits.ue()?; // bit_depth_chroma_minus8
     let log2_poc = bits.ue()?.min(12) + 4;
@@ -281,23 +270,7 @@ fn skip_reference_set(bits: &mut Bits<'_>, index: u32, deltas_of_last: u32) -> R
 
 /// Annex E.2.1, as far as the timing information.
 fn read_vui(bits: &mut Bits<'_>) -> Result<Option<f64>, Malformed> {
-    const EXTENDED_SAR: u32 = 255;
-    if bits.flag()? && bits.bits(8)? == EXTENDED_SAR {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?; // overscan_appropriate_flag
-    }
-    if bits.flag()? {
-        bits.skip(4)?; // video_format, video_full_range_flag
-        if bits.flag()? {
-            bits.skip(24)?; // colour description
-        }
-    }
-    if bits.flag()? {
-        bits.ue()?; // chroma_sample_loc_type_top_field
-        bits.ue()?; // chroma_sample_loc_type_bottom_field
-    }
+    skip_signal_description(bits)?;
     bits.skip(3)?; // neutral_chroma_indication_flag, field_seq_flag, frame_field_info_present_flag
     if bits.flag()? {
         for _ in 0..4 {

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod mp3;
 pub mod nal;
 pub mod opus;
+mod sps;
 mod summary;
 #[cfg(test)]
 mod tests;
