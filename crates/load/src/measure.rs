@@ -5,7 +5,7 @@ use crate::crowd::Counters;
 use crate::histogram::Histogram;
 use crate::play::quality::Continuity;
 use crate::play::{Player, connect};
-use crate::random::Random;
+use crate::random;
 use crate::send_times::SendTimes;
 use media::{Packet, Role};
 use net::Shutdown;
@@ -87,7 +87,7 @@ pub(crate) async fn watch(
     counters: Arc<Counters>,
     shutdown: Shutdown,
 ) {
-    let mut random = Random::from_system();
+    let mut random = random::from_system();
     let mut join_at = seat.join_at;
     loop {
         let leave = async {

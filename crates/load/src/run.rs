@@ -5,7 +5,7 @@ use crate::crowd::{self, Counters, Outcome, Plan, Seat};
 use crate::limit::LimitServer;
 use crate::measure::{self, Findings, Shared};
 use crate::process::Usage;
-use crate::random::Random;
+use crate::random;
 use crate::send_times::SendTimes;
 use crate::{Error, Target, limits};
 use broadcaster::{Feed, Options, Stats, push};
@@ -204,7 +204,7 @@ async fn wait<I: Future<Output = std::io::Result<()>>>(
 
 /// When each viewer joins. The measuring ones are the first in the list, so they are spread over the others.
 fn join_times(setup: &Setup) -> Vec<Duration> {
-    let mut random = Random::from_system();
+    let mut random = random::from_system();
     let mut times: Vec<_> = (0..setup.viewers)
         .map(|index| match setup.joining {
             Joining::Ramp(rate) => Duration::from_secs_f64(index as f64 / rate),
@@ -277,7 +277,7 @@ impl Crowd {
                 slow_share: setup.slow_share,
                 churn: setup.churn * share_of_churn,
                 join_timeout: limits::ANSWER_TIMEOUT,
-                seed: Random::from_system().bits(),
+                seed: random::from_system().bits(),
             };
             let (counters, stop) = (counters.clone(), crowd.stop.clone());
             let spawned = std::thread::Builder::new()
@@ -361,7 +361,7 @@ impl Publishers {
         let stats: Vec<Arc<Stats>> = urls.iter().map(|_| Arc::default()).collect();
         let failure: Arc<Mutex<Option<Error>>> = Arc::default();
         let (trigger, shutdown) = Shutdown::new();
-        let mut random = Random::from_system();
+        let mut random = random::from_system();
         let jobs: Vec<_> = urls
             .iter()
             .zip(&stats)

@@ -53,7 +53,7 @@ pub struct Synthetic {
 impl Synthetic {
     /// Stream number `stream`.
     pub fn new(profile: Profile, stream: u32) -> Self {
-        let mut random = crate::random::Random::new(1);
+        let mut random = wire::Random::new(1);
         // No byte is zero, so that nothing in a payload looks like a start code.
         let filler: Vec<u8> = (0..64 << 10).map(|_| random.bits() as u8 | 0x10).collect();
         Self { profile, stream, video: 0, audio: 0, configs: 0, filler: filler.into() }

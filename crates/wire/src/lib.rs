@@ -1,4 +1,4 @@
-//! Bounded byte reading, wrapping counters, and the contract that every protocol crate keeps.
+//! Bounded byte reading, wrapping counters, numbers by seed, and the contract that every protocol crate keeps.
 //!
 //! # The sans-IO contract
 //!
@@ -15,8 +15,10 @@
 //! Errors say whose fault they are: *malformed* (the bytes make no sense), *violation* (the peer broke the
 //! protocol), *unsupported* (legal, but not offered here), *misuse* (our own caller is wrong).
 
+mod random;
 mod reader;
 mod wrap;
 
+pub use random::Random;
 pub use reader::{Reader, Truncated};
 pub use wrap::Unwrap32;

@@ -9,7 +9,6 @@ mod viewer;
 
 use crate::histogram::Histogram;
 use crate::limits::{STARVED_AFTER, VIEWERS_PER_ADDRESS};
-use crate::random::Random;
 use crate::target::Target;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -21,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use viewer::{Change, Viewer};
+use wire::Random;
 
 /// Bytes taken from a socket in one call. Never written to, so never backed by memory.
 const SCRATCH_BYTES: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use super::stages::{JSON_NAMES, ms};
 use super::{Options, connect};
 use crate::histogram::Histogram;
-use crate::random::Random;
+use crate::random;
 use crate::{Error, limits};
 use serde_json::{Value, json};
 use std::fmt;
@@ -24,7 +24,7 @@ pub(super) struct Joins {
 /// Joins `count` times, with a random gap of up to `gap_max` before each, and leaves at the first keyframe.
 pub(super) async fn run(url: &str, options: &Options, count: u32, gap_max: Duration) -> Result<Joins, Error> {
     crate::Target::parse(url)?;
-    let mut random = Random::from_system();
+    let mut random = random::from_system();
     let mut joins = Joins {
         url: url.to_owned(),
         stages: ["tcp connected", "request sent", "accepted", "first media byte", "keyframe complete"]

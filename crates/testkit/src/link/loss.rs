@@ -1,6 +1,6 @@
 //! Which packets vanish.
 
-use super::random::Random;
+use wire::Random;
 
 /// A loss model. Probabilities are 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,7 +10,6 @@
 
 mod limits;
 mod loss;
-mod random;
 mod rate;
 #[cfg(test)]
 mod tests;
@@ -20,9 +19,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use wire::Random;
 
 pub use loss::Loss;
-pub use random::Random;
 pub use rate::{Rate, TraceError};
 
 use loss::LossState;
