@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -104,6 +104,7 @@ struct Inner {
     panics: Counter,
     streams: Gauge,
     readers: Gauge,
+    certificate_expires: Gauge,
     player: PlayerMetrics,
     relay: RelayMetrics,
 }
@@ -189,6 +190,13 @@ impl Metrics {
         registry.register("hub_streams", "Live streams", streams.clone());
         registry.register("hub_readers", "Readers of live streams", readers.clone());
 
+        let certificate_expires = Gauge::default();
+        registry.register(
+            "tls_certificate_expires_timestamp_seconds",
+            "When the TLS certificate expires, in seconds since 1970; 0 if there is none",
+            certificate_expires.clone(),
+        );
+
         let player = PlayerMetrics::new(registry.sub_registry_with_prefix("player"));
         let relay = RelayMetrics::new(registry.sub_registry_with_prefix("relay"));
 
@@ -202,6 +210,7 @@ impl Metrics {
                 panics,
                 streams,
                 readers,
+                certificate_expires,
                 player,
                 relay,
             }),
@@ -222,6 +231,12 @@ impl Metrics {
     /// Counts a panic that was caught.
     pub fn panicked(&self) {
         self.inner.panics.inc();
+    }
+
+    /// Notes when the TLS certificate expires.
+    pub fn certificate_expires(&self, at: Option<SystemTime>) {
+        let since_1970 = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        self.inner.certificate_expires.set(since_1970.map_or(0, |time| time.as_secs() as i64));
     }
 
     /// What web players reported.

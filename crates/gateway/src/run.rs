@@ -127,10 +127,11 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
     // Handed out one shard at a time; a shard takes its listeners inside its own runtime.
     let doors = Arc::new(Mutex::new(bound.doors));
     let gate = Arc::new(Gate::new(&env.config));
-    let window = Arc::new(window);
+    let (window, tls) = (Arc::new(window), bound.tls.map(Arc::new));
     env.ready.store(true, Ordering::Release);
     net::run_shards(shards, move |index| {
-        let (env, doors, gate, window) = (env.clone(), doors.clone(), gate.clone(), window.clone());
+        let (env, doors, gate) = (env.clone(), doors.clone(), gate.clone());
+        let (window, tls) = (window.clone(), tls.clone());
         async move {
             // Held until the last shard ends.
             let _window = window;
@@ -165,6 +166,11 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
                         error!(protocol = entrance.metrics.protocol(), %error, "cannot accept connections");
                     }
                 }
+            }
+            if index == 0
+                && let Some(tls) = tls
+            {
+                tokio::spawn(tls::keep_fresh(env.clone(), tls));
             }
             while !env.shutdown.is_triggered() {
                 if index == 0 {

@@ -1,13 +1,13 @@
 //! TLS in front of the protocols: whose certificate, and what a handshake counts as.
 
-use crate::Config;
 use crate::config::TlsConfig;
 use crate::metrics::{HandshakeFailure, ProtocolMetrics};
+use crate::{Config, Env};
 use net::Stream;
 use net::tls::{Acceptor, HandshakeError, Identity, IdentityError};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -51,6 +51,23 @@ fn self_signed_names(more: &[String]) -> Vec<String> {
         }
     }
     names
+}
+
+/// How often the files of the certificate are looked at.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Takes over a certificate that changes, until the node shuts down.
+pub(crate) async fn keep_fresh(env: Arc<Env>, tls: Arc<Tls>) {
+    loop {
+        env.metrics.certificate_expires(tls.identity.expires());
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH_INTERVAL) => {}
+            () = env.shutdown.triggered() => return,
+        }
+        let tls = tls.clone();
+        // Files are read by another thread: on this one players wait. A panic there has been reported.
+        let _ = tokio::task::spawn_blocking(move || tls.identity.refresh(Instant::now())).await;
+    }
 }
 
 /// Does the handshake with a peer; `None` if it comes to nothing, which is counted and costs only this connection.

@@ -1,5 +1,6 @@
 //! The certificate and key of a server.
 
+use super::validity::read_validity;
 use super::{IdentityError, generate, provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -10,18 +11,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-/// How often files are looked at, at most: a new certificate counts a second later, and a storm of handshakes does not
-/// become a storm of system calls.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is seen whether a certificate of our own nears its end.
 const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The certificate and key that a server shows, from files.
 ///
-/// The files are looked at again when somebody connects, at most once a second. New ones count for new connections without
-/// a restart; broken ones are reported, and the old ones stay.
+/// The files are looked at again by [`Identity::refresh`]. New ones count for new connections without a restart; broken
+/// ones are reported, and the old ones stay.
 #[derive(Debug)]
 pub struct Identity {
     files: Files,
@@ -42,7 +40,6 @@ pub(super) struct Files {
 /// What was found when the files were last looked at.
 #[derive(Debug)]
 struct Seen {
-    looked: Instant,
     renewed: Instant,
     /// How the files were when they were read.
     stamps: [Option<Stamp>; 2],
@@ -96,6 +93,16 @@ impl Files {
             }
             error => IdentityError::new(&self.certificate, error),
         })?;
+        let now = SystemTime::now();
+        match pair.cert.first().and_then(|certificate| read_validity(certificate)) {
+            Some(validity) if validity.to < now => {
+                warn!(file = %self.certificate.display(), "the TLS certificate has expired: clients will refuse it");
+            }
+            Some(validity) if validity.from > now => {
+                warn!(file = %self.certificate.display(), "the TLS certificate is not valid yet: clients will refuse it");
+            }
+            _ => {}
+        }
         Ok(Arc::new(pair))
     }
 }
@@ -135,7 +142,7 @@ impl Identity {
     fn load(files: Files, names: Vec<String>, created: bool) -> Result<Arc<Self>, IdentityError> {
         // The stamps first: what changes while it is read is read again.
         let now = Instant::now();
-        let seen = Seen { looked: now, renewed: now, stamps: files.stamps(), problem: None };
+        let seen = Seen { renewed: now, stamps: files.stamps(), problem: None };
         let current = RwLock::new(files.read()?);
         Ok(Arc::new(Self { files, names, created, current, seen: Mutex::new(seen) }))
     }
@@ -155,19 +162,20 @@ impl Identity {
         self.created
     }
 
-    /// What a connection is shown that begins now.
-    pub(super) fn current(&self, now: Instant) -> Arc<CertifiedKey> {
-        // Whoever finds another thread looking takes what there is.
-        if let Ok(mut seen) = self.seen.try_lock()
-            && now.saturating_duration_since(seen.looked) >= LOOK_INTERVAL
-        {
-            seen.looked = now;
-            self.look(&mut seen, now);
-        }
+    /// The last moment at which clients accept the certificate, if it says so in a form that can be read.
+    pub fn expires(&self) -> Option<SystemTime> {
+        Some(read_validity(self.current().cert.first()?)?.to)
+    }
+
+    /// What connections are shown that begin now.
+    pub(super) fn current(&self) -> Arc<CertifiedKey> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn look(&self, seen: &mut Seen, now: Instant) {
+    /// Takes over files that have changed, and renews a certificate of our own. To be called every second or so; it reads
+    /// files.
+    pub fn refresh(&self, now: Instant) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let renewing =
             !self.names.is_empty() && now.saturating_duration_since(seen.renewed) >= RENEW_INTERVAL;
         if renewing {
@@ -201,7 +209,7 @@ impl Identity {
 
 impl ResolvesServerCert for Identity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current(Instant::now()))
+        Some(self.current())
     }
 }
 
