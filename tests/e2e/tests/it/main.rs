@@ -3,6 +3,7 @@
 mod access;
 mod browser;
 mod enhanced;
+mod family;
 mod hostile;
 mod http;
 mod obs;
