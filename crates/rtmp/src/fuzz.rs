@@ -6,7 +6,9 @@ use bytes::{BufMut, BytesMut};
 
 use crate::amf::{amf0, amf3};
 use crate::handshake::{self, Ciphers, Form};
-use crate::{Error, Message, Swf, chunk, client, command, limits, message, server, tunnel, url};
+use crate::{
+    Error, Message, Swf, chunk, client, command, limits, message, server, shared_object, tunnel, url,
+};
 
 /// AMF: whatever is read can be written and read again, with the same result.
 pub fn amf(data: &[u8]) {
@@ -311,6 +313,18 @@ pub fn url(data: &[u8]) {
     }
 }
 
+/// Shared objects: whatever is read can be written and read again, with the same result.
+pub fn shared_object(data: &[u8]) {
+    let _ = shared_object::Message::read(message::SHARED_OBJECT, data);
+    let Ok(read) = shared_object::Message::read(message::SHARED_OBJECT_AMF3, data) else { return };
+    let mut out = BytesMut::new();
+    read.write(true, &mut out);
+    // A lossy character takes more bytes than what it replaces, so that a limit may be passed the second time.
+    if let Ok(again) = shared_object::Message::read(message::SHARED_OBJECT_AMF3, &out) {
+        assert_eq!(again.events.len(), read.events.len());
+    }
+}
+
 /// Control messages, commands and aggregates.
 pub fn message(data: &[u8]) {
     let [kind, body @ ..] = data else { return };
@@ -327,8 +341,19 @@ mod tests {
 
     use super::*;
 
-    const TARGETS: [fn(&[u8]); 10] =
-        [amf, chunk, handshake, server, encrypted, client, url, message, tunnel_server, tunnel_client];
+    const TARGETS: [fn(&[u8]); 11] = [
+        amf,
+        chunk,
+        handshake,
+        server,
+        encrypted,
+        client,
+        url,
+        message,
+        shared_object,
+        tunnel_server,
+        tunnel_client,
+    ];
 
     /// Inputs that reach deep, and those that once broke something.
     const SEEDS: [&[u8]; 8] = [

@@ -23,6 +23,7 @@ pub mod limits;
 mod link;
 pub mod message;
 pub mod server;
+pub mod shared_object;
 mod swf;
 pub mod tunnel;
 pub mod url;

@@ -23,6 +23,12 @@ pub const ASSEMBLY_BYTES_FIRST: usize = 16 << 10;
 /// Bytes of a command message. The largest seen in practice, a connect with a token, stays under 8 KiB.
 pub const COMMAND_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of a shared object message. Values are small: names, positions, lines of a chat.
+pub const SHARED_OBJECT_BYTES_MAX: usize = 64 << 10;
+
+/// Events in one shared object message. A server that tells a new client of every value sends one each.
+pub const SHARED_OBJECT_EVENTS_MAX: usize = 1024;
+
 /// Nesting of AMF values. Metadata nests three deep; the decoder recurses once per level.
 pub const AMF_DEPTH_MAX: usize = 16;
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::client::{self, Form};
 use crate::url::Url;
-use crate::{Message, chunk, server};
+use crate::{Message, chunk, server, shared_object};
 
 mod swf;
 
@@ -331,4 +331,30 @@ fn only_a_player_that_plays_can_ask_for_another_position() {
     let mut pair = Pair::new(config(client::Role::Publish));
     told(&mut pair);
     assert!(pair.client.receive_audio(true).is_err() && pair.client.receive_video(true).is_err());
+}
+
+#[test]
+fn shared_objects_pass_in_both_directions_where_the_server_wants_them() {
+    use shared_object::Event;
+    for shared_objects in [true, false] {
+        let config_of_server = server::Config { shared_objects, ..server::Config::default() };
+        let mut pair = Pair::with_server(config(client::Role::Play), config_of_server);
+        let wish = shared_object::Message::new("chat", 0, vec![Event::Use]);
+        assert!(pair.client.send_shared_object(&wish).is_err(), "not connected yet");
+        told(&mut pair);
+        pair.server_events.clear();
+        pair.client.send_shared_object(&wish).unwrap();
+        pair.collect();
+        pair.settle(&[1000]);
+        if !shared_objects {
+            assert_eq!(pair.server_events, []);
+            continue;
+        }
+        assert_eq!(pair.server_events, [server::Event::SharedObject(Box::new(wish))]);
+        let answer = shared_object::Message::new("chat", 3, vec![Event::UseSuccess, Event::Clear]);
+        pair.server.send_shared_object(&answer);
+        pair.collect();
+        pair.settle(&[1000]);
+        assert_eq!(pair.client_events, [client::Event::SharedObject(Box::new(answer))]);
+    }
 }

@@ -65,6 +65,11 @@ impl<'a> Decoder<'a> {
         }
         value(&mut self.reader, &mut self.budget, 0).map(Some)
     }
+
+    /// Bytes that the values so far took.
+    pub(crate) fn position(&self) -> usize {
+        self.reader.position()
+    }
 }
 
 /// Reads all values of a message.

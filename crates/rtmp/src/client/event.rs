@@ -3,6 +3,7 @@
 use super::Auth;
 use crate::Message;
 use crate::command::Status;
+use crate::shared_object;
 
 /// Something that happened on a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub enum Event {
     Publishing,
     /// Audio, video or data of the played stream.
     Message(Message),
+    /// The server tells of a shared object.
+    SharedObject(Box<shared_object::Message>),
     /// A status that has no event of its own.
     Status(Status),
     /// The server asks for name and password before it lets anybody connect. Connect anew with this in

@@ -27,7 +27,7 @@ use crate::amf::Value;
 use crate::command::{self, Capabilities, Command, Status};
 use crate::link::{Incoming, Link};
 use crate::message::{self, Control, UserControl};
-use crate::{Error, Message, chunk, handshake, limits};
+use crate::{Error, Message, chunk, handshake, limits, shared_object};
 pub use auth::Auth;
 pub use config::{Config, Form, Role};
 pub use event::Event;
@@ -195,6 +195,20 @@ impl Session {
         Ok(())
     }
 
+    /// Uses a shared object, changes it, or calls a function of all who use it.
+    ///
+    /// # Errors
+    /// `Misuse` before [`Event::Connected`] and after the end.
+    pub fn send_shared_object(&mut self, object: &shared_object::Message) -> Result<(), Error> {
+        if !self.start.is_connected() || matches!(self.phase, Phase::Over) {
+            return Err(Error::Misuse("not connected"));
+        }
+        let mut body = BytesMut::new();
+        object.write(false, &mut body);
+        self.link.send(0, message::SHARED_OBJECT, &body);
+        Ok(())
+    }
+
     /// Says goodbye. Send what [`Session::poll_output`] gives, then close.
     pub fn close(&mut self) {
         if !matches!(self.phase, Phase::Starting | Phase::Running) {
@@ -258,6 +272,10 @@ impl Session {
                 for part in message::parts_of_aggregate(message) {
                     self.take_media(part?);
                 }
+            }
+            message::SHARED_OBJECT | message::SHARED_OBJECT_AMF3 => {
+                let object = shared_object::Message::read(message.kind, &message.payload)?;
+                self.events.push_back(Event::SharedObject(Box::new(object)));
             }
             _ => {}
         }

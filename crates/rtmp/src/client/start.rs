@@ -35,6 +35,10 @@ pub(super) struct Start {
 }
 
 impl Start {
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     pub(super) fn next_transaction(&mut self) -> f64 {
         self.last_transaction += 1.0;
         self.last_transaction

@@ -27,10 +27,14 @@ pub const AUDIO: u8 = 8;
 pub const VIDEO: u8 = 9;
 /// Metadata in AMF3.
 pub const DATA_AMF3: u8 = 15;
+/// A shared object in AMF3.
+pub const SHARED_OBJECT_AMF3: u8 = 16;
 /// A command in AMF3.
 pub const COMMAND_AMF3: u8 = 17;
 /// Metadata in AMF0.
 pub const DATA: u8 = 18;
+/// A shared object in AMF0.
+pub const SHARED_OBJECT: u8 = 19;
 /// A command in AMF0.
 pub const COMMAND: u8 = 20;
 /// Several audio, video and data messages in one.

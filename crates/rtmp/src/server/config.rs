@@ -23,6 +23,8 @@ pub struct Config {
     /// The SWF files that may play; empty lets everybody. Players are asked before the driver hears of their first
     /// playback; those who do not know one of the files are refused it.
     pub swf: Arc<[Swf]>,
+    /// Whether messages of shared objects become events; otherwise they are passed over.
+    pub shared_objects: bool,
     /// Streams (createStream) that may exist on one connection at once.
     pub streams_max: usize,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             ping_interval: limits::PING_INTERVAL,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             swf: Arc::default(),
+            shared_objects: false,
             streams_max: limits::STREAMS_MAX,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::command::{Capabilities, Command};
 use crate::message::Message;
+use crate::shared_object;
 
 /// Something that happened on a connection. Events come in the order of the bytes that caused them, so the media
 /// of a stream always follows the [`Event::Publish`] that opened it.
@@ -70,6 +71,9 @@ pub enum Event {
         /// The length of its buffer in milliseconds.
         ms: u32,
     },
+    /// A client uses shared objects ([`super::Config::shared_objects`]). What it is told goes through
+    /// [`super::Session::send_shared_object`].
+    SharedObject(Box<shared_object::Message>),
     /// A command that the session does not know. The session has already answered `_error` where an answer was
     /// asked for.
     Command {

@@ -28,7 +28,7 @@ use crate::amf::{Object, Value};
 use crate::command::{self, Capabilities, Command};
 use crate::link::{Incoming, Link};
 use crate::message::{self, Control, UserControl};
-use crate::{Error, Message, chunk, handshake, limits};
+use crate::{Error, Message, chunk, handshake, limits, shared_object};
 pub use config::Config;
 pub use event::{Connect, Event, Play, Publish, PublishKind};
 use verification::Verification;
@@ -53,6 +53,8 @@ pub struct Session {
     caps_ex: u8,
     /// Whether the command at hand came as AMF3; its answer goes back as such.
     amf3: bool,
+    /// The type of the newest shared object message of the peer.
+    shared_object_kind: u8,
     /// What came behind `connect` while the driver decides on it.
     deferred: Vec<Message>,
     /// Where players are asked for their SWF.
@@ -122,6 +124,7 @@ impl Session {
             object_encoding: 0,
             caps_ex: 0,
             amf3: false,
+            shared_object_kind: message::SHARED_OBJECT,
             deferred: Vec::new(),
             verification: None,
             pinged: None,
@@ -337,6 +340,16 @@ impl Session {
         }
     }
 
+    /// Tells the peer of a shared object, in the form in which the peer speaks of them.
+    pub fn send_shared_object(&mut self, object: &shared_object::Message) {
+        if !matches!(self.phase, Phase::Connected) {
+            return;
+        }
+        let mut body = BytesMut::new();
+        object.write(self.shared_object_kind == message::SHARED_OBJECT_AMF3, &mut body);
+        self.link.send(0, self.shared_object_kind, &body);
+    }
+
     /// Asks the peer to connect anew, to `tc_url` or to the same place (E-RTMP v2 "Reconnect Request"). The peer
     /// goes on with this connection until a good moment, so it should be served until it leaves. Returns whether
     /// the peer announced that it understands; if not, nothing is sent.
@@ -431,7 +444,13 @@ impl Session {
                     self.take_media(part?);
                 }
             }
-            // Shared objects and whatever else there may be.
+            message::SHARED_OBJECT | message::SHARED_OBJECT_AMF3
+                if self.config.shared_objects && matches!(self.phase, Phase::Connected) =>
+            {
+                let object = shared_object::Message::read(message.kind, &message.payload)?;
+                self.shared_object_kind = message.kind;
+                self.events.push_back(Event::SharedObject(Box::new(object)));
+            }
             _ => {}
         }
         Ok(())

@@ -435,6 +435,27 @@ fn playback_ends_with_a_status_and_end_of_stream() {
 }
 
 #[test]
+fn client_that_speaks_of_shared_objects_in_amf3_is_answered_so() {
+    let mut peer = Peer::greeted(Config { shared_objects: true, ..Config::default() });
+    peer.send("connect", &[Object::new().with("app", "live").into()]);
+    peer.event();
+    peer.session.accept_connect();
+    peer.said();
+    let object = shared_object::Message::new("chat", 0, vec![shared_object::Event::Use]);
+    for kind in [message::SHARED_OBJECT, message::SHARED_OBJECT_AMF3] {
+        let mut body = BytesMut::new();
+        object.write(kind == message::SHARED_OBJECT_AMF3, &mut body);
+        peer.message(0, kind, &body).unwrap();
+        assert_eq!(peer.event(), Some(Event::SharedObject(Box::new(object.clone()))));
+        peer.session.send_shared_object(&object);
+        let mut output = peer.session.poll_output().map(BytesMut::from).unwrap();
+        let answer = peer.decoder.next_message(&mut output).unwrap().unwrap();
+        assert_eq!((answer.kind, answer.stream_id, &answer.payload[..]), (kind, 0, &body[..]));
+    }
+    assert!(peer.message(0, message::SHARED_OBJECT, b"\0").is_err());
+}
+
+#[test]
 fn unknown_commands_are_refused_and_reported() {
     let mut peer = Peer::connected();
     peer.send("nonsense", &[Value::Null, "x".into()]);
