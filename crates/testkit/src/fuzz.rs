@@ -17,11 +17,12 @@ pub fn trace(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    const SEEDS: [&[u8]; 6] = [
+    const SEEDS: [&[u8]; 7] = [
         b"# seconds Mbit/s\n0 5\n1.5 0\n2 0.001\n",
         b"1600000000.25 1e3\n1600000000.250001 1e99\n",
         b"0\n0\n1\n1\n5\n",
         b"604800000\n",
+        b"0 1\n99999999999 1\n",
         b"-1e10 nan\n0 inf\n",
         b"18446744073709551615\n",
     ];

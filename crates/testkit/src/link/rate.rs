@@ -108,7 +108,7 @@ impl Rate {
             .zip(ends.chain(end_last))
             // Whole microseconds hide the rounding of decimal seconds.
             .map(|(&(_, bits_per_s), end)| Piece {
-                end_ns: ((end - start) * 1e6).round() as u64 * 1000,
+                end_ns: (((end - start) * 1e6).round() as u64).saturating_mul(1000),
                 bits_per_s,
             })
             .collect();
