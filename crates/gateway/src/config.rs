@@ -98,6 +98,9 @@ section! {
         write_timeout_ms: u64 = 30_000,
         /// A player that pauses for so long is gone.
         pause_max_ms: u64 = 600_000,
+        /// Shared objects of Flash programs, kept in memory while they are used: `"off"`, `"publishers"` lets those change them
+        /// who may publish, `"players"` all who may play. Whoever may do neither does not see them.
+        shared_objects: SharedObjectWriters = SharedObjectWriters::Off,
     }
 }
 
@@ -258,6 +261,20 @@ pub enum SecondPublisher {
     TakeOver,
     /// It waits until the first is lost.
     StandBy,
+}
+
+/// Who may change shared objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SharedObjectWriters {
+    /// There are none. What viewers can write to each other is a way to annoy each other, so it is switched on by those who
+    /// have a program that needs it.
+    #[default]
+    Off,
+    /// Those who may publish.
+    Publishers,
+    /// Those who may play.
+    Players,
 }
 
 /// The form of log lines.

@@ -6,6 +6,7 @@ use crate::policy::Policy;
 use crate::relay::Relays;
 use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
+use crate::shared_objects::SharedObjects;
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub struct Env {
     pub metrics: Metrics,
     /// Live sessions.
     pub sessions: Sessions,
+    /// Values that clients of an application share.
+    pub(crate) shared_objects: SharedObjects,
     /// RTMP connections inside HTTP requests.
     pub(crate) tunnels: Tunnels,
     /// Streams that are sent to other servers and fetched from them.
@@ -48,6 +51,7 @@ impl Env {
             policy,
             metrics: Metrics::new(),
             sessions: Sessions::new(config.limits.connections_max),
+            shared_objects: SharedObjects::default(),
             tunnels: Tunnels::new(&config),
             relays: Relays::new(&config.relay),
             ready: AtomicBool::new(false),

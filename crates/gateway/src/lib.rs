@@ -19,6 +19,7 @@ mod relay;
 mod rtmp;
 mod run;
 pub mod sessions;
+mod shared_objects;
 mod target;
 mod testing;
 pub mod tls;

@@ -124,6 +124,23 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// What a connection may do that has named no stream: what it may do with streams that have no rule of their own.
+    pub fn may(&self, action: Action, key: Option<&str>, address: IpAddr) -> bool {
+        let expected = match action {
+            Action::Publish => self.publish_key.as_deref(),
+            Action::Play => self.play_key.as_deref(),
+        };
+        let local = address.to_canonical().is_loopback();
+        match (action, expected, key) {
+            (Action::Publish, _, None) => local && self.publish_loopback_without_key,
+            (Action::Play, None, _) => true,
+            (_, Some(expected), Some(key)) => equal(expected, key),
+            _ => false,
+        }
+    }
+}
+
 /// Compares without an early exit, so that the time taken does not tell how much of a guess was right.
 fn equal(expected: &str, given: &str) -> bool {
     let (expected, given) = (expected.as_bytes(), given.as_bytes());
@@ -191,6 +208,24 @@ mod tests {
         for (given, key) in [("see", Some("see")), ("all", Some("all")), ("mine", None), ("", None)] {
             assert_eq!(policy.play_key(given), key);
         }
+    }
+
+    #[test]
+    fn connection_without_a_stream_may_what_streams_without_rules_allow() {
+        let [near, far] = ["127.0.0.1", "192.0.2.1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let mut policy = Policy {
+            publish_key: Some("secret".into()),
+            publish_loopback_without_key: true,
+            ..Policy::default()
+        };
+        assert!(policy.may(Action::Play, None, far));
+        assert!(!policy.may(Action::Publish, None, far) && policy.may(Action::Publish, None, near));
+        assert!(policy.may(Action::Publish, Some("secret"), far));
+        assert!(!policy.may(Action::Publish, Some("wrong"), near));
+        policy.play_key = Some("see".into());
+        assert!(!policy.may(Action::Play, None, far) && policy.may(Action::Play, Some("see"), far));
+        assert!(!policy.may(Action::Play, Some("secret"), far));
+        assert!(!Policy::default().may(Action::Publish, Some(""), near));
     }
 
     #[test]

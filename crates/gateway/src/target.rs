@@ -29,6 +29,12 @@ impl Target {
         Ok(Self { name, query })
     }
 
+    /// The application alone, without slashes around it, and the key that came with it.
+    pub fn of_app(app: &str) -> (String, Option<String>) {
+        let (app, query) = split_query(app);
+        (app.trim_matches('/').to_owned(), query_value(query, "key"))
+    }
+
     /// From an HTTP path `/app/channel.EXTENSION` and query; `None` if the path has another form.
     pub fn from_http(path: &str, query: &str, extension: &str) -> Option<Result<Self, NameError>> {
         let (app, file) = path.strip_prefix('/')?.split_once('/')?;
@@ -98,6 +104,12 @@ mod tests {
             assert_eq!(target.name.as_str(), "live/cam");
             assert_eq!(target.get("key").as_deref(), Some("a b"));
         }
+    }
+
+    #[test]
+    fn application_is_known_without_a_stream() {
+        assert_eq!(Target::of_app("live/room?key=a%20b"), ("live/room".to_owned(), Some("a b".to_owned())));
+        assert_eq!(Target::of_app("live/"), ("live".to_owned(), None));
     }
 
     #[test]

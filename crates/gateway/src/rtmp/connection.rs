@@ -2,11 +2,14 @@
 
 mod play;
 mod publish;
+mod shared;
 
+use crate::config::SharedObjectWriters;
 use crate::egress::Sent;
 use crate::metrics::{JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Grant, Request};
 use crate::sessions::{Full, NewSession, SessionGuard};
+use crate::shared_objects;
 use crate::target::Target;
 use crate::{Env, registry};
 use bytes::BytesMut;
@@ -88,10 +91,14 @@ struct Connection {
     read_bytes: usize,
     outbox: Outbox,
     user_agent: Box<str>,
+    /// As it came with `connect`.
+    app: Box<str>,
     accepted: Instant,
     /// Nearly always one entry in one of the two.
     publishing: Vec<Publishing>,
     playing: Vec<Playing>,
+    /// What it shares with others, once it does.
+    shared: Option<Box<shared_objects::Client>>,
     /// When input last arrived.
     heard: Instant,
     /// While something waits for the socket: when it last took bytes, and how many it had taken by then.
@@ -123,6 +130,7 @@ impl Connection {
         let config = server::Config {
             out_chunk_size: env.config.rtmp.chunk_size,
             handshake_timeout: env.config.rtmp.handshake_timeout(),
+            shared_objects: env.config.rtmp.shared_objects != SharedObjectWriters::Off,
             ..server::Config::default()
         };
         Self {
@@ -135,9 +143,11 @@ impl Connection {
             read_bytes: READ_BYTES_MIN,
             outbox: Outbox::default(),
             user_agent: "".into(),
+            app: "".into(),
             accepted: now,
             publishing: Vec::new(),
             playing: Vec::new(),
+            shared: None,
             heard: now,
             stuck: None,
             closing: None,
@@ -258,6 +268,7 @@ impl Connection {
                 Event::Connect(connect) => {
                     self.metrics.join(JoinStage::Request, self.accepted.elapsed());
                     self.user_agent = connect.flash_ver.as_str().into();
+                    self.app = connect.app.as_str().into();
                     self.session.accept_connect();
                     self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
                 }
@@ -268,6 +279,7 @@ impl Connection {
                 Event::StopPlay { stream_id } => self.stop_play(stream_id, now),
                 Event::Pause { stream_id, paused, .. } => self.pause(stream_id, paused, now),
                 Event::Seek { stream_id, ms } => self.seek(stream_id, ms),
+                Event::SharedObject(message) => self.shared_object(*message, now),
                 Event::ReceiveAudio { stream_id, on } => self.receive_audio(stream_id, on),
                 Event::ReceiveVideo { stream_id, on } => self.receive_video(stream_id, on),
                 // The session has answered what asked for an answer.
@@ -296,7 +308,8 @@ impl Connection {
     /// Gives the peer of a connection that carries nothing until `at` to ask for something, or to close it. An encoder that
     /// was refused would try the same request for ever.
     fn close_if_unused(&mut self, at: Instant) {
-        if self.playing.is_empty() && self.publishing.is_empty() {
+        let shares = self.shared.as_ref().is_some_and(|client| client.uses_any());
+        if self.playing.is_empty() && self.publishing.is_empty() && !shares {
             self.closing = Some(at);
         }
     }
@@ -314,6 +327,7 @@ impl Connection {
         self.metrics.bytes_out.inc_by(self.outbox.bytes_written() - before);
         if let Poll::Ready(result) = flushed {
             result?;
+            self.poll_shared(cx)?;
             let mut index = 0;
             while index < self.playing.len() {
                 match self.poll_play(cx, index) {

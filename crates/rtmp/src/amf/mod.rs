@@ -78,6 +78,20 @@ impl Value {
         self.as_object()?.get(key)
     }
 
+    /// About how much memory it takes, in bytes. Values that were read are not deep.
+    pub fn memory_bytes(&self) -> usize {
+        let inside: usize = match self {
+            Self::Undefined | Self::Null | Self::Bool(_) | Self::Number(_) | Self::Date(_) => 0,
+            Self::String(text) | Self::Xml(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Array(values) => values.iter().map(Self::memory_bytes).sum(),
+            Self::Object(object) | Self::EcmaArray(object) => {
+                object.iter().map(|(key, value)| size_of::<String>() + key.len() + value.memory_bytes()).sum()
+            }
+        };
+        size_of::<Self>() + inside
+    }
+
     /// Whether there are [`Value::Bytes`] in it, which AMF0 has no form for. Values that were read are not deep.
     pub(crate) fn holds_bytes(&self) -> bool {
         match self {

@@ -2,6 +2,7 @@
 
 mod data;
 mod playback;
+mod shared;
 
 use super::*;
 use crate::config::Config;
@@ -32,13 +33,18 @@ impl Node {
         Self { env, metrics, _trigger: trigger }
     }
 
-    /// A client whose stream has started.
-    pub(super) async fn open(&self, config: client::Config) -> Client {
+    /// A client that has begun to connect.
+    pub(super) fn connect(&self, config: client::Config) -> Client {
         let (ours, theirs) = net::pipe(1 << 20);
         let peer = SocketAddr::from(([192, 0, 2, 1], 40_000));
         tokio::spawn(serve(self.env.clone(), self.metrics.clone(), Stream::Pipe(theirs), peer));
         let session = client::Session::new(config, [7; 32], Instant::now());
-        let mut client = Client { session, stream: Stream::Pipe(ours), input: BytesMut::new() };
+        Client { session, stream: Stream::Pipe(ours), input: BytesMut::new() }
+    }
+
+    /// A client whose stream has started.
+    pub(super) async fn open(&self, config: client::Config) -> Client {
+        let mut client = self.connect(config);
         client.until(|told| matches!(told, Told::Playing | Told::Publishing)).await;
         client
     }
