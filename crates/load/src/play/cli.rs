@@ -30,7 +30,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PlayArgs {
-    /// rtmp://HOST[:PORT]/APP/CHANNEL, http://HOST[:PORT]/PATH.flv or ws://HOST[:PORT]/PATH.flv. The other schemes are
+    /// rtmp://HOST/APP/CHANNEL, http://HOST/PATH.flv or ws://HOST/PATH.flv. The other schemes are
     /// rtmps, rtmpt, rtmpts, rtmpe, rtmpte, https and wss.
     pub url: String,
 
