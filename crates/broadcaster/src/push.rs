@@ -6,7 +6,7 @@ use crate::pace::Pace;
 use crate::{Error, Feed, Stats, limits};
 use link::{Backoff, Event, Link};
 use media::{Kind, Packet, Role, Time};
-use rtmp::url::Url;
+use rtmp::url::{self, Url};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -128,7 +128,7 @@ pub async fn push(
 }
 
 fn parse(text: &str) -> Result<Url, Error> {
-    Url::parse(text).map_err(|error| Error::Url(format!("{text}: {error}")))
+    Url::parse(text).map_err(|error| Error::Url(format!("{}: {error}", url::without_credentials(text))))
 }
 
 enum End {

@@ -68,8 +68,8 @@ pub(crate) enum Read {
 
 impl Carrier {
     /// Connects as the URL says.
-    pub(crate) async fn open(url: &Url, options: &Options) -> Result<Self, Error> {
-        let Dialed { stream, connected } = dial_url(url, options).await?;
+    pub(crate) async fn open(url: &Url, options: &Options, deadline: Instant) -> Result<Self, Error> {
+        let Dialed { stream, connected } = dial_url(url, options, deadline).await?;
         let tunnel = url.scheme.is_tunnel().then(|| {
             Box::new(Tunnel {
                 client: Client::new(&host(url), Instant::now()),
@@ -140,7 +140,10 @@ impl Carrier {
             none => {
                 *redials += 1;
                 let (url, options) = (url.clone(), options.clone());
-                none.insert(Box::pin(async move { Ok(dial_url(&url, &options).await?.stream) }))
+                none.insert(Box::pin(async move {
+                    let deadline = Instant::now() + options.timeout;
+                    Ok(dial_url(&url, &options, deadline).await?.stream)
+                }))
             }
         };
         let dialed = dialing.as_mut().await;
@@ -223,11 +226,11 @@ impl Carrier {
     }
 }
 
-async fn dial_url(url: &Url, options: &Options) -> Result<Dialed, Error> {
+async fn dial_url(url: &Url, options: &Options, deadline: Instant) -> Result<Dialed, Error> {
     if url.scheme == Scheme::Rtmfp {
         return Err(Error::Url(format!("{url}: rtmfp:// is not supported")));
     }
-    dial(&url.host, url.port, url.scheme.is_tls(), options).await
+    dial(&url.host, url.port, url.scheme.is_tls(), options, deadline).await
 }
 
 /// The Host header: with brackets around an IPv6 address, and the port unless it is the scheme's own.

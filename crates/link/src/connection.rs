@@ -23,11 +23,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects as `url` says and starts a session. Its first bytes are sent by [`Connection::step`].
-    pub(crate) async fn open(url: &Url, options: &Options, config: Config) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        url: &Url,
+        options: &Options,
+        config: Config,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
         let mut random = [0; 32];
         getrandom::fill(&mut random)
             .map_err(|error| Error::Connection(io::Error::other(format!("no random numbers: {error}"))))?;
-        let carrier = Carrier::open(url, options).await?;
+        let carrier = Carrier::open(url, options, deadline).await?;
         let now = Instant::now();
         let session = Session::new(config, random, now);
         Ok(Self { carrier, session, input: BytesMut::new(), arrived: now, session_bytes_in: 0 })

@@ -26,6 +26,13 @@ pub enum Error {
         /// What the server says about it.
         description: String,
     },
+    /// The server sends us from one place to the next without end; where.
+    Redirects(String),
+    /// The server wants a user name and a password.
+    Credentials {
+        /// Whether it was given some, so that they are wrong.
+        given: bool,
+    },
     /// The server broke the protocol.
     Protocol(rtmp::Error),
     /// The server did not answer in time; what was waited for.
@@ -42,7 +49,7 @@ impl Error {
             Error::Tls(error) => {
                 matches!(error.cause(), HandshakeError::Lost(_) | HandshakeError::Timeout)
             }
-            Error::Url(_) | Error::Trust(_) => false,
+            Error::Url(_) | Error::Trust(_) | Error::Redirects(_) | Error::Credentials { .. } => false,
         }
     }
 }
@@ -56,6 +63,13 @@ impl fmt::Display for Error {
             Error::Trust(error) => write!(f, "cannot read the certificates to trust: {error}"),
             Error::Closed(when) => write!(f, "the server closed the connection {when}"),
             Error::Refused { code, description } => write!(f, "the server refused: {description} ({code})"),
+            Error::Redirects(what) => f.write_str(what),
+            Error::Credentials { given: true } => {
+                f.write_str("the server does not accept this user name or password")
+            }
+            Error::Credentials { given: false } => f.write_str(
+                "the server asks for a user name and a password: rtmp://USER:PASSWORD@HOST/APP/CHANNEL",
+            ),
             Error::Protocol(error) => write!(f, "the server does not speak RTMP as expected: {error}"),
             Error::Timeout(what) => write!(f, "the server did not answer in time: {what}"),
         }

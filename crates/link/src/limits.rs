@@ -13,6 +13,15 @@ pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of a tunnel in a row that end without bringing anything. One may be stale; more are a server that is gone.
 pub const REDIALS_MAX: u32 = 3;
 
+/// Addresses of one host that are tried.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Redirects that are followed, one after the other. Systems that balance load send a client on once or twice.
+pub const REDIRECTS_MAX: usize = 4;
+
+/// Times that a server may ask who we are: once for the name, once for the password.
+pub const AUTH_ROUNDS_MAX: u32 = 2;
+
 /// How long a connection that said goodbye waits for the server to take the last bytes and close.
 pub const LINGER: Duration = Duration::from_millis(800);
 

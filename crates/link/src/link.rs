@@ -2,19 +2,16 @@
 
 use crate::connection::Connection;
 use crate::moving::{Move, MoveCount};
+use crate::open::{Opened, moved, open};
 use crate::splice::{Overlap, Played};
 use crate::{Error, Reach, Tls, limits};
-use rtmp::Message;
-use rtmp::client::{Config, Event, Role};
+use rtmp::client::{Event, Role};
 use rtmp::command::Capabilities;
 use rtmp::url::Url;
+use rtmp::{Message, Swf};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
-
-/// Bytes that a server sends in the handshake: S0, S1 and S2 (`RTMP` section 5.2). When they are here, the client has sent
-/// the end of its own handshake with all commands behind it.
-const HANDSHAKE_BYTES: u64 = 1 + 1536 + 1536;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -25,13 +22,15 @@ pub struct Options {
     pub tls: Tls,
     /// How long it may take until the server has agreed.
     pub timeout: Duration,
-    /// Sends all commands in one flight; see [`Config::pipelined`].
+    /// Sends all commands in one flight; see [`rtmp::client::Config::pipelined`].
     pub pipelined: bool,
     /// Added in brackets to the program's name that the server is told (`flashVer`).
     pub note: Option<String>,
-    /// Whether a player wants sound; see [`Config::audio`].
+    /// The SWF file to be, for servers that verify it.
+    pub swf: Option<Swf>,
+    /// Whether a player wants sound; see [`rtmp::client::Config::audio`].
     pub audio: bool,
-    /// Whether a player wants pictures; see [`Config::video`].
+    /// Whether a player wants pictures; see [`rtmp::client::Config::video`].
     pub video: bool,
     /// Most bytes that the system holds for the socket beyond those on their way; see [`net::tcp::limit_unsent`].
     pub unsent_bytes_max: Option<u32>,
@@ -47,6 +46,7 @@ impl Default for Options {
             timeout: limits::OPEN_TIMEOUT,
             pipelined: true,
             note: None,
+            swf: None,
             audio: true,
             video: true,
             unsent_bytes_max: None,
@@ -91,64 +91,16 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects to `url` and waits until the server plays or takes the stream. The next event is what came after that.
+    /// Connects to `url` and waits until the server plays or takes the stream. On the way it goes where servers redirect it
+    /// to, and answers those that ask who it is with the credentials of the URL. The next event is what came after that.
     ///
     /// # Errors
     /// Whatever stands in the way: a URL without a stream, no connection, a refusal, no answer in time.
     pub async fn open(url: &Url, role: Role, options: &Options) -> Result<Self, Error> {
-        if url.app.is_empty() || url.name.is_empty() {
-            let scheme = url.scheme.as_str();
-            return Err(Error::Url(format!(
-                "{url}: expected {scheme}://HOST/APP/CHANNEL, such as {scheme}://localhost/live/me"
-            )));
-        }
-        let opening = Self::attempt(url, role, options);
-        tokio::time::timeout(options.timeout, opening)
-            .await
-            .unwrap_or(Err(Error::Timeout("neither accepted nor refused the stream")))
-    }
-
-    async fn attempt(url: &Url, role: Role, options: &Options) -> Result<Self, Error> {
-        let mut config = match role {
-            Role::Play => Config::play(url),
-            Role::Publish => Config::publish(url),
-        };
-        config.pipelined = options.pipelined;
-        (config.audio, config.video) = (options.audio, options.video);
-        if let Some(note) = &options.note {
-            config.flash_ver = format!("{} ({note})", config.flash_ver);
-        }
-        config.start_timeout = options.timeout;
-        let mut connection = Connection::open(url, options, config).await?;
-        let connected = connection.carrier().connected;
-        let mut requested = None;
-        loop {
-            let open = connection.step().await?;
-            if connection.session_bytes_in >= HANDSHAKE_BYTES {
-                requested.get_or_insert(connection.arrived);
-            }
-            while let Some(event) = connection.poll_event() {
-                match event {
-                    Event::Publishing | Event::Playing => {
-                        let accepted = connection.arrived;
-                        let requested = requested.unwrap_or(accepted);
-                        let times = Times { connected, requested, accepted };
-                        return Ok(Self::new(connection, url, role, options, times));
-                    }
-                    Event::Rejected(status) => return Err(status.into()),
-                    _ => {}
-                }
-            }
-            if !open {
-                return Err(Error::Closed("before it accepted the stream"));
-            }
-        }
-    }
-
-    fn new(connection: Connection, url: &Url, role: Role, options: &Options, times: Times) -> Self {
-        Self {
+        let Opened { connection, url, times } = open(url, role, options).await?;
+        Ok(Self {
             connection,
-            url: url.clone(),
+            url,
             role,
             options: options.clone(),
             times,
@@ -159,7 +111,7 @@ impl Link {
             shift: 0,
             overlap: None,
             bytes_in_before: 0,
-        }
+        })
     }
 
     /// Where the stream is.
@@ -317,50 +269,4 @@ impl Link {
 enum Stepped {
     Old(Result<bool, Error>),
     New(Result<(), Error>),
-}
-
-/// Where a server that asked for it wants us (E-RTMP v2 "Reconnect Request"): an absolute URL, one relative to our own, or
-/// the same again. The stream name stays.
-///
-/// # Errors
-/// `Url` if it is none.
-pub fn moved(url: &Url, to: Option<&str>) -> Result<Url, Error> {
-    let Some(to) = to else { return Ok(url.clone()) };
-    let base = if let Some(rest) = to.strip_prefix("//") {
-        format!("{}://{rest}", url.scheme.as_str())
-    } else if to.starts_with('/') {
-        format!("{}://{}{to}", url.scheme.as_str(), url.authority())
-    } else {
-        to.to_owned()
-    };
-    let whole = format!("{}/{}", base.trim_end_matches('/'), url.stream_name());
-    Url::parse(&whole).map_err(|error| Error::Url(format!("the server moves the stream to {to}: {error}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn addresses_without_a_channel_are_refused_with_an_example() {
-        for bad in ["rtmp://localhost", "rtmp://localhost/live"] {
-            let url = Url::parse(bad).unwrap();
-            let error = Link::open(&url, Role::Play, &Options::default()).await.unwrap_err();
-            assert!(
-                matches!(&error, Error::Url(what) if what.contains("rtmp://localhost/live/me")),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_reconnect_request_may_be_absolute_or_relative() {
-        let url = Url::parse("rtmp://a:1936/live/me?key=1").unwrap();
-        let to = |to: Option<&str>| moved(&url, to).unwrap().to_string();
-        assert_eq!(to(None), "rtmp://a:1936/live/me?key=1");
-        assert_eq!(to(Some("rtmp://b/other")), "rtmp://b:1935/other/me?key=1");
-        assert_eq!(to(Some("//b:19/other/")), "rtmp://b:19/other/me?key=1");
-        assert_eq!(to(Some("/other")), "rtmp://a:1936/other/me?key=1");
-        assert!(moved(&url, Some("http://b/")).is_err());
-    }
 }

@@ -1,7 +1,7 @@
 //! Where to play from.
 
 use crate::Error;
-use rtmp::url::{Scheme, Url};
+use rtmp::url::{self, Scheme, Url};
 use std::fmt;
 
 /// A URL that can be played.
@@ -45,7 +45,7 @@ impl Target {
     ///
     /// A scheme that cannot be played, or a URL without host or stream.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let bad = |why: &str| Error::Argument(format!("{text}: {why}"));
+        let bad = |why: &str| Error::Argument(format!("{}: {why}", url::without_credentials(text)));
         let (scheme, rest) = text.split_once("://").ok_or_else(|| {
             bad("expected a URL: rtmp://HOST/APP/CHANNEL, http://HOST/PATH.flv or ws://HOST/PATH.flv")
         })?;
@@ -167,7 +167,6 @@ mod tests {
             "rtmfp://h/live/a",
             "http://",
             "http://h:x/",
-            "http://u@h/",
             "http://h/a b",
             "rtmp://h/live",
             "ws://[x]/",
@@ -176,6 +175,14 @@ mod tests {
                 matches!(Target::parse(text), Err(Error::Argument(why)) if why.starts_with(text)),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        for text in ["http://u:secret@h/", "rtmp://u:secret@h:x/live/a"] {
+            let why = Target::parse(text).unwrap_err().to_string();
+            assert!(!why.contains("secret"), "{why}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! URLs of the RTMP family: `rtmp://[user:password@]host[:port]/app[/instance]/name[?query]`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::Error;
@@ -150,6 +151,16 @@ impl Url {
     }
 }
 
+/// An URL for people, without what only the server should know. It need not be a good one.
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['/', '?']).map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => Cow::Owned([&text[..start], &text[start + at + 1..]].concat()),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Splits host and port; the host may be an IPv6 address in brackets (RFC 3986 section 3.2.2).
 fn split_authority(authority: &str) -> Result<(&str, Option<&str>), Error> {
     if let Some(rest) = authority.strip_prefix('[') {
@@ -254,6 +265,19 @@ mod tests {
         assert_eq!((url.password.as_str(), url.host.as_str(), url.port), ("pass@word", "::1", 1936));
         for text in [url.to_string(), format!("{url:?}"), url.tc_url(), url.authority()] {
             assert!(!text.contains("me") && !text.contains("word"), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_left_out_of_what_people_read() {
+        for (text, printed) in [
+            ("rtmp://u:p@h:x/live/a@b", "rtmp://h:x/live/a@b"),
+            ("rtmp://u:p@w@h", "rtmp://h"),
+            ("u:p@h?x", "h?x"),
+            ("rtmp://h/live/a@b", "rtmp://h/live/a@b"),
+            ("", ""),
+        ] {
+            assert_eq!(without_credentials(text), printed);
         }
     }
 

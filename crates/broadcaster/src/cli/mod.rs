@@ -19,6 +19,8 @@ Examples:
                                                 inside HTTP, where nothing else gets through
   rushlight publish clip.flv rtmpe://localhost/live/cam
                                                 encrypted as Flash did it; hides, but proves nothing
+  rushlight publish clip.flv rtmp://user:password@example.net/live/cam
+                                                to a server that asks who publishes
   ffmpeg -i clip.mkv -c copy -f flv - | rushlight publish - rtmp://localhost/live/cam";
 
 /// Publish a file, or FLV from standard input, as a live stream over RTMP.
@@ -29,7 +31,7 @@ pub struct PublishArgs {
     pub source: PathBuf,
 
     /// Where to: `rtmp://HOST[:PORT]/APP/CHANNEL[?key=KEY]`. The other schemes are rtmps, rtmpt, rtmpts, rtmpe and rtmpte;
-    /// without a port it is 1935, 443 with TLS, and 80 inside HTTP.
+    /// without a port it is 1935, 443 with TLS, and 80 inside HTTP. `USER:PASSWORD@` goes before the host.
     pub url: String,
 
     /// Start over at the end, with times that run on.

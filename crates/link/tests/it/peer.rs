@@ -90,6 +90,13 @@ impl Peer {
         self.stream.shutdown().await.unwrap();
     }
 
+    /// Reads to the end, whatever it is.
+    pub async fn ignore(&mut self) {
+        while self.stream.read_buf(&mut self.input).await.is_ok_and(|count| count > 0) {
+            self.input.clear();
+        }
+    }
+
     /// Waits until the client has closed the connection.
     pub async fn closed(&mut self) {
         while self.event().await.is_some() {}

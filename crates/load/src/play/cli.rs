@@ -306,7 +306,7 @@ impl Session {
             .map(|(track, codec)| (track.to_string(), json!(format!("{codec:?}").to_lowercase())))
             .collect();
         json!({
-            "url": url,
+            "url": rtmp::url::without_credentials(url),
             "startup": stages,
             "playedMs": ms(Some(self.watched())),
             "bytes": self.player.bytes_in(),

@@ -26,7 +26,7 @@ pub(super) async fn run(url: &str, options: &Options, count: u32, gap_max: Durat
     crate::Target::parse(url)?;
     let mut random = random::from_system();
     let mut joins = Joins {
-        url: url.to_owned(),
+        url: rtmp::url::without_credentials(url).into_owned(),
         stages: ["tcp connected", "request sent", "accepted", "first media byte", "keyframe complete"]
             .map(|name| (name, Histogram::default())),
         complete: 0,

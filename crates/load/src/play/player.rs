@@ -38,14 +38,9 @@ enum Transport {
 /// A URL that cannot be played, no connection, a refusal, or no answer within the time given.
 pub async fn connect(url: &str, options: &Options) -> Result<Player, Error> {
     let target = Target::parse(url)?;
-    tokio::time::timeout(options.timeout, open(&target, options))
-        .await
-        .unwrap_or(Err(Error::Timeout("neither agreed nor refused to play")))
-}
-
-async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
     let mut stages = Stages::new(Instant::now());
-    let transport = match target {
+    let deadline = stages.start + options.timeout;
+    let transport = match &target {
         Target::Rtmp(url) => {
             let link = Link::open(url, link::Role::Play, options).await?;
             let times = link.times();
@@ -60,9 +55,9 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
             )));
         }
         Target::HttpFlv(web) | Target::WsFlv(web) => {
-            let dialed = link::dial(&web.host, web.port, web.secure, options).await?;
+            let dialed = link::dial(&web.host, web.port, web.secure, options, deadline).await?;
             stages.connected = Some(dialed.connected);
-            Transport::Flv(Box::new(FlvLink::new(dialed.stream, target)?))
+            Transport::Flv(Box::new(FlvLink::new(dialed.stream, &target)?))
         }
         Target::Raw(_) => return Err(Error::Argument(format!("{target}: there is nothing to play"))),
     };
@@ -78,7 +73,8 @@ async fn open(target: &Target, options: &Options) -> Result<Player, Error> {
     // What came together with the answer.
     player.ended = !player.take_events()?;
     while player.stages.accepted.is_none() {
-        player.ended = !player.step().await?;
+        let stepped = tokio::time::timeout_at(deadline.into(), player.step()).await;
+        player.ended = !stepped.map_err(|_| Error::Timeout("neither agreed nor refused to play"))??;
         if player.ended && player.stages.accepted.is_none() {
             return Err(Error::Refused("it closed the connection without an answer".into()));
         }
