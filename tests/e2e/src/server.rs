@@ -65,6 +65,21 @@ impl Server {
         format!("rtmpe://{}/live/{channel}", self.rtmp)
     }
 
+    /// `rtmpt://…/live/CHANNEL`.
+    pub fn rtmpt_url(&self, channel: &str) -> String {
+        format!("rtmpt://{}/live/{channel}", self.http)
+    }
+
+    /// `rtmpte://…/live/CHANNEL`.
+    pub fn rtmpte_url(&self, channel: &str) -> String {
+        format!("rtmpte://{}/live/{channel}", self.http)
+    }
+
+    /// `rtmpts://…/live/CHANNEL`.
+    pub fn rtmpts_url(&self, channel: &str) -> String {
+        format!("rtmpts://{}/live/{channel}", self.https)
+    }
+
     /// `rtmps://…/live/CHANNEL`.
     pub fn rtmps_url(&self, channel: &str) -> String {
         format!("rtmps://{}/live/{channel}", self.rtmps)

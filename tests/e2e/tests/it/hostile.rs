@@ -319,3 +319,94 @@ fn websocket_frames_that_break_the_rules_close_the_socket() {
     }
     bystander.stays_undisturbed();
 }
+
+/// The bytes of a request of a tunnel that announces a body of `length` bytes.
+fn tunnel_request(path: &str, length: usize, body: &[u8]) -> Vec<u8> {
+    [format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").as_bytes(), body].concat()
+}
+
+/// Reads one response: its status and body.
+fn read_response(stream: &TcpStream) -> (u16, String) {
+    let mut response = http::read_head(stream.try_clone().unwrap(), false).unwrap();
+    let length = response.header("content-length").unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    response.body.read_exact(&mut body).unwrap();
+    (response.status, String::from_utf8_lossy(&body).into_owned())
+}
+
+/// Opens a tunnel on `stream`.
+fn open_tunnel(stream: &mut TcpStream) -> String {
+    stream.write_all(&tunnel_request("/open/1", 1, b"\0")).unwrap();
+    let (status, body) = read_response(stream);
+    assert_eq!(status, 200);
+    body.trim_end().to_owned()
+}
+
+#[test]
+fn floods_of_tunnels_and_guesses_end_in_answers_and_are_forgotten() {
+    let bystander = e2e::need!(Bystander::new());
+    let mut stream = http::connect(bystander.server.http).unwrap();
+    let ids: Vec<_> = (0..2_000).map(|_| open_tunnel(&mut stream)).collect();
+    let distinct: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len());
+    // Guesses next to names that exist, as fast as they can be sent.
+    for id in ids.iter().take(500) {
+        let last = if id.ends_with('0') { '1' } else { '0' };
+        let guess = format!("/send/{}{last}/0", &id[..31]);
+        stream.write_all(&tunnel_request(&guess, 4, b"\x03abc")).unwrap();
+        assert_eq!(read_response(&stream).0, 404);
+    }
+    // None of them ever spoke RTMP.
+    e2e::until("they are forgotten", || {
+        let request = tunnel_request(&format!("/close/{}/0", ids[0]), 1, b"\0");
+        let mut stream = http::connect(bystander.server.http).unwrap();
+        stream.write_all(&request).unwrap();
+        (read_response(&stream).0 == 404).then_some(())
+    });
+    bystander.stays_undisturbed();
+}
+
+#[test]
+fn half_sent_bodies_of_tunnels_cost_little_and_end() {
+    let bystander = e2e::need!(Bystander::new());
+    let mut hoarders = Vec::new();
+    for _ in 0..200 {
+        let mut stream = http::connect(bystander.server.http).unwrap();
+        let id = open_tunnel(&mut stream);
+        stream.write_all(&tunnel_request(&format!("/send/{id}/0"), 8_000_000, &noise(1_000))).unwrap();
+        hoarders.push(stream);
+    }
+    assert!(resident_kib(&bystander.server) < 200 * 1024);
+    for stream in &mut hoarders {
+        is_closed(stream);
+    }
+    let mut stream = http::connect(bystander.server.http).unwrap();
+    let id = open_tunnel(&mut stream);
+    stream.write_all(&tunnel_request(&format!("/send/{id}/0"), 9_000_000, &noise(1_000))).unwrap();
+    assert_eq!(read_response(&stream).0, 413);
+    bystander.stays_undisturbed();
+}
+
+#[test]
+fn noise_in_a_tunnel_ends_that_tunnel_alone() {
+    let bystander = e2e::need!(Bystander::new());
+    let mut stream = http::connect(bystander.server.http).unwrap();
+    for seed in 0..20 {
+        let id = open_tunnel(&mut stream);
+        let mut number = 0;
+        let mut send = |bytes: &[u8]| {
+            let request = tunnel_request(&format!("/send/{id}/{number}"), bytes.len(), bytes);
+            stream.write_all(&request).unwrap();
+            number += 1;
+            read_response(&stream)
+        };
+        // Behind a handshake, so that it reaches the chunks.
+        assert_eq!(send(&[&[3][..], &[0; 2 * 1536]].concat()).0, 200);
+        let mut last = send(&noise(100_000)[seed * 3..]);
+        for _ in 0..3 {
+            last = send(&noise(1_000));
+        }
+        assert_eq!(last.0, 404, "it goes on");
+    }
+    bystander.stays_undisturbed();
+}

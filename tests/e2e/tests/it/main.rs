@@ -15,4 +15,5 @@ mod stalled;
 mod storm;
 mod tidy;
 mod tls;
+mod tunnel;
 mod vlc;
