@@ -39,7 +39,7 @@ struct Lane {
     starved: bool,
 }
 
-/// What [`Pipe::try_take`] found.
+/// What can be taken from a [`Pipe`], or was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
     /// Bytes in the buffers.
@@ -87,6 +87,12 @@ impl Pipe {
         let lanes = ready!(self.poll_readable(cx))?;
         let first = lanes[1 - self.out].buffers.front();
         Poll::Ready(Ok(first.and_then(|buffer| buffer.first().copied())))
+    }
+
+    /// What [`Pipe::try_take`] would find.
+    pub fn waiting(&self) -> Taken {
+        let lane = &self.lock()[1 - self.out];
+        Taken { bytes: lane.bytes, ended: lane.ended || lane.failed.is_some() }
     }
 
     /// Takes all that waits without copying it.
@@ -332,7 +338,8 @@ mod tests {
         assert_eq!(a.try_give(&given[1..]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_reads(&b, b"efla");
         let mut rest = Vec::new();
-        assert_eq!(b.try_take(&mut rest).unwrap(), Taken { bytes: 7, ended: false });
+        let all = Taken { bytes: 7, ended: false };
+        assert_eq!((b.waiting(), b.try_take(&mut rest).unwrap()), (all, all));
         assert_eq!(rest, [Bytes::from_static(b"rge one")]);
         assert!(read(&b).is_pending());
     }

@@ -23,6 +23,11 @@ use std::time::Duration;
 /// would. The next reply takes it all, so it is also what a player can start with in one round trip: a second of 4 Mbit/s.
 /// A buffer larger than this is still taken whole.
 const PIPE_BYTES_MAX: usize = 512 << 10;
+/// A poll that comes sooner after a reply waits until then, unless so much waits for it: librtmp asks again the moment it
+/// has a reply, and a request costs as much as several packets. A packet that waits so long is as late as it would be
+/// with one frame of buffer.
+const REPLY_INTERVAL: Duration = Duration::from_millis(20);
+const REPLY_BYTES: usize = 32 << 10;
 /// How long a request waits for those before it. They are under way on other connections, or lost.
 const ORDER_WAIT: Duration = Duration::from_secs(5);
 /// How long the connection of a tunnel may take to read what a request brought. It reads at once; a node this busy loses

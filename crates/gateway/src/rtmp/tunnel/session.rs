@@ -1,17 +1,17 @@
 //! One tunnel: its requests in order, and what they take and bring.
 
-use super::{CONSUME_MAX, ORDER_WAIT};
+use super::{CONSUME_MAX, ORDER_WAIT, REPLY_BYTES, REPLY_INTERVAL};
 use bytes::Bytes;
 use net::Pipe;
 use rtmp::tunnel::{INTERVAL_CLOSED, Pace, Refusal, Turn, Turns};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// The client's end of an RTMP connection inside HTTP requests.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ struct State {
     pace: Pace,
     /// When the last request came, or the last part of a large one.
     heard: Instant,
+    /// When something was last said.
+    sent: Instant,
     /// Requests that wait for their turn. The one at work is not held back then.
     waiting: usize,
     /// The request that is held back.
@@ -71,6 +73,7 @@ impl Tunnel {
             turns: Turns::new(),
             pace: Pace::default(),
             heard: now,
+            sent: now,
             waiting: 0,
             held: None,
             over: false,
@@ -148,26 +151,37 @@ impl Tunnel {
 
     /// Waits until there is something to say, the client goes on, or for as long as the pace allows.
     async fn held(&self, mut next: impl FnMut(&mut Context<'_>) -> Poll<Next>) -> Next {
-        // Many polls of a live stream find something and need no timer.
-        let mut timer = None;
+        let mut timer: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|cx| {
-            if self.pipe.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(Next::Request);
-            }
             if let Poll::Ready(next) = next(cx) {
                 return Poll::Ready(next);
             }
-            let mut state = self.state();
-            if state.waiting > 0 {
+            let ready = self.pipe.poll_read_ready(cx).is_ready();
+            let until = {
+                let mut state = self.state();
+                if state.waiting > 0 {
+                    return Poll::Ready(Next::Request);
+                }
+                state.held = Some(cx.waker().clone());
+                if ready { state.sent + REPLY_INTERVAL } else { state.heard + state.pace.hold() }
+            };
+            // Most polls need no timer: they come later than that.
+            if ready && (until <= Instant::now() || self.is_plenty()) {
                 return Poll::Ready(Next::Request);
             }
-            state.held = Some(cx.waker().clone());
-            let hold = state.pace.hold();
-            drop(state);
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(hold)));
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+            if timer.deadline() != until {
+                timer.as_mut().reset(until);
+            }
             timer.as_mut().poll(cx).map(|()| Next::Request)
         })
         .await
+    }
+
+    /// Whether what waits makes a reply that is worth its head.
+    fn is_plenty(&self) -> bool {
+        let waiting = self.pipe.waiting();
+        waiting.bytes >= REPLY_BYTES || waiting.ended
     }
 
     /// Notes that the client is there: a part of a large request has arrived.
@@ -235,7 +249,11 @@ impl Serving<'_> {
             self.tunnel.told.notify_one();
             Reply { interval: INTERVAL_CLOSED, ..Reply::default() }
         } else {
-            Reply { interval: self.tunnel.state().pace.reply(bytes > 0), data, bytes }
+            let mut state = self.tunnel.state();
+            if bytes > 0 {
+                state.sent = Instant::now();
+            }
+            Reply { interval: state.pace.reply(bytes > 0), data, bytes }
         };
         let reply = Arc::new(reply);
         self.end(reply.clone());

@@ -129,6 +129,21 @@ async fn play(client: &mut Client, name: &str) -> (String, Bytes) {
     (id, reply)
 }
 
+/// Publishes one more picture.
+fn write_picture(publisher: &mut hub::Publisher, ms: i64, bytes: usize) {
+    let time = media::Time::from_millis(ms);
+    let packet = media::Packet {
+        track: media::TrackId::VIDEO,
+        codec: media::Codec::H264,
+        role: media::Role::Frame,
+        flags: media::Flags::default(),
+        dts: time,
+        pts: time,
+        payload: vec![1; bytes].into(),
+    };
+    publisher.write(packet, Instant::now()).unwrap();
+}
+
 /// Whether `bytes` hold `text` somewhere.
 fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|part| part == text.as_bytes())
@@ -168,6 +183,24 @@ async fn a_poll_is_held_until_there_is_something_to_say() {
     let (_, reply) = client.response().await;
     assert!(holds(&reply, "NetStream.Play.Start"));
     assert!(begun.elapsed() < Duration::from_millis(20), "data ends the wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_polls_without_a_pause_is_slowed_down() {
+    let (env, _trigger) = node(|_| {});
+    let mut publisher = publish(&env, "live/cam");
+    let mut client = Client::connect(&env);
+    let (id, _) = play(&mut client, "cam").await;
+    let begun = tokio::time::Instant::now();
+    for number in 3..13 {
+        write_picture(&mut publisher, number as i64 * 40, 100);
+        assert!(client.ask(&format!("/idle/{id}/{number}"), &[0]).await.1.len() > 100);
+    }
+    assert!(begun.elapsed() >= REPLY_INTERVAL * 9, "{:?}", begun.elapsed());
+    let begun = tokio::time::Instant::now();
+    write_picture(&mut publisher, 1_000, REPLY_BYTES);
+    assert!(client.ask(&format!("/idle/{id}/13"), &[0]).await.1.len() > REPLY_BYTES);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "a large picture does not wait");
 }
 
 #[tokio::test(start_paused = true)]
