@@ -6,7 +6,7 @@ use crate::http_flv::websocket::{Asked, FRAME_BYTES_MAX, Violation, read_frame};
 use crate::metrics::Metrics;
 use crate::target::Target;
 use crate::testing::publish;
-use crate::{Config, Env, config::parse_channel};
+use crate::{Config, Env, config::parse_channel, relay};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -99,7 +99,8 @@ pub fn beacon(data: &[u8]) {
     }
 }
 
-/// What a session says of itself: names with queries, in lines, and the metadata of its stream.
+/// What a session says of itself: names with queries, in lines, its program and the metadata of its stream; and what an
+/// operator says of a relay.
 pub fn names(data: &[u8]) {
     let _ = channel_title(data);
     let text = String::from_utf8_lossy(data);
@@ -108,8 +109,16 @@ pub fn names(data: &[u8]) {
     for target in [Target::from_rtmp(first, second).ok(), from_http].into_iter().flatten() {
         check_target(&target);
     }
+    let via = relay::Via::parse(first);
+    assert_eq!(relay::Via::parse(&format!("x ({})", via.note())), via);
+    if let Ok(pattern) = relay::Pattern::parse(first) {
+        assert_eq!(relay::Pattern::parse(&pattern.to_string()), Ok(pattern));
+    }
     if let Ok(name) = parse_channel(first) {
         assert_eq!(name.as_str(), first);
+        if let Ok(address) = relay::Address::parse(second) {
+            let _ = (address.of(&name), address.shown(Some(&name)));
+        }
     }
 }
 
@@ -182,7 +191,7 @@ mod tests {
         [super::http_head, super::http_request, super::websocket, super::beacon, super::names];
 
     /// Inputs that reach deep, and those that once broke something.
-    const SEEDS: [&[u8]; 16] = [
+    const SEEDS: [&[u8]; 18] = [
         b"",
         b"GET /live/x.flv?startPts=-1&key=a%20b HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\nUser-Agent: u\r\n\r\n",
         b"GET /live/x.flv HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
@@ -198,6 +207,8 @@ mod tests {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
         br#"{"session":"k3j9","stream":"live/x","protocol":"ws-flv","renderer":"mse","event":"end","t":{"t1":1.5,"t5":1e2},"stalls":1,"stallMs":25e1,"droppedFrames":2,"decodedFrames":298,"latencyMs":480,"watchedMs":10000}"#,
         b"\x89\x82\x01\x02\x03\x04ab\x82\xfe\x01\x00\0\0\0\0\x88\x80\0\0\0\0",
+        b"live/show-*\nrtmp://host/{app}/{channel}",
+        b"FMLE/3.0 (compatible; Rushlight/0.1.0) (via 5f3a91c2,08d1b7e4)",
         b"live/x?key=1\n?key=%31&startPts=-9223372036854775808",
         b"\x02\0\x0aonMetaData\x03\0\x05title\x02\0\x03a\x01b\0\0\x09",
     ];

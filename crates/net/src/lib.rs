@@ -3,6 +3,8 @@
 
 mod catch;
 mod control;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod initial_window;
 pub mod limits;
 pub mod outbox;

@@ -195,7 +195,8 @@ fn serve(data: &[u8], mut session: server::Session, mut now: Instant, mut cipher
 /// A client session against a server that sends anything.
 pub fn client(data: &[u8]) {
     let [options, data @ ..] = data else { return };
-    let Ok(url) = url::Url::parse("rtmp://host/app/name") else { return };
+    let text = if options & 4 == 0 { "rtmp://host/app/name" } else { "rtmp://me:secret@host/app/name" };
+    let Ok(url) = url::Url::parse(text) else { return };
     let config = if options & 1 == 0 { client::Config::play(&url) } else { client::Config::publish(&url) };
     let mut now = Instant::now();
     let config = client::Config { pipelined: options & 2 == 0, ..config };
@@ -208,8 +209,16 @@ pub fn client(data: &[u8]) {
             return;
         }
         while let Some(event) = session.poll_event() {
-            if event == client::Event::Publishing {
-                assert_eq!(session.send_message(message::VIDEO, 0, &[b"head", b"body"]), Ok(()));
+            match event {
+                client::Event::Publishing => {
+                    assert_eq!(session.send_message(message::VIDEO, 0, &[b"head", b"body"]), Ok(()));
+                }
+                client::Event::Authenticate(auth) => {
+                    let config = client::Config { auth: Some(auth), ..client::Config::publish(&url) };
+                    let again = client::Session::new(config, [6; 32], now);
+                    assert!(again.poll_timeout().is_some_and(|at| at > now));
+                }
+                _ => {}
             }
         }
         now += Duration::from_millis(u64::from(stream));
@@ -356,13 +365,16 @@ mod tests {
     ];
 
     /// Inputs that reach deep, and those that once broke something.
-    const SEEDS: [&[u8]; 8] = [
+    const SEEDS: [&[u8]; 9] = [
         b"",
         b"\x03\0\x03app\x02\0\x04live\0\0\x09",
         b"\x80\x04\xff\xff\xff\0\0\x82\x09\x01\0\0\0\x01\0\0\0aaaaaaaaaa\xc4\x01\0\0\0b",
         // connect, createStream, publish, video, closeStream.
         b"\x14\0\x0d\x03\0\x03app\x02\0\x01a\0\0\x09\x14\x21\0\x14\x04\x0a\x05\x02\0\x03cam\x05\x05\x05\x09\x01\x02ab\x14\x03\0",
         b"\0\x14\x32\x0b\x05\x03\0\0\x09\x14\x32\0\x09\x01\x05abcde",
+        // A publisher with a password, whose connect is refused until it proves that it knows it.
+        b"\x05\x14\x2b\x78\x05\x03\0\x0bdescription\x02\0\x63[ AccessManager.Reject ] : [ authmod=adobe ] : \
+          ?reason=needauth&user=me&salt=S&challenge=C&opaque=O\0\0\x09",
         b"rtmp://[::1]:1935/live/a/b?c=d",
         b"POST /send/0123456789abcdef0123456789abcdef/0 HTTP/1.1\r\nContent-Length: 2\r\n\r\nab\
           POST /idle/0123456789abcdef0123456789abcdef/1 HTTP/1.1\nExpect: 100-continue\nContent-Length: 0\n\n",

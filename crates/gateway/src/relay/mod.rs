@@ -25,7 +25,7 @@ pub(crate) use address::Address;
 pub(crate) use pattern::Pattern;
 pub(crate) use status::new_target;
 pub(crate) use supervise::supervise;
-pub(crate) use via::{Direction, Passage};
+pub(crate) use via::{Direction, Passage, Via};
 
 use crate::config::{PullMode, RelayConfig};
 use crate::metrics::RelayState;

@@ -30,7 +30,7 @@ pub(crate) struct Via(Vec<u32>);
 
 impl Via {
     /// What the name of a program says. A name without a note, or with one that makes no sense, has come from nowhere.
-    fn parse(program: &str) -> Self {
+    pub(crate) fn parse(program: &str) -> Self {
         let Some(at) = program.rfind(START) else { return Self::default() };
         let Some((tags, _)) = program[at + START.len()..].split_once(')') else { return Self::default() };
         // One more than is allowed is enough to refuse it.

@@ -15,7 +15,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod trust;
-mod validity;
+pub(crate) mod validity;
 
 pub use accept::Acceptor;
 pub use connect::Connector;

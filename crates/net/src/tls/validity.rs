@@ -19,13 +19,13 @@ const VERSION: u8 = 0xa0;
 
 /// The first and the last moment of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) from: SystemTime,
-    pub(super) to: SystemTime,
+pub(crate) struct Validity {
+    pub(crate) from: SystemTime,
+    pub(crate) to: SystemTime,
 }
 
 /// Reads the validity of a certificate in DER; `None` if it is no certificate.
-pub(super) fn read_validity(certificate: &[u8]) -> Option<Validity> {
+pub(crate) fn read_validity(certificate: &[u8]) -> Option<Validity> {
     let mut certificate = Der(Der(certificate).read(SEQUENCE)?);
     let mut fields = Der(certificate.read(SEQUENCE)?);
     fields.skip_if(VERSION);
