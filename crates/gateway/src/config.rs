@@ -101,6 +101,19 @@ section! {
         /// Shared objects of Flash programs, kept in memory while they are used: `"off"`, `"publishers"` lets those change them
         /// who may publish, `"players"` all who may play. Whoever may do neither does not see them.
         shared_objects: SharedObjectWriters = SharedObjectWriters::Off,
+        /// The SWF files that may play over RTMP.
+        swf: Vec<SwfFile> = Vec::new(),
+    }
+}
+
+section! {
+    /// A SWF file that may play over RTMP. With one or more of them, programs that do not know any may not play; HTTP,
+    /// WebSocket and publishing are not restricted. It keeps other people's players out, and not who has the file.
+    SwfFile {
+        /// The hash of the file, as 64 hexadecimal digits. `rtmpdump --swfVfy URL` prints it.
+        hash: String = String::new(),
+        /// The bytes of the file without compression. `rtmpdump` prints them too.
+        size: u32 = 0,
     }
 }
 
@@ -343,6 +356,7 @@ impl Config {
         vec![
             doc!("", Config),
             doc!("rtmp", RtmpConfig),
+            doc!("rtmp.swf", list of SwfFile),
             doc!("rtmps", RtmpsConfig),
             doc!("http", HttpConfig),
             doc!("https", HttpsConfig),
@@ -396,6 +410,11 @@ impl Config {
         }
         if !(CHUNK_SIZE_MIN..=CHUNK_SIZE_MAX).contains(&self.rtmp.chunk_size) {
             wrong("rtmp.chunk_size", format!("must lie between {CHUNK_SIZE_MIN} and {CHUNK_SIZE_MAX} bytes"));
+        }
+        for (i, swf) in self.rtmp.swf.iter().enumerate() {
+            if swf.parse().is_none() {
+                wrong(&format!("rtmp.swf.{i}.hash"), "is not 64 hexadecimal digits".to_owned());
+            }
         }
         for (key, value, least) in [
             ("rtmp.handshake_timeout_ms", self.rtmp.handshake_timeout_ms, 1),
@@ -491,6 +510,19 @@ impl Config {
             wrong("demo.channel", message);
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+impl SwfFile {
+    /// The file as the protocol knows it; `None` if the hash is none.
+    pub fn parse(&self) -> Option<rtmp::Swf> {
+        let digits: Vec<u8> = self
+            .hash
+            .chars()
+            .map(|digit| digit.to_digit(16).map(|value| value as u8))
+            .collect::<Option<_>>()?;
+        let pairs: &[[u8; 2]; 32] = digits.as_chunks().0.try_into().ok().filter(|_| digits.len() == 64)?;
+        Some(rtmp::Swf { hash: pairs.map(|[high, low]| high << 4 | low), size: self.size })
     }
 }
 
@@ -692,6 +724,20 @@ mod tests {
         assert_eq!(found, ["tls.key: is not set, but tls.certificate is: the two belong together"]);
         let found = problems(|c| c.tls.key = Some("key.pem".into()));
         assert_eq!(found, ["tls.certificate: is not set, but tls.key is: the two belong together"]);
+    }
+
+    #[test]
+    fn a_swf_is_known_by_64_hexadecimal_digits() {
+        let swf = |hash: &str| SwfFile { hash: hash.to_owned(), size: 7 }.parse();
+        let known = swf(&"0aF".repeat(22)[..64]).unwrap();
+        assert_eq!((known.hash[..3].to_vec(), known.size), (vec![0x0a, 0xf0, 0xaf], 7));
+        for hash in
+            ["", "0a", &"0".repeat(63), &"0".repeat(65), &"0".repeat(66), &"g".repeat(64), &"é".repeat(32)]
+        {
+            assert_eq!(swf(hash), None, "{hash}");
+        }
+        let wrong = SwfFile { hash: "5".to_owned(), size: 1 };
+        assert_eq!(problems(|c| c.rtmp.swf = vec![wrong]), ["rtmp.swf.0.hash: is not 64 hexadecimal digits"]);
     }
 
     #[test]

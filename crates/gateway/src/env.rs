@@ -1,6 +1,6 @@
 //! What every session needs from its node.
 
-use crate::config::Config;
+use crate::config::{Config, SwfFile};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::relay::Relays;
@@ -23,6 +23,8 @@ pub struct Env {
     pub origin: hub::Origin,
     /// Who may do what.
     pub policy: Policy,
+    /// The SWF files that may play over RTMP.
+    pub(crate) swf: Arc<[rtmp::Swf]>,
     /// Counters and histograms.
     pub metrics: Metrics,
     /// Live sessions.
@@ -49,6 +51,7 @@ impl Env {
         Arc::new(Self {
             origin: hub::Origin::new(config.to_hub(shards)),
             policy,
+            swf: config.rtmp.swf.iter().filter_map(SwfFile::parse).collect(),
             metrics: Metrics::new(),
             sessions: Sessions::new(config.limits.connections_max),
             shared_objects: SharedObjects::default(),

@@ -9,7 +9,9 @@ use toml::{Table, Value};
 use super::keys;
 
 /// What stands where a key is not set, as an example.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 12] = [
+    ("rtmp.swf.hash", "\"64-hexadecimal-digits\""),
+    ("rtmp.swf.size", "123456"),
     ("access.publish_key", "\"a-long-random-text\""),
     ("access.play_key", "\"another-long-random-text\""),
     ("access.channel.name", "\"live/name\""),

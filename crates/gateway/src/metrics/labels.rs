@@ -80,6 +80,8 @@ labels! {
     RejectReason {
         /// No key, or a wrong one.
         Key = "key",
+        /// The player knows none of the SWF files that may play.
+        Swf = "swf",
         /// The name is no stream name.
         Name = "name",
         /// The stream has a publisher.

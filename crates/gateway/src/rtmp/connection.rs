@@ -131,6 +131,7 @@ impl Connection {
             out_chunk_size: env.config.rtmp.chunk_size,
             handshake_timeout: env.config.rtmp.handshake_timeout(),
             shared_objects: env.config.rtmp.shared_objects != SharedObjectWriters::Off,
+            swf: env.swf.clone(),
             ..server::Config::default()
         };
         Self {
@@ -272,6 +273,11 @@ impl Connection {
                     self.session.accept_connect();
                     self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
                 }
+                Event::SwfVerified(false) => {
+                    self.metrics.rejected(Role::Play, RejectReason::Swf);
+                    debug!(peer = %self.peer, program = %self.user_agent, "play refused: its SWF is not known");
+                    self.close_if_unused(now + END_LINGER);
+                }
                 Event::Publish(publish) => self.publish(publish, now),
                 Event::Play(play) => self.play(play, now),
                 Event::Message(message) => self.message(&message, now),
@@ -385,6 +391,7 @@ impl Connection {
             }
             if self.session.poll_timeout().is_some_and(|at| at <= now) {
                 self.session.handle_timeout(now)?;
+                self.handle_events(now);
                 // A ping may have been queued; the socket that does not take it is found out by `stuck`.
                 if let Poll::Ready(result) = self.poll_write(cx, now) {
                     result?;

@@ -13,6 +13,7 @@ mod publish;
 mod reconnect;
 mod stalled;
 mod storm;
+mod swf;
 mod tidy;
 mod tls;
 mod tunnel;

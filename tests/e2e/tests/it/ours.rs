@@ -2,7 +2,7 @@
 
 use e2e::framehash::{self, Extent};
 use e2e::program::{self, Repeat};
-use e2e::{Process, Server, clip, need, process};
+use e2e::{Process, Server, clip, need, process, until};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
@@ -48,6 +48,29 @@ fn rushlight_play_receives_every_packet_over_each_protocol() {
         let played = framehash::of_file(&ffmpeg, &file(at));
         framehash::compare(&source, &played, Extent::Whole)
             .unwrap_or_else(|why| panic!("{}: {why}\n{report}", urls[at]));
+    }
+}
+
+#[test]
+fn rushlight_play_speaks_version_8_of_the_encrypted_handshake() {
+    let rtmpsrv = need!(program::find("rtmpsrv"));
+    let unshare = need!(program::find("unshare"));
+    let isolated = ["--net", "--pid", "--fork", "--kill-child"];
+    // rtmpsrv has one port, and takes the end of its input for commands.
+    let script = "ip link set lo up; mkfifo hold; \"$1\" -z <>hold & \
+         until (exec 3<>/dev/tcp/127.0.0.1/1935); do :; done 2>/dev/null; \
+         \"$2\" play rtmpe://127.0.0.1/live/cam; wait";
+    let scratch = process::Scratch::new();
+    let allowed = Command::new(&unshare).args(isolated).arg("true").status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        return e2e::skip("network namespaces are not allowed here");
+    }
+    let mut command = Command::new(unshare);
+    command.args(isolated).args(["bash", "-c", script, "bash"]).arg(rtmpsrv).arg(program::rushlight());
+    let server = Process::spawn(command.current_dir(scratch.path()));
+    // rtmpsrv answers 8 to clients that know it, checks the signature in C2, and decrypts what comes after it.
+    for line in ["Genuine Adobe Flash Player", "client invoking <connect>", "client invoking <play>"] {
+        until(line, || server.output().contains(line).then_some(()));
     }
 }
 
