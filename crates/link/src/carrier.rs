@@ -72,7 +72,7 @@ impl Carrier {
         let Dialed { stream, connected } = dial_url(url, options, deadline).await?;
         let tunnel = url.scheme.is_tunnel().then(|| {
             Box::new(Tunnel {
-                client: Client::new(&host(url), Instant::now()),
+                client: Client::new(&url.http_authority(), Instant::now()),
                 http: BytesMut::new(),
                 url: url.clone(),
                 options: options.clone(),
@@ -231,10 +231,4 @@ async fn dial_url(url: &Url, options: &Options, deadline: Instant) -> Result<Dia
         return Err(Error::Url(format!("{url}: rtmfp:// is not supported")));
     }
     dial(&url.host, url.port, url.scheme.is_tls(), options, deadline).await
-}
-
-/// The Host header: with brackets around an IPv6 address, and the port unless it is the scheme's own.
-fn host(url: &Url) -> String {
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    if url.port == url.scheme.default_port() { host } else { format!("{host}:{}", url.port) }
 }

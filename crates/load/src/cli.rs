@@ -220,10 +220,6 @@ fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
                 "tcp:// is what --limit uses; a server is played over rtmp://, http:// or ws://",
             );
         }
-        let plain = ["rtmp", "http-flv", "ws-flv"].contains(&target.protocol());
-        if !plain && args.measure < args.viewers {
-            return argument("viewers that only count play rtmp://, http:// and ws://: raise --measure");
-        }
     }
     let streams = 0..args.publishers;
     Ok(Setup {

@@ -10,6 +10,7 @@ use crate::send_times::SendTimes;
 use crate::{Error, Target, limits};
 use broadcaster::{Feed, Options, Stats, push};
 use media::{Packet, Role};
+use net::tls::Connector;
 use net::{Shutdown, ShutdownTrigger};
 use serde_json::Value;
 use std::io::IsTerminal;
@@ -259,6 +260,8 @@ impl Crowd {
         let streams = setup.play.len().max(1);
         let urls = (targets.len() / streams).max(1);
         let counting = joins.len();
+        let has_tls = targets.iter().any(|(target, _)| target.is_tls());
+        let connector = has_tls.then(|| setup.link.tls.connector().map(Connector::forgetful)).transpose()?;
         for thread in 0..setup.threads {
             let of_thread = (thread..counting).step_by(setup.threads);
             let seat = |index: usize| {
@@ -274,6 +277,7 @@ impl Crowd {
             let plan = Plan {
                 viewers: of_thread.map(seat).collect(),
                 targets: targets.clone(),
+                connector: connector.clone(),
                 slow_share: setup.slow_share,
                 churn: setup.churn * share_of_churn,
                 join_timeout: limits::ANSWER_TIMEOUT,

@@ -70,6 +70,14 @@ impl Target {
         }
     }
 
+    /// Whether TLS carries it.
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Target::Rtmp(url) => url.scheme.is_tls(),
+            Target::HttpFlv(web) | Target::WsFlv(web) | Target::Raw(web) => web.secure,
+        }
+    }
+
     /// The host and port to connect to.
     pub fn address(&self) -> (&str, u16) {
         match self {

@@ -141,6 +141,16 @@ impl Url {
         if self.query.is_empty() { self.name.clone() } else { format!("{}?{}", self.name, self.query) }
     }
 
+    /// The Host field of a tunnel's requests: with brackets around an IPv6 address, and the port unless it is the scheme's
+    /// own.
+    pub fn http_authority(&self) -> String {
+        let authority = self.authority();
+        match authority.rsplit_once(':') {
+            Some((host, _)) if self.port == self.scheme.default_port() => host.to_owned(),
+            _ => authority,
+        }
+    }
+
     /// `host:port` for connecting, with brackets around an IPv6 address.
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -278,6 +288,18 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(without_credentials(text), printed);
+        }
+    }
+
+    #[test]
+    fn the_host_field_has_the_port_only_where_it_is_another() {
+        for (text, host) in [
+            ("rtmpt://h/live/a", "h"),
+            ("rtmpt://h:8080/live/a", "h:8080"),
+            ("rtmpts://[::1]/live/a", "[::1]"),
+            ("rtmpts://[::1]:80/live/a", "[::1]:80"),
+        ] {
+            assert_eq!(Url::parse(text).unwrap().http_authority(), host);
         }
     }
 

@@ -2,15 +2,21 @@
 //!
 //! One thread drives any number of them with one epoll. A viewer opens its connection properly, sees that the stream
 //! begins, and from then on tells the kernel to throw the bytes away (`MSG_TRUNC`, tcp(7)): the cost of a viewer is
-//! that of its system calls. RTMP viewers go on acknowledging.
+//! that of its system calls. RTMP viewers go on acknowledging. TLS and RTMPE are opened only until the media begins: what
+//! the server seals costs the server, and opening it here would take the time of the machine that is measured. Replies in
+//! a tunnel are read, because each of them calls for the next request.
 
+mod layers;
 mod opening;
 mod viewer;
 
 use crate::histogram::Histogram;
 use crate::limits::{STARVED_AFTER, VIEWERS_PER_ADDRESS};
 use crate::target::Target;
+use bytes::BytesMut;
+use layers::Layers;
 use mio::{Events, Interest, Poll, Token};
+use net::tls::Connector;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -24,8 +30,8 @@ use wire::Random;
 
 /// Bytes taken from a socket in one call. Never written to, so never backed by memory.
 const SCRATCH_BYTES: usize = 1 << 20;
-/// Bytes read at once before the media begins.
-const OPENING_BYTES: usize = 16 << 10;
+/// Bytes read at once before the media begins, and of the replies in a tunnel.
+const READ_BYTES: usize = 16 << 10;
 const EVENTS: usize = 1024;
 /// Loopback addresses tried when ports are short: more ports than a process may have files.
 const ADDRESSES_TRIED: usize = 40;
@@ -41,6 +47,8 @@ pub struct Plan {
     pub viewers: Vec<Seat>,
     /// The targets that seats refer to, with their addresses.
     pub targets: Vec<(Target, SocketAddr)>,
+    /// Makes the TLS connections of targets that have TLS.
+    pub connector: Option<Connector>,
     /// What slow viewers read of what the others get: 0 for nothing at all.
     pub slow_share: f64,
     /// Viewers of this thread that leave and come back, per second.
@@ -116,8 +124,12 @@ pub fn run(plan: &Plan, counters: &Counters, stop: &AtomicBool) -> io::Result<Ou
         viewers: plan.viewers.iter().map(|seat| Viewer::new(*seat)).collect(),
         joins: BinaryHeap::with_capacity(plan.viewers.len()),
         random: Random::new(plan.seed),
-        opening_buffer: vec![0; OPENING_BYTES],
-        scratch: Box::new_uninit_slice(SCRATCH_BYTES),
+        timers: BinaryHeap::new(),
+        buffers: Buffers {
+            read: vec![0; READ_BYTES],
+            plain: BytesMut::new(),
+            scratch: Box::new_uninit_slice(SCRATCH_BYTES),
+        },
         outcome: Outcome::default(),
         plan,
         counters,
@@ -128,13 +140,22 @@ pub fn run(plan: &Plan, counters: &Counters, stop: &AtomicBool) -> io::Result<Ou
     crowd.run(start, stop)
 }
 
+/// Shared by all viewers of a thread.
+struct Buffers {
+    /// What is read, until the media begins or of a tunnel.
+    read: Vec<u8>,
+    /// What was in it.
+    plain: BytesMut,
+    scratch: Box<[MaybeUninit<u8>]>,
+}
+
 struct Crowd<'a> {
     poll: Poll,
     viewers: Vec<Viewer>,
     joins: BinaryHeap<Reverse<(Instant, usize)>>,
     random: Random,
-    opening_buffer: Vec<u8>,
-    scratch: Box<[MaybeUninit<u8>]>,
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    buffers: Buffers,
     outcome: Outcome,
     plan: &'a Plan,
     counters: &'a Counters,
@@ -153,6 +174,9 @@ impl Crowd<'_> {
             if let Some(Reverse((at, _))) = self.joins.peek() {
                 next = next.min(*at);
             }
+            if let Some(Reverse((at, _))) = self.timers.peek() {
+                next = next.min(*at);
+            }
             if let Some(at) = next_churn {
                 next = next.min(at);
             }
@@ -168,6 +192,11 @@ impl Crowd<'_> {
             while self.joins.peek().is_some_and(|Reverse((at, _))| *at <= now) {
                 if let Some(Reverse((_, index))) = self.joins.pop() {
                     self.join(index, now);
+                }
+            }
+            while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+                if let Some(Reverse((at, index))) = self.timers.pop() {
+                    self.on_timer(index, at, now);
                 }
             }
             if now >= next_slow {
@@ -203,9 +232,37 @@ impl Crowd<'_> {
             self.poll.registry().register(&mut stream, Token(index), interest)?;
             Ok(stream)
         });
-        match connected {
-            Ok(stream) => viewer.open(stream, target, random, now),
-            Err(error) => self.fail(error.to_string()),
+        let layers = Layers::new(target, self.plan.connector.as_ref(), now);
+        match (connected, layers) {
+            (Ok(stream), Ok(layers)) => viewer.open(stream, layers, target, random, now),
+            (Err(error), _) => self.fail(error.to_string()),
+            (_, Err(why)) => self.fail(why),
+        }
+    }
+
+    fn on_timer(&mut self, index: usize, at: Instant, now: Instant) {
+        let viewer = &mut self.viewers[index];
+        // One that was set for a moment that has moved since is none.
+        if viewer.timer != Some(at) {
+            return;
+        }
+        viewer.timer = None;
+        let change = match viewer.poll_timeout() {
+            Some(due) if due <= now => viewer.handle_timeout(now),
+            _ => Change::None,
+        };
+        self.apply(index, change, now);
+    }
+
+    /// Sees to it that the viewer is looked at when it wants to be, if that is before the next sweep.
+    fn set_timer(&mut self, index: usize, now: Instant) {
+        let viewer = &mut self.viewers[index];
+        if let Some(due) = viewer.poll_timeout()
+            && due < now + SWEEP
+            && viewer.timer.is_none_or(|at| due < at)
+        {
+            viewer.timer = Some(due);
+            self.timers.push(Reverse((due, index)));
         }
     }
 
@@ -219,15 +276,16 @@ impl Crowd<'_> {
         let viewer = &mut self.viewers[index];
         let before = viewer.bytes();
         if !viewer.is_watching() {
-            let change = viewer.converse(event, &mut self.opening_buffer);
+            let change = viewer.converse(event, &mut self.buffers);
             self.apply(index, change, now);
         }
         let viewer = &mut self.viewers[index];
         let change = match viewer.is_watching() {
             // It reads only when it is given a share, but it does notice when it is thrown out.
             true if viewer.seat.slow && (event.is_error() || event.is_read_closed()) => Change::Closed,
+            true if event.is_writable() && viewer.flush().is_err() => Change::Closed,
             true if !viewer.seat.slow && event.is_readable() => {
-                viewer.take(&mut self.scratch, usize::MAX, event.is_read_closed(), now)
+                viewer.take(&mut self.buffers, usize::MAX, event.is_read_closed(), now)
             }
             _ => Change::None,
         };
@@ -236,6 +294,7 @@ impl Crowd<'_> {
     }
 
     fn apply(&mut self, index: usize, change: Change, now: Instant) {
+        self.set_timer(index, now);
         let viewer = &mut self.viewers[index];
         match change {
             Change::None => {}
@@ -270,7 +329,7 @@ impl Crowd<'_> {
             let viewer = &mut self.viewers[index];
             if viewer.seat.slow && viewer.is_watching() {
                 let before = viewer.bytes();
-                let change = viewer.take(&mut self.scratch, budget, false, now);
+                let change = viewer.take(&mut self.buffers, budget, false, now);
                 self.counters.bytes.fetch_add(viewer.bytes() - before, Relaxed);
                 self.apply(index, change, now);
             }
@@ -297,6 +356,8 @@ impl Crowd<'_> {
         for index in 0..self.viewers.len() {
             let viewer = &mut self.viewers[index];
             viewer.acknowledge(now);
+            self.set_timer(index, now);
+            let viewer = &mut self.viewers[index];
             if viewer.is_late(now, self.plan.join_timeout) {
                 self.apply(index, Change::Failed("no media within the time allowed for a join".into()), now);
             } else if !viewer.seat.slow && viewer.silence(now).is_some_and(|silence| silence > STARVED_AFTER)

@@ -57,6 +57,14 @@ impl Opening {
         opening
     }
 
+    /// What acknowledgements are sealed with after an encrypted handshake; nothing else is left to be said.
+    pub(super) fn into_cipher(self) -> Option<Box<Session>> {
+        match self.state {
+            State::Rtmp(session) if session.is_encrypted() => Some(session),
+            _ => None,
+        }
+    }
+
     /// Bytes to send. The caller removes what the socket took.
     pub(super) fn output(&mut self) -> &mut BytesMut {
         &mut self.output

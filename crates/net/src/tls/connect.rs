@@ -2,7 +2,7 @@
 
 use super::{ConnectError, HandshakeError, IdentityError, TlsStream, Trust, provider};
 use crate::Stream;
-use rustls::client::{ClientConfig, ClientConnection};
+use rustls::client::{ClientConfig, ClientConnection, Resumption};
 use rustls::pki_types::ServerName;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -33,6 +33,24 @@ impl Connector {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// The same without a memory of servers: every handshake is a whole one, as those of many strangers are.
+    pub fn forgetful(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        Self { config: Arc::new(config) }
+    }
+
+    /// The bare protocol, for a driver that has sockets of its own; `host` as in [`Connector::connect`].
+    ///
+    /// # Errors
+    /// A host that no certificate can name.
+    pub fn start(&self, host: &str) -> Result<ClientConnection, ConnectError> {
+        let failed = |error| ConnectError { host: host.to_owned(), error: HandshakeError::Protocol(error) };
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| failed(rustls::Error::General(error.to_string())))?;
+        ClientConnection::new(self.config.clone(), name).map_err(failed)
+    }
+
     /// Does the handshake with the server that `tcp` is connected to. `host` is the name or address (without brackets) that
     /// its certificate must be for; the handshake may take as long as `within`.
     pub async fn connect(
@@ -42,10 +60,7 @@ impl Connector {
         within: Duration,
     ) -> Result<Stream, ConnectError> {
         let failed = |error| ConnectError { host: host.to_owned(), error };
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| failed(HandshakeError::Protocol(rustls::Error::General(error.to_string()))))?;
-        let connection = ClientConnection::new(self.config.clone(), name)
-            .map_err(|error| failed(HandshakeError::Protocol(error)))?;
+        let connection = self.start(host)?;
         let mut stream = Box::new(TlsStream::new(tcp, connection.into()));
         match tokio::time::timeout(within, poll_fn(|cx| stream.poll_handshake(cx))).await {
             Ok(Ok(())) => Ok(Stream::Tls(stream)),

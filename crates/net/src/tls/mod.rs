@@ -21,6 +21,7 @@ pub use accept::Acceptor;
 pub use connect::Connector;
 pub use error::{ConnectError, HandshakeError, IdentityError};
 pub use identity::{Identity, host_name};
+pub use rustls::client::ClientConnection;
 pub use stream::TlsStream;
 pub use trust::Trust;
 
