@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::keys;
 
 /// What stands where a key is not set, as an example.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 17] = [
     ("rtmp.swf.hash", "\"64-hexadecimal-digits\""),
     ("rtmp.swf.size", "123456"),
     ("access.publish_key", "\"a-long-random-text\""),
@@ -17,11 +17,16 @@ const EXAMPLES: [(&str, &str); 12] = [
     ("access.channel.name", "\"live/name\""),
     ("access.channel.publish_key", "\"a-key-for-this-channel\""),
     ("access.channel.play_key", "\"a-key-for-its-viewers\""),
+    ("relay.ca_file", "\"ca.pem\""),
     ("relay.push.stream", "\"live/name\""),
     ("relay.push.url", "\"rtmp://host/app/key\""),
     ("relay.push.name", "\"host\""),
     ("relay.pull.stream", "\"live/*\""),
     ("relay.pull.url", "\"rtmp://host/live/{channel}\""),
+    ("relay.pull.backups", "[\"rtmp://other/live/{channel}\"]"),
+    ("relay.pull.mode", "\"on-demand\""),
+    ("relay.pull.backups_connected", "false"),
+    ("relay.pull.switch_back", "true"),
 ];
 
 /// The text of `config`, with what each key means.

@@ -105,6 +105,33 @@ fn a_wrong_channel_is_found_by_its_line() {
 }
 
 #[test]
+fn relays_are_lists_in_either_notation_and_mistakes_in_them_have_lines() {
+    let text = "\
+relay.push = [
+  { stream = \"live/me\", url = \"rtmp://host/app/key\", name = \"one\" },
+  { stream = \"live/me\", url = \"host/app/key\", name = \"two\" },
+]
+[[relay.pull]]
+stream = \"live/*\"
+url = \"rtmp://host/live/{channel}\"
+mode = \"always\"
+";
+    let problems = from_file(text).unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems[0].starts_with("rushlight.toml:3: relay.push.1.url: is no URL of a stream"));
+    assert!(problems[1].starts_with("rushlight.toml:8: relay.pull.0.mode: \"live/*\" is a pattern"));
+    let good = text.replace("\"host/app", "\"rtmps://host/app").replace("always", "on-demand");
+    let config = from_file(&good).unwrap();
+    assert_eq!((config.relay.push.len(), config.relay.pull.len()), (2, 1));
+    assert_eq!(from_file(&print(&config)).unwrap(), config);
+    let flags = from_environment(&[(
+        "RUSHLIGHT_RELAY__PUSH",
+        "[{ stream = \"live/me\", url = \"rtmp://host/app/key\", name = \"one\" }]",
+    )]);
+    assert_eq!(flags.unwrap().relay.push.len(), 1);
+}
+
+#[test]
 fn a_file_that_is_no_toml_names_the_line() {
     let problems = from_file("[http]\nlisten = [\n").unwrap_err();
     assert_eq!(problems.len(), 1);

@@ -10,11 +10,13 @@ pub mod clip;
 pub mod flv;
 pub mod framehash;
 pub mod http;
+pub mod nginx;
 pub mod process;
 pub mod program;
 pub mod server;
 pub mod wait;
 
+pub use nginx::Nginx;
 pub use process::Process;
 pub use server::Server;
 pub use wait::{stays, until};

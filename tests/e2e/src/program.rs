@@ -15,13 +15,14 @@ pub fn rushlight() -> PathBuf {
     path
 }
 
-/// Finds a program on the path.
+/// Finds a program on the path, or where Debian keeps servers.
 ///
 /// # Errors
 /// The sentence with which the test is skipped.
 pub fn find(name: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
         .ok_or_else(|| format!("{name} is not installed"))

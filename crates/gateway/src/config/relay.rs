@@ -2,9 +2,11 @@
 
 use super::{DURATION_MS_MAX, KeyDoc};
 use crate::relay::{Address, Pattern};
+use net::tls::Trust;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 section! {
@@ -26,6 +28,10 @@ section! {
         switch_back_ms: u64 = 10_000,
         /// How long a stream is still fetched after its last viewer has left.
         idle_stop_ms: u64 = 30_000,
+        /// A PEM file with the certificates that servers are trusted by, instead of those of the system.
+        ca_file: Option<PathBuf> = None,
+        /// Whether servers are believed to be who they say, whatever their certificates.
+        insecure: bool = false,
         /// Where streams are sent.
         push: Vec<RelayPush> = Vec::new(),
         /// Where streams are fetched.
@@ -130,6 +136,9 @@ impl RelayConfig {
             let (least, most) = QUEUE_BYTES.into_inner();
             wrong("relay.queue_bytes_max", format!("must lie between {least} and {most} bytes"));
         }
+        if self.insecure && self.ca_file.is_some() {
+            wrong("relay.insecure", "makes relay.ca_file meaningless: set one of them".to_owned());
+        }
         self.validate_push(wrong);
         self.validate_pull(wrong);
     }
@@ -205,6 +214,15 @@ impl RelayConfig {
     /// How long a source must run well before the stream is switched back to it.
     pub fn switch_back(&self) -> Duration {
         Duration::from_millis(self.switch_back_ms)
+    }
+
+    /// Which TLS servers are trusted.
+    pub(crate) fn trust(&self) -> Trust {
+        match &self.ca_file {
+            Some(file) => Trust::File(file.clone()),
+            None if self.insecure => Trust::Insecure,
+            None => Trust::System,
+        }
     }
 
     /// How long a stream is fetched after its last viewer has left.

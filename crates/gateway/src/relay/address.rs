@@ -78,7 +78,8 @@ pub(crate) fn redact(text: &str, url: &Url) -> String {
     let values = url.query.split(['&', '=', '/']);
     let instance = url.app.split('/').skip(1);
     let name = url.stream_name();
-    let mut secrets: Vec<&str> = [name.as_str(), url.name.as_str(), url.query.as_str()].into();
+    let mut secrets: Vec<&str> =
+        [&name, &url.name, &url.query, &url.user, &url.password].map(String::as_str).into();
     secrets.extend(values.chain(instance));
     secrets.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -132,6 +133,7 @@ mod tests {
             ("rtmp://host/live/{channel}?key=abcd", None, "rtmp://host:1935/live/{channel}"),
             ("rtmp://host/live/{channel}-abcd", Some(cam()), "rtmp://host:1935/live/***"),
             ("rtmps://host/app/room-abcd/cam", Some(cam()), "rtmps://host:443/app/***/cam"),
+            ("rtmp://me:word@host/live/cam", Some(cam()), "rtmp://host:1935/live/cam"),
         ] {
             assert_eq!(Address::parse(text).unwrap().shown(name.as_ref()), shown, "{text}");
         }

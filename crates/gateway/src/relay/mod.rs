@@ -93,6 +93,8 @@ pub(crate) struct Sources {
 pub(crate) struct Relays {
     /// What keeps streams from going in circles.
     pub(crate) ways: Ways,
+    /// Which TLS servers are trusted.
+    tls: link::Tls,
     sources: Vec<Arc<Sources>>,
     table: Mutex<Table>,
     /// Streams to look at again although the hub has nothing to tell of them.
@@ -172,6 +174,7 @@ impl Relays {
         });
         Self {
             ways: Ways::default(),
+            tls: config.trust().into(),
             sources: sources.collect(),
             table: Mutex::new(table),
             recheck: Mutex::default(),

@@ -109,6 +109,7 @@ impl Push {
     async fn open(&self, url: &Url) -> Result<Link, link::Error> {
         let options = link::Options {
             timeout: self.env.config.relay.connect_timeout(),
+            tls: self.env.relays.tls.clone(),
             note: Some(self.env.relays.ways.next(Direction::In, &self.name).note()),
             unsent_bytes_max: Some(UNSENT_BYTES_MAX),
             reach: self.target.reach,

@@ -19,7 +19,8 @@ impl Failure {
     /// Of a connection that was to publish.
     pub(crate) fn of_push(error: &link::Error) -> Self {
         match error {
-            link::Error::Refused { .. } | link::Error::Url(_) => Failure::Refused,
+            link::Error::Refused { .. } => Failure::Refused,
+            error if !error.is_transient() => Failure::Refused,
             _ => Failure::Broken,
         }
     }

@@ -110,6 +110,7 @@ impl Source {
     async fn open(&self, url: &Url) -> Result<Link, link::Error> {
         let options = link::Options {
             timeout: self.env.config.relay.connect_timeout(),
+            tls: self.env.relays.tls.clone(),
             note: Some(self.env.relays.ways.next(Direction::Out, &self.name).note()),
             ..link::Options::default()
         };

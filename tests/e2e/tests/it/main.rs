@@ -11,6 +11,7 @@ mod ours;
 mod play;
 mod publish;
 mod reconnect;
+mod relay;
 mod stalled;
 mod storm;
 mod swf;
