@@ -74,15 +74,19 @@ fn rushlight_play_speaks_version_8_of_the_encrypted_handshake() {
     }
 }
 
-/// The keys and values of `rushlight config`, as `section.key` → value.
+/// The keys and values of `rushlight config`, as `section.key` → value; a list of tables is a key without one.
 fn defaults() -> BTreeMap<String, String> {
     let printed = process::run(Command::new(program::rushlight()).args(["config", "--defaults"])).unwrap();
     let mut section = String::new();
     let mut found = BTreeMap::new();
     for line in printed.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let line = line.trim_start_matches("# ");
+        if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
             section = format!("{name}.");
-        } else if let Some((key, value)) = line.trim_start_matches("# ").split_once(" = ") {
+            found.insert(name.to_owned(), String::new());
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((key, value)) = line.split_once(" = ") {
             found.insert(format!("{section}{key}"), value.to_owned());
         }
     }
