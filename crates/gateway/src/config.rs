@@ -46,8 +46,10 @@ macro_rules! section {
     };
 }
 
+mod redirect;
 mod relay;
 
+pub use redirect::RtmpRedirect;
 pub(crate) use relay::target_name;
 pub use relay::{PullMode, RelayConfig, RelayPull, RelayPush, RelayUrl};
 
@@ -103,6 +105,8 @@ section! {
         shared_objects: SharedObjectWriters = SharedObjectWriters::Off,
         /// The SWF files that may play over RTMP.
         swf: Vec<SwfFile> = Vec::new(),
+        /// Applications that have moved.
+        redirect: Vec<RtmpRedirect> = Vec::new(),
     }
 }
 
@@ -357,6 +361,7 @@ impl Config {
             doc!("", Config),
             doc!("rtmp", RtmpConfig),
             doc!("rtmp.swf", list of SwfFile),
+            doc!("rtmp.redirect", list of RtmpRedirect),
             doc!("rtmps", RtmpsConfig),
             doc!("http", HttpConfig),
             doc!("https", HttpsConfig),
@@ -481,6 +486,7 @@ impl Config {
                 }
             }
         }
+        redirect::validate(&self.rtmp.redirect, &mut wrong);
         self.relay.validate(&mut wrong);
         for (key, value) in [
             ("limits.connections_max", self.limits.connections_max),

@@ -266,13 +266,7 @@ impl Connection {
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.session.poll_event() {
             match event {
-                Event::Connect(connect) => {
-                    self.metrics.join(JoinStage::Request, self.accepted.elapsed());
-                    self.user_agent = connect.flash_ver.as_str().into();
-                    self.app = connect.app.as_str().into();
-                    self.session.accept_connect();
-                    self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
-                }
+                Event::Connect(connect) => self.connect(&connect, now),
                 Event::SwfVerified(false) => {
                     self.metrics.rejected(Role::Play, RejectReason::Swf);
                     debug!(peer = %self.peer, program = %self.user_agent, "play refused: its SWF is not known");
@@ -292,6 +286,22 @@ impl Connection {
                 _ => {}
             }
         }
+    }
+
+    fn connect(&mut self, connect: &server::Connect, now: Instant) {
+        self.metrics.join(JoinStage::Request, self.accepted.elapsed());
+        self.user_agent = connect.flash_ver.as_str().into();
+        self.app = connect.app.as_str().into();
+        let (app, _) = Target::of_app(&connect.app);
+        let rtmp = &self.env.config.rtmp;
+        if let Some(redirect) = rtmp.redirect.iter().find(|redirect| redirect.app == app) {
+            info!(peer = %self.peer, app, to = redirect.to, "redirected");
+            self.session.redirect_connect(&redirect.to);
+            self.closing = Some(now + END_LINGER);
+            return;
+        }
+        self.session.accept_connect();
+        self.close_if_unused(now + rtmp.handshake_timeout());
     }
 
     fn admit(&self, action: Action, target: &Target) -> Result<Grant, Denied> {

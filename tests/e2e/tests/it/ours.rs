@@ -111,3 +111,24 @@ fn the_settings_in_the_readme_are_those_of_the_program() {
     }
     assert!(rows > 5);
 }
+
+#[test]
+fn rushlight_play_and_publish_follow_an_application_that_has_moved() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let new = server.rtmp_url("cam");
+    let to = new.strip_suffix("/cam").unwrap();
+    let old = Server::with(&[&format!("rtmp.redirect=[{{app=\"live\", to=\"{to}\"}}]")]);
+    let played = server.scratch().join("played.flv");
+    let mut command = Command::new(program::rushlight());
+    let command = command.args(["play", "--timeout", "20", "--output"]).arg(&played).arg(old.rtmp_url("cam"));
+    let viewer = Process::spawn(command);
+    server.await_players(1);
+    let mut command = Command::new(program::rushlight());
+    let publisher = Process::spawn(command.args(["publish", "-q"]).arg(&clip).arg(old.rtmp_url("cam")));
+    publisher.finish(PLAY_MAX);
+    viewer.finish(PLAY_MAX);
+    let (sent, seen) = (framehash::of_file(&ffmpeg, &clip), framehash::of_file(&ffmpeg, &played));
+    framehash::compare(&sent, &seen, Extent::Whole).unwrap();
+}

@@ -171,3 +171,14 @@ pub(super) fn write(source: &mut hub::Publisher, seconds: std::ops::Range<i64>) 
         }
     }
 }
+
+#[tokio::test]
+async fn client_of_an_application_that_has_moved_is_told_where() {
+    let node = Node::new(|config| {
+        let moved = crate::config::RtmpRedirect { app: "live".to_owned(), to: "rtmp://other/new".to_owned() };
+        config.rtmp.redirect.push(moved);
+    });
+    let mut client = node.connect(client::Config::play(&url("cam?key=x")));
+    assert_eq!(client.next().await, Some(Told::Redirect { tc_url: "rtmp://other/new".to_owned() }));
+    assert_eq!(client.next().await, None, "and that is all");
+}
