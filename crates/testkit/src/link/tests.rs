@@ -291,8 +291,10 @@ proptest! {
     fn splitting_a_transmission_changes_nothing(rate in any_rate(), first in 1_usize..3000, second in 1_usize..3000) {
         let whole = rate.finish_ns(0, first + second);
         let parts = rate.finish_ns(rate.finish_ns(0, first), second);
-        // Each part is rounded up to a nanosecond, and a part that ends a busy piece may wait for the next one.
-        prop_assert!(parts >= whole && parts - whole <= 2, "{whole} {parts}");
+        // Each part is rounded up to a nanosecond. What that loses may have been the end of a busy piece, and then the rest
+        // waits for the next one, as one byte more would have done.
+        let longer = rate.finish_ns(0, first + second + 1);
+        prop_assert!(parts >= whole && parts <= longer + 2, "{whole} {parts} {longer}");
     }
 
     #[test]
