@@ -87,11 +87,18 @@ pub fn parse(text: &str) -> Result<Vec<Track>, String> {
 /// # Panics
 /// If ffmpeg cannot read it.
 pub fn of_file(ffmpeg: &Path, file: &Path) -> Vec<Track> {
+    read_file(ffmpeg, file).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The packets of a file that may not be finished.
+///
+/// # Errors
+/// What ffmpeg says if it cannot read it.
+pub fn read_file(ffmpeg: &Path, file: &Path) -> Result<Vec<Track>, String> {
     let input = file.to_str().expect("scratch paths are text");
     let mut command = Command::new(ffmpeg);
     command.args(["-v", "error"]).args(program::hash_arguments(input)).arg("-");
-    let text = process::run(&mut command).unwrap_or_else(|error| panic!("{error}"));
-    parse(&text).unwrap_or_else(|error| panic!("{error}"))
+    parse(&process::run(&mut command)?)
 }
 
 /// How much of the source a player must have seen.

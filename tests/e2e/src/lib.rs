@@ -8,6 +8,7 @@
 
 pub mod clip;
 pub mod flv;
+pub mod foreign;
 pub mod framehash;
 pub mod http;
 pub mod nginx;

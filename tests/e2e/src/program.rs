@@ -21,6 +21,7 @@ pub fn rushlight() -> PathBuf {
 /// The sentence with which the test is skipped.
 pub fn find(name: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers are in a folder that is on the path of root alone.
     std::env::split_paths(&path)
         .chain([PathBuf::from("/usr/sbin")])
         .map(|folder| folder.join(name))

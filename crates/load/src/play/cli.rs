@@ -179,6 +179,9 @@ impl Session {
                 _ = ticks.tick() => {
                     let now = Instant::now();
                     self.playout.advance(now);
+                    if let Some(file) = &mut file {
+                        file.flush()?;
+                    }
                     if progress {
                         let after = (now, self.player.bytes_in(), self.counts.video);
                         eprint!("\r{:<78}", self.line(before, after));
@@ -384,6 +387,12 @@ impl FlvFile {
             Output::Pipe(pipe) => pipe.write_all(&self.tag).and_then(|()| pipe.flush()),
         };
         written.map_err(|error| Error::Local(format!("{}: {error}", self.path.display())))
+    }
+
+    /// Lets others see what was received so far.
+    fn flush(&mut self) -> Result<(), Error> {
+        let Output::File(file) = &mut self.out else { return Ok(()) };
+        file.flush().map_err(|error| Error::Local(format!("{}: {error}", self.path.display())))
     }
 
     /// Corrects the header, which was written before anyone knew what would come.

@@ -4,6 +4,7 @@ mod access;
 mod browser;
 mod enhanced;
 mod family;
+mod foreign;
 mod hostile;
 mod http;
 mod obs;
