@@ -165,3 +165,60 @@ pub(super) fn write(output: &mut BytesMut, socket: &mut impl Write) -> io::Resul
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the layers write now.
+    fn written(layers: &mut Layers) -> String {
+        let mut socket = Vec::new();
+        layers.flush(&mut socket).unwrap();
+        String::from_utf8(socket).unwrap()
+    }
+
+    fn reply(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[test]
+    fn a_tunnel_asks_again_when_it_was_answered_and_says_goodbye() {
+        let target = Target::parse("rtmpt://h/live/a").unwrap();
+        let now = Instant::now();
+        let mut layers = Layers::new(&target, None, now).unwrap().unwrap();
+        let mut plain = BytesMut::new();
+        layers.send(b"hello");
+        assert!(written(&mut layers).starts_with("POST /open/1 HTTP/1.1\r\nHost: h\r\n"));
+        layers.receive(now, reply("abc\n").as_bytes(), &mut plain).unwrap();
+        let sent = written(&mut layers);
+        assert!(sent.starts_with("POST /send/abc/0 ") && sent.ends_with("hello"), "{sent}");
+        let answer = reply("\x01media");
+        let (head, rest) = answer.split_at(20);
+        layers.receive(now, head.as_bytes(), &mut plain).unwrap();
+        layers.receive(now, rest.as_bytes(), &mut plain).unwrap();
+        assert_eq!(&plain[..], b"media");
+        assert!(written(&mut layers).starts_with("POST /idle/abc/1 "), "data calls for more at once");
+        assert!(!layers.is_over());
+        layers.receive(now, reply("\x01").as_bytes(), &mut plain).unwrap();
+        layers.close();
+        assert!(written(&mut layers).starts_with("POST /close/abc/2 "));
+        layers.receive(now, reply("\0").as_bytes(), &mut plain).unwrap();
+        assert!(layers.is_over());
+    }
+
+    #[test]
+    fn a_server_that_is_no_tunnel_fails_the_join() {
+        let target = Target::parse("rtmpte://h/live/a").unwrap();
+        let now = Instant::now();
+        let mut layers = Layers::new(&target, None, now).unwrap().unwrap();
+        let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        assert!(layers.receive(now, answer, &mut BytesMut::new()).is_err());
+    }
+
+    #[test]
+    fn plain_targets_have_no_layers() {
+        for url in ["rtmp://h/live/a", "rtmpe://h/live/a", "http://h/a.flv", "ws://h/a.flv"] {
+            assert!(Layers::new(&Target::parse(url).unwrap(), None, Instant::now()).unwrap().is_none(), "{url}");
+        }
+    }
+}

@@ -30,14 +30,23 @@ fn rushlight_play_receives_every_packet_over_each_protocol() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
     let server = Server::start();
-    let urls = [server.rtmp_url("cam"), server.flv_url("cam"), server.websocket_url("cam")];
+    let secure_websocket = format!("wss://{}/live/cam.flv", server.https);
+    let urls = [
+        server.rtmp_url("cam"),
+        server.flv_url("cam"),
+        server.https_flv_url("cam"),
+        server.websocket_url("cam"),
+        secure_websocket,
+    ];
+    let certificate = server.certificate();
     let file = |at: usize| server.scratch().join(format!("{at}.flv"));
     let viewers: Vec<_> = urls
         .iter()
         .enumerate()
         .map(|(at, url)| {
             let mut command = Command::new(program::rushlight());
-            Process::spawn(command.args(["play", "--timeout", "20", "--output"]).arg(file(at)).arg(url))
+            command.args(["play", "--timeout", "20", "--ca"]).arg(&certificate);
+            Process::spawn(command.arg("--output").arg(file(at)).arg(url))
         })
         .collect();
     server.await_players(urls.len());

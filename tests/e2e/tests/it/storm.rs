@@ -58,10 +58,22 @@ fn viewers_of_every_protocol_join_within_a_second() {
         "4",
         "--json",
         "-",
+        "--insecure",
         "--viewers",
         &VIEWERS.to_string(),
     ]);
-    for url in [server.rtmp_url("cam"), server.flv_url("cam"), server.websocket_url("cam")] {
+    let urls = [
+        server.rtmp_url("cam"),
+        server.rtmps_url("cam"),
+        server.rtmpt_url("cam"),
+        server.rtmpts_url("cam"),
+        server.rtmpe_url("cam"),
+        server.rtmpte_url("cam"),
+        server.flv_url("cam"),
+        server.https_flv_url("cam"),
+        server.websocket_url("cam"),
+    ];
+    for url in urls {
         command.args(["--play", &url]);
     }
     let printed = Process::spawn(&mut command).finish(Duration::from_secs(60));
