@@ -22,7 +22,7 @@ section! {
         queue_bytes_max: usize = 1 << 20,
         /// The longest wait between two attempts to reach a server. Servers that refuse are asked less often.
         retry_max_ms: u64 = 30_000,
-        /// A source that sends no media for so long has failed; the next one takes over.
+        /// A source that sends no media for so long has failed, where there is another; the next one takes over.
         stall_ms: u64 = 5_000,
         /// How long a source that comes back must run well before the stream is switched back to it.
         switch_back_ms: u64 = 10_000,

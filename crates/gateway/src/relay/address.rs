@@ -1,7 +1,7 @@
 //! Where another server is, and what of that may be shown.
 
 use media::StreamName;
-use rtmp::url::Url;
+use rtmp::url::{Scheme, Url};
 use std::fmt;
 
 /// What stands for the parts of a stream's name.
@@ -38,6 +38,9 @@ impl Address {
         let sample = StreamName::parse("live", "name").map_err(|error| error.to_string())?;
         let url =
             address.of(&sample).map_err(|error| format!("is no URL of a stream: {error}; {EXAMPLE}"))?;
+        if url.scheme == Scheme::Rtmfp {
+            return Err("is for RTMFP, which relays do not speak".to_owned());
+        }
         if url.app.is_empty() || url.name.is_empty() {
             return Err(format!("names a server but no stream there: {EXAMPLE}"));
         }
@@ -115,6 +118,7 @@ mod tests {
             "http://host/app/secret",
             "rtmp://host",
             "rtmp://host/secret",
+            "rtmfp://host/app/secret",
             "rtmp://host/app/secret{name}",
             "rtmp://host:port/app/secret",
         ] {

@@ -29,6 +29,9 @@ pub(crate) const ABSENT_MAX: Duration = Duration::from_secs(5);
 /// A connection that has lasted this long was a success: the next failure is a new one.
 pub(crate) const STABLE: Duration = Duration::from_secs(20);
 
+/// How long the only source of a stream may send nothing. A connection that is broken is noticed earlier, by TCP.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 /// The least time between two moves to where a server sends us.
 pub(crate) const MOVE_PAUSE: Duration = Duration::from_secs(1);
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{debug, error};
 
 /// Whether the stream is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) struct Pull {
 impl Pull {
     /// Runs the sources until the stream is not wanted any more.
     pub(crate) async fn run(mut self) {
-        info!(stream = %self.name, "relay fetches a stream");
+        debug!(stream = %self.name, "relay fetches a stream");
         let mut tasks = JoinSet::new();
         for index in 0..self.sources.addresses.len() {
             let source = Source {
@@ -59,7 +59,7 @@ impl Pull {
                 error!(stream = %self.name, "the task of a relay source panicked; this is a bug, please report it");
             }
         }
-        info!(stream = %self.name, "relay fetches a stream no more");
+        debug!(stream = %self.name, "relay fetches a stream no more");
         self.progress.iter().for_each(|progress| progress.enter(RelayState::Waiting));
     }
 
@@ -71,6 +71,10 @@ impl Pull {
         loop {
             match *self.demand.borrow_and_update() {
                 Demand::Stop => return,
+                // Viewers may come back, but not for a stream that has never come: anybody can ask for any name.
+                Demand::Unwatched if self.sources.mode == PullMode::OnDemand && self.board.active().is_none() => {
+                    return;
+                }
                 Demand::Unwatched if self.sources.mode == PullMode::OnDemand => {
                     idle_since.get_or_insert_with(Instant::now);
                 }
@@ -96,12 +100,15 @@ pub(crate) struct Board {
 #[derive(Debug)]
 struct State {
     choice: Choice,
+    /// The source that was heard last.
+    heard: Option<usize>,
     closed: bool,
 }
 
 impl Board {
     pub(crate) fn new(count: usize, rules: Rules) -> Self {
-        let state = State { choice: Choice::new(count, rules, Instant::now()), closed: false };
+        let choice = Choice::new(count, rules, Instant::now());
+        let state = State { choice, heard: None, closed: false };
         Self { state: Mutex::new(state), changed: watch::Sender::new(()) }
     }
 
@@ -138,6 +145,11 @@ impl Board {
         drop(state);
         self.changed.send_replace(());
         Some(rank)
+    }
+
+    /// Notes that source `index` is heard. True if it was another before.
+    pub(crate) fn heard(&self, index: usize) -> bool {
+        self.state().heard.replace(index).is_some_and(|before| before != index)
     }
 
     /// Which source is heard.

@@ -2,6 +2,7 @@
 
 use super::address::{Address, redact};
 use super::choice::Want;
+use super::limits::SILENCE_MAX;
 use super::progress::Progress;
 use super::pull::Board;
 use super::retry::{Failure, Retry};
@@ -20,7 +21,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{debug, info};
 
 /// Keeps one source connected while it is wanted, and feeds the stream from it.
 pub(crate) struct Source {
@@ -76,7 +77,11 @@ impl Source {
                     let failure = Failure::of_pull(&error);
                     let wait = retry.after(failure, began.elapsed());
                     let why = redact(&why(&error), &url);
-                    info!(stream = %self.name, source = self.index, why, retry_in = ?wait, "relay source failed");
+                    if failure == Failure::Absent {
+                        debug!(stream = %self.name, source = self.index, why, "relay source does not have the stream");
+                    } else {
+                        info!(stream = %self.name, source = self.index, why, retry_in = ?wait, "relay source failed");
+                    }
                     self.progress().fail(failure, why, Some(Instant::now() + wait), metrics);
                     if !self.pause(&mut board, wait).await {
                         break;
@@ -179,7 +184,11 @@ impl<'a> Receiving<'a> {
     }
 
     async fn receive(&mut self, board: &mut watch::Receiver<()>) -> End {
-        let stall = self.source.env.config.relay.stall();
+        let stall = match self.source.progress.len() {
+            // Nothing is won by leaving: a source whose publisher is away would begin with what it has sent already.
+            1 => self.source.env.config.relay.stall().max(SILENCE_MAX),
+            _ => self.source.env.config.relay.stall(),
+        };
         loop {
             // What came with the answer to the request is there already.
             if let Some(end) = self.heed() {
@@ -298,7 +307,17 @@ impl<'a> Receiving<'a> {
         };
         let guard = source.env.sessions.open(session, &source.env.metrics.protocol(super::PROTOCOL)).ok();
         info!(stream = %source.name, source = source.index, standby = publisher.is_standby(), "relay source feeds the stream");
+        let standby = publisher.is_standby();
         self.feed = Some(Feed { publisher, guard });
+        if !standby {
+            self.note_heard();
+        }
+    }
+
+    fn note_heard(&self) {
+        if self.source.board.heard(self.source.index) {
+            self.source.env.metrics.relay().switches.inc();
+        }
     }
 
     /// Gives the place among the publishers back.
@@ -318,7 +337,7 @@ impl<'a> Receiving<'a> {
             Feedback::TakenOver => self.leave(Outcome::TakenOver),
             Feedback::Promoted => {
                 info!(stream = %self.source.name, source = self.source.index, "relay source is heard");
-                self.source.env.metrics.relay().switches.inc();
+                self.note_heard();
             }
             // A player of RTMP cannot ask for a keyframe.
             Feedback::KeyframeWanted | Feedback::Starved => {}

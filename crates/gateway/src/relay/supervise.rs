@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// The rank of somebody who publishes here; see [`hub::Origin::publish`].
 const RANK_LOCAL: u8 = u8::MAX;
@@ -125,7 +125,7 @@ fn pull(env: &Arc<Env>, name: &StreamName, presence: Presence) {
         return;
     }
     if table.pulls.values().filter(|entry| entry.running.is_some()).count() >= PULLS_MAX {
-        return warn!(stream = %name, "a stream is not fetched: {PULLS_MAX} are");
+        return debug!(stream = %name, "a stream is not fetched: {PULLS_MAX} are");
     }
     let count = sources.addresses.len();
     let entry = table.pulls.entry(name.clone()).or_insert_with(|| PullEntry {

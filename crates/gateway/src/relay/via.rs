@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Each tag is made of a secret of the node and the name of the stream there, so a node knows its own and nobody
-//! learns a name from it. A node that finds its own tag for a stream refuses the stream: it would be its own source. A
-//! stream that has come through too many nodes is refused as well, which ends circles under changing names.
+//! learns a name from it. A node that finds its own tag for a stream refuses the stream: it would be its own source. It
+//! refuses to send a stream to a node that it comes from, and the other way round. A stream that has come through too many
+//! nodes is refused as well, which ends circles under changing names.
 
 use super::limits::HOPS_MAX;
 use media::StreamName;
@@ -61,7 +62,7 @@ impl fmt::Display for Looped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Looped::Circle => {
-                f.write_str("this stream comes from this very server: a relay leads in a circle")
+                f.write_str("this stream comes from where it goes: a relay leads in a circle")
             }
             Looped::TooFar => {
                 write!(
@@ -120,8 +121,16 @@ impl Ways {
         if via.0.len() > HOPS_MAX {
             return Err(Looped::TooFar);
         }
-        let key = (direction, name.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let opposite = match direction {
+            Direction::In => Direction::Out,
+            Direction::Out => Direction::In,
+        };
+        let meets = |other: &Via| other.0.iter().any(|tag| via.0.contains(tag));
+        if open.get(&(opposite, name.clone())).is_some_and(|ways| ways.iter().any(meets)) {
+            return Err(Looped::Circle);
+        }
+        let key = (direction, name.clone());
         open.entry(key.clone()).or_default().push(via.clone());
         Ok(Some(Passage { key, via, open: self.open.clone() }))
     }
@@ -185,6 +194,21 @@ mod tests {
         drop(passage);
         assert_eq!(here.next(Direction::Out, &cam).0.len(), 1);
         assert!(here.open.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_node_does_not_send_a_stream_back_to_where_it_fetches_it() {
+        let (here, there) = (Ways::default(), Ways::default());
+        let cam = name("cam");
+        let fetched = there.enter(Direction::Out, &cam, &program(&here.next(Direction::Out, &cam))).unwrap();
+        let sent = program(&here.next(Direction::In, &cam));
+        assert_eq!(there.enter(Direction::In, &cam, &sent).err(), Some(Looped::Circle));
+        drop(fetched);
+        let _sent = there.enter(Direction::In, &cam, &sent).unwrap();
+        let fetched = program(&here.next(Direction::Out, &cam));
+        assert_eq!(there.enter(Direction::Out, &cam, &fetched).err(), Some(Looped::Circle));
+        let other = program(&Ways::default().next(Direction::Out, &cam));
+        assert!(there.enter(Direction::Out, &cam, &other).unwrap().is_some());
     }
 
     #[test]

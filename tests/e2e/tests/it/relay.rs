@@ -117,8 +117,14 @@ fn twenty_targets_over_every_carrier_get_the_same_packets() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
     let there = Server::with(&["access.publish_key=a-key-for-publishing"]);
-    let schemes =
-        [("rtmp", there.rtmp), ("rtmpe", there.rtmp), ("rtmps", there.rtmps), ("rtmpt", there.http)];
+    let schemes = [
+        ("rtmp", there.rtmp),
+        ("rtmpe", there.rtmp),
+        ("rtmps", there.rtmps),
+        ("rtmpt", there.http),
+        ("rtmpts", there.https),
+        ("rtmpte", there.http),
+    ];
     let urls: Vec<_> = (0..20)
         .map(|index| {
             let (scheme, address) = schemes[index % schemes.len()];
@@ -128,7 +134,7 @@ fn twenty_targets_over_every_carrier_get_the_same_packets() {
     let targets: Vec<_> = urls.iter().map(|url| ("live/cam", url.as_str(), url.as_str())).collect();
     let trust = format!("relay.ca_file={}", there.certificate().display());
     let here = Server::with(&[&push(&targets), &trust]);
-    let watched = [0, 1, 2, 3, 19];
+    let watched = [0, 1, 2, 3, 4, 5, 19];
     let viewers: Vec<_> = watched
         .iter()
         .map(|index| {
