@@ -75,16 +75,12 @@ pub struct Request {
 /// Whether a connection that begins with `bytes` begins with a request of a tunnel; `None` when more bytes are needed to
 /// tell.
 pub fn sniff(bytes: &[u8]) -> Option<bool> {
-    let mut partial = false;
-    for command in COMMANDS {
-        let parts: [&[u8]; 3] = [b"POST /", command.as_bytes(), b"/"];
-        let start = parts.concat();
-        if bytes.starts_with(&start) {
-            return Some(true);
-        }
-        partial |= start.starts_with(bytes);
+    const STARTS: [&[u8]; COMMANDS.len()] =
+        [b"POST /open/", b"POST /send/", b"POST /idle/", b"POST /close/", b"POST /fcs/"];
+    if STARTS.iter().any(|start| bytes.starts_with(start)) {
+        return Some(true);
     }
-    if partial { None } else { Some(false) }
+    if STARTS.iter().any(|start| start.starts_with(bytes)) { None } else { Some(false) }
 }
 
 /// Takes the head of a request off the front of `input`; `Ok(None)` when it is not complete yet. Its body follows in
