@@ -59,6 +59,15 @@ class Server:
             self.process = None
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def __enter__(self) -> "Server":
+        """Runs for as long as the block does."""
+        self.start()
+        time.sleep(1)  # what a program does once after its start is not counted
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
     @property
     def pid(self) -> int:
         """The process to account; its children belong to it."""
@@ -91,9 +100,9 @@ class Server:
 class Rushlight(Server):
     name = "rushlight"
 
-    def __init__(self, ports: int, batch_ms: int = 0, **where) -> None:
+    def __init__(self, ports: int, batch_ms: int = 0, tls: bool = False, **where) -> None:
         super().__init__(ports, **where)
-        self.batch_ms = batch_ms
+        self.batch_ms, self.tls = batch_ms, tls
         self.label = f"rushlight, batching {batch_ms} ms" if batch_ms else "rushlight"
         self.binary = cache.rushlight()
 
@@ -101,12 +110,22 @@ class Rushlight(Server):
         settings = {
             "rtmp.listen": f"{self.bind}:{self.rtmp_port}",
             "http.listen": f"{self.bind}:{self.http_port}",
-            "rtmps.listen": "[]",
-            "https.listen": "[]",
+            "rtmps.listen": f"{self.bind}:{self.spare_ports[0]}" if self.tls else "[]",
+            "https.listen": f"{self.bind}:{self.spare_ports[1]}" if self.tls else "[]",
             "data_dir": str(self.scratch / "data"),
             "hub.batch_ms": self.batch_ms,
         }
         return [self.binary, "serve"] + [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+
+    def variant_url(self, scheme: str, key: str) -> str:
+        """The stream over one variant of RTMP or HTTP-FLV."""
+        rtmps_port, https_port = self.spare_ports
+        ports = {
+            "rtmp": self.rtmp_port, "rtmpe": self.rtmp_port, "rtmps": rtmps_port,
+            "rtmpt": self.http_port, "rtmpte": self.http_port, "rtmpts": https_port,
+            "http": self.http_port, "https": https_port,
+        }  # fmt: skip
+        return f"{scheme}://{self.host}:{ports[scheme]}/{APP}/{key}" + (".flv" if scheme.startswith("http") else "")
 
 
 class Nginx(Server):
