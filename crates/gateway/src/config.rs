@@ -164,6 +164,15 @@ section! {
         /// More names and addresses for the self-signed certificate, beside those of this machine:
         /// `["live.example.org", "192.0.2.1"]`.
         names: Vec<String> = Vec::new(),
+        /// Names that lead to this server, for which a certificate is obtained, and renewed, from an authority that speaks
+        /// ACME. It must reach `https.listen` as port 443 of each. Setting this agrees to the terms of the authority.
+        acme_domains: Vec<String> = Vec::new(),
+        /// Where the authority sends warnings: an e-mail address.
+        acme_contact: Option<String> = None,
+        /// The directory of the authority. The default is Let's Encrypt.
+        acme_directory: String = "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+        /// A PEM file with the certificate of the authority's own server, if this system does not trust it.
+        acme_ca: Option<PathBuf> = None,
         /// A connection that has not finished the TLS handshake by then is closed.
         handshake_timeout_ms: u64 = 10_000,
     }
@@ -412,6 +421,25 @@ impl Config {
             let (set, unset) =
                 if self.tls.key.is_some() { ("key", "certificate") } else { ("certificate", "key") };
             wrong(&format!("tls.{unset}"), format!("is not set, but tls.{set} is: the two belong together"));
+        }
+        if !self.tls.acme_domains.is_empty() {
+            if self.tls.certificate.is_some() {
+                wrong(
+                    "tls.acme_domains",
+                    "is set, and so is tls.certificate: there can be one of them".to_owned(),
+                );
+            }
+            if self.https.listen.is_empty() {
+                wrong("tls.acme_domains", "needs https.listen: the authority looks there".to_owned());
+            }
+            if !self.tls.acme_directory.starts_with("https://") {
+                wrong("tls.acme_directory", "is no https URL".to_owned());
+            }
+        }
+        for (i, name) in self.tls.acme_domains.iter().enumerate() {
+            if !net::tls::is_dns_name(name) {
+                wrong(&format!("tls.acme_domains.{i}"), format!("{name:?} is no name of a host"));
+            }
         }
         if !(CHUNK_SIZE_MIN..=CHUNK_SIZE_MAX).contains(&self.rtmp.chunk_size) {
             wrong("rtmp.chunk_size", format!("must lie between {CHUNK_SIZE_MIN} and {CHUNK_SIZE_MAX} bytes"));
@@ -744,6 +772,27 @@ mod tests {
         }
         let wrong = SwfFile { hash: "5".to_owned(), size: 1 };
         assert_eq!(problems(|c| c.rtmp.swf = vec![wrong]), ["rtmp.swf.0.hash: is not 64 hexadecimal digits"]);
+    }
+
+    #[test]
+    fn an_authority_needs_names_a_port_and_no_other_certificate() {
+        let acme = |c: &mut Config| c.tls.acme_domains = vec!["live.example.org".to_owned()];
+        assert_eq!(problems(acme), Vec::<String>::new());
+        let found = problems(|c| {
+            c.tls.acme_domains = vec!["*.example.org".to_owned(), "192.0.2.1".to_owned()];
+            c.tls.acme_directory = "http://example.org".to_owned();
+            c.https.listen.clear();
+            (c.tls.certificate, c.tls.key) = (Some("chain.pem".into()), Some("key.pem".into()));
+        });
+        let keys: Vec<_> = found.iter().map(|p| p.split(": ").next().unwrap()).collect();
+        let expected = [
+            "tls.acme_domains",
+            "tls.acme_domains",
+            "tls.acme_directory",
+            "tls.acme_domains.0",
+            "tls.acme_domains.1",
+        ];
+        assert_eq!(keys, expected);
     }
 
     #[test]

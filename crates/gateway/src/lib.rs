@@ -4,6 +4,7 @@
 //! descriptions follow. Each protocol maps media in two places, `ingest` and `egress`; joining, pacing and writing are
 //! shared (`egress`).
 
+pub mod acme;
 pub mod config;
 mod egress;
 mod env;

@@ -1,6 +1,7 @@
 //! Listeners and shards: from a configuration to a running node.
 
 use crate::Env;
+use crate::acme::Acme;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::metrics::ProtocolMetrics;
@@ -85,6 +86,12 @@ impl Bound {
     /// What is open: protocol and address, in the order of the registry.
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + '_ {
         self.doors.iter().map(|door| (door.protocol.name, door.address))
+    }
+
+    /// What obtains the certificate from an authority, where that is asked for. It has to be run, by a thread that does not
+    /// carry media.
+    pub fn take_acme(&mut self) -> Option<Acme> {
+        self.tls.as_mut()?.take_acme()
     }
 
     /// The certificate of the node, if a port needs one.

@@ -1,5 +1,6 @@
 //! TLS in front of the protocols: whose certificate, and what a handshake counts as.
 
+use crate::acme::Acme;
 use crate::config::TlsConfig;
 use crate::metrics::{HandshakeFailure, ProtocolMetrics};
 use crate::{Config, Env};
@@ -15,6 +16,8 @@ use tracing::debug;
 #[derive(Debug)]
 pub struct Tls {
     identity: Arc<Identity>,
+    /// What obtains the certificate, where that is asked for.
+    acme: Option<Acme>,
     /// For ports where RTMP is spoken.
     pub(crate) rtmp: Acceptor,
     /// For ports where HTTP is spoken.
@@ -27,12 +30,26 @@ impl Tls {
     /// # Errors
     /// If there is none to serve with.
     pub fn load(config: &Config) -> Result<Self, IdentityError> {
-        let TlsConfig { certificate, key, names, .. } = &config.tls;
-        let identity = match (certificate, key) {
-            (Some(certificate), Some(key)) => Identity::from_files(certificate.clone(), key.clone())?,
-            _ => Identity::self_signed(&config.data_dir.join("tls"), self_signed_names(names))?,
+        let TlsConfig { certificate, key, names, acme_domains, .. } = &config.tls;
+        let self_signed = || Identity::self_signed(&config.data_dir.join("tls"), self_signed_names(names));
+        let acme = if acme_domains.is_empty() { None } else { Some(Acme::load(config, self_signed)?) };
+        let identity = match (&acme, certificate, key) {
+            (Some(acme), ..) => acme.identity().clone(),
+            (None, Some(certificate), Some(key)) => Identity::from_files(certificate.clone(), key.clone())?,
+            (None, ..) => self_signed()?,
         };
-        Ok(Self { rtmp: Acceptor::rtmp(identity.clone()), http: Acceptor::http(identity.clone()), identity })
+        let challenges = acme.as_ref().map(|acme| acme.challenges().clone());
+        Ok(Self {
+            rtmp: Acceptor::rtmp(identity.clone()),
+            http: Acceptor::http(identity.clone(), challenges),
+            acme,
+            identity,
+        })
+    }
+
+    /// What obtains the certificate and has to be run, once.
+    pub fn take_acme(&mut self) -> Option<Acme> {
+        self.acme.take()
     }
 
     /// The certificate of the node.
@@ -59,7 +76,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// Takes over a certificate that changes, until the node shuts down.
 pub(crate) async fn keep_fresh(env: Arc<Env>, tls: Arc<Tls>) {
     loop {
-        env.metrics.certificate_expires(tls.identity.expires());
+        env.metrics.certificate_expires(tls.identity.validity().map(|validity| validity.to));
         tokio::select! {
             () = tokio::time::sleep(REFRESH_INTERVAL) => {}
             () = env.shutdown.triggered() => return,

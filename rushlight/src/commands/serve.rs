@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use gateway::acme::Acme;
 use gateway::config::{LimitsConfig, LogFormat};
 use gateway::{BindError, Config, Env};
 use net::tls::Identity;
@@ -99,7 +100,7 @@ fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
     }
     let shards = config.shards();
     // Before the key: a second start by mistake leaves no trace.
-    let bound = gateway::bind(&config, shards).map_err(Failed::Bind)?;
+    let mut bound = gateway::bind(&config, shards).map_err(Failed::Bind)?;
     let key = match &config.access.publish_key {
         Some(_) => None,
         None => Some(keyfile::load(&config.data_dir).map_err(Failed::Other)?),
@@ -110,6 +111,7 @@ fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
 
     let open: Vec<_> = bound.addresses().collect();
     announce(&env.config, &open, key.as_ref(), bound.identity());
+    let acme = bound.take_acme();
     let running =
         gateway::run(env.clone(), bound, shards).map_err(|error| other("cannot start threads", error))?;
 
@@ -133,7 +135,7 @@ fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
         .map_err(|error| other("cannot start threads", error))?;
     runtime.block_on(async {
         let signals = Signals::new().map_err(|error| other("cannot listen for signals", error))?;
-        supervise(env, trigger, signals, end).await
+        supervise(env, acme, trigger, signals, end).await
     })
 }
 
@@ -152,6 +154,7 @@ fn write_addresses(file: &Path, open: &[(&'static str, SocketAddr)]) -> std::io:
 /// Runs until the shards have ended, asked by a signal.
 async fn supervise(
     env: Arc<Env>,
+    acme: Option<Acme>,
     trigger: net::ShutdownTrigger,
     mut signals: Signals,
     mut end: oneshot::Receiver<()>,
@@ -160,6 +163,9 @@ async fn supervise(
         && let Ok(name) = gateway::config::parse_channel(&env.config.demo.channel)
     {
         tokio::spawn(demo::run(env.clone(), name));
+    }
+    if let Some(acme) = acme {
+        tokio::spawn(acme.run(env.shutdown.clone()));
     }
     tokio::select! {
         signal = signals.next() => info!(signal, sessions = env.sessions.len(), "shutting down"),

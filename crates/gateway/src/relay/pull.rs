@@ -72,7 +72,9 @@ impl Pull {
             match *self.demand.borrow_and_update() {
                 Demand::Stop => return,
                 // Viewers may come back, but not for a stream that has never come: anybody can ask for any name.
-                Demand::Unwatched if self.sources.mode == PullMode::OnDemand && self.board.active().is_none() => {
+                Demand::Unwatched
+                    if self.sources.mode == PullMode::OnDemand && self.board.active().is_none() =>
+                {
                     return;
                 }
                 Demand::Unwatched if self.sources.mode == PullMode::OnDemand => {

@@ -61,9 +61,7 @@ pub(crate) enum Looped {
 impl fmt::Display for Looped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Looped::Circle => {
-                f.write_str("this stream comes from where it goes: a relay leads in a circle")
-            }
+            Looped::Circle => f.write_str("this stream comes from where it goes: a relay leads in a circle"),
             Looped::TooFar => {
                 write!(
                     f,

@@ -218,7 +218,10 @@ mod tests {
     #[test]
     fn plain_targets_have_no_layers() {
         for url in ["rtmp://h/live/a", "rtmpe://h/live/a", "http://h/a.flv", "ws://h/a.flv"] {
-            assert!(Layers::new(&Target::parse(url).unwrap(), None, Instant::now()).unwrap().is_none(), "{url}");
+            assert!(
+                Layers::new(&Target::parse(url).unwrap(), None, Instant::now()).unwrap().is_none(),
+                "{url}"
+            );
         }
     }
 }

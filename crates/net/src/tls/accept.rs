@@ -1,9 +1,10 @@
 //! The server's side of a handshake.
 
+use super::challenge::{self, Challenges, IdentityOrChallenge};
 use super::{HandshakeError, Identity, TlsStream, provider};
 use crate::Stream;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, ServerConfig, ServerConnection};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +27,24 @@ impl Acceptor {
         Self { config: Arc::new(config) }
     }
 
-    /// For ports where HTTP is spoken: HTTP/2 or HTTP/1.1, by ALPN (RFC 7301). Tickets save returning browsers a signature
-    /// and us the memory of their sessions; their keys live in this process only and change every few hours.
-    pub fn http(identity: Arc<Identity>) -> Self {
-        let mut config = config(identity);
+    /// For ports where HTTP is spoken: HTTP/2 or HTTP/1.1, by ALPN (RFC 7301), and the questions of an ACME authority where
+    /// there are `challenges`. Tickets save returning browsers a signature and us the memory of their sessions; their keys
+    /// live in this process only and change every few hours.
+    pub fn http(identity: Arc<Identity>, challenges: Option<Arc<Challenges>>) -> Self {
+        let mut protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut config = match challenges {
+            None => config(identity),
+            Some(challenges) => {
+                protocols.push(challenge::PROTOCOL.to_vec());
+                config(Arc::new(IdentityOrChallenge { identity, challenges }))
+            }
+        };
         // Without random numbers there are no keys for tickets, and no handshakes either.
         if let Ok(ticketer) = Ticketer::new() {
             config.ticketer = ticketer;
         }
         config.send_tls13_tickets = 1;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols;
         Self { config: Arc::new(config) }
     }
 
@@ -51,7 +60,7 @@ impl Acceptor {
     }
 }
 
-fn config(identity: Arc<Identity>) -> ServerConfig {
+fn config(identity: Arc<dyn ResolvesServerCert>) -> ServerConfig {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         // The versions and the cryptography are both constants of rustls.

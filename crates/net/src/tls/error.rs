@@ -113,7 +113,8 @@ pub struct IdentityError {
 }
 
 impl IdentityError {
-    pub(super) fn new(file: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
+    /// Something is wrong with `file`.
+    pub fn new(file: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
         Self { file: file.into(), problem: problem.to_string() }
     }
 }

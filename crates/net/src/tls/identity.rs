@@ -1,6 +1,6 @@
 //! The certificate and key of a server.
 
-use super::validity::read_validity;
+use super::validity::{Validity, read_validity};
 use super::{IdentityError, generate, provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -162,9 +162,18 @@ impl Identity {
         self.created
     }
 
-    /// The last moment at which clients accept the certificate, if it says so in a form that can be read.
-    pub fn expires(&self) -> Option<SystemTime> {
-        Some(read_validity(self.current().cert.first()?)?.to)
+    /// From when to when clients accept the certificate, if it says so in a form that can be read.
+    pub fn validity(&self) -> Option<Validity> {
+        read_validity(self.current().cert.first()?)
+    }
+
+    /// The files as one: the chain, and the key.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn to_pem(&self) -> Result<String, IdentityError> {
+        let read = |file: &Path| fs::read_to_string(file).map_err(|error| IdentityError::new(file, error));
+        Ok(read(&self.files.key)? + &read(&self.files.certificate)?)
     }
 
     /// What connections are shown that begin now.
@@ -211,6 +220,11 @@ impl ResolvesServerCert for Identity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current())
     }
+}
+
+/// Whether `name` is one that a certificate can hold as the name of a host.
+pub fn is_dns_name(name: &str) -> bool {
+    matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_)))
 }
 
 /// The name of this machine, where it has one that fits a certificate.

@@ -7,6 +7,7 @@
 //! bytes that are in the cache, and no system call.
 
 mod accept;
+mod challenge;
 mod connect;
 mod error;
 mod generate;
@@ -18,12 +19,14 @@ mod trust;
 pub(crate) mod validity;
 
 pub use accept::Acceptor;
+pub use challenge::Challenges;
 pub use connect::Connector;
 pub use error::{ConnectError, HandshakeError, IdentityError};
-pub use identity::{Identity, host_name};
+pub use identity::{Identity, host_name, is_dns_name};
 pub use rustls::client::ClientConnection;
 pub use stream::TlsStream;
 pub use trust::Trust;
+pub use validity::Validity;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::{Arc, LazyLock};

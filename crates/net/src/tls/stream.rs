@@ -32,11 +32,6 @@ impl TlsStream {
         &self.tcp
     }
 
-    /// The protocol that was agreed on (RFC 7301), if any: `h2`, `http/1.1`.
-    pub fn alpn_protocol(&self) -> Option<&[u8]> {
-        self.connection.alpn_protocol()
-    }
-
     /// Drives the handshake to its end.
     pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {

@@ -1,8 +1,10 @@
 use super::*;
 use crate::{Outbox, Stream};
 use bytes::Bytes;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::fs;
 use std::future::poll_fn;
 use std::io::{Read, Write};
@@ -206,8 +208,100 @@ fn rtmp_ports_send_no_tickets_and_agree_on_no_protocol() {
     for version in rustls::ALL_VERSIONS {
         assert_eq!(tickets_and_protocol(Acceptor::rtmp(identity.clone()), version), (0, Vec::new()));
     }
-    let http = Acceptor::http(identity);
+    let http = Acceptor::http(identity, None);
     assert_eq!(tickets_and_protocol(http, &rustls::version::TLS13), (1, b"http/1.1".to_vec()));
+}
+
+#[test]
+fn an_authority_is_shown_its_challenge_and_others_the_certificate() {
+    let folder = Folder::new("challenge");
+    let identity = folder.identity(&["localhost"]);
+    let challenges = Arc::new(Challenges::default());
+    challenges.set("localhost", &[7; 32]).unwrap();
+    let asked = |protocol: &[u8]| {
+        let acceptor = Acceptor::http(identity.clone(), Some(challenges.clone()));
+        first_certificate(acceptor, protocol)
+    };
+    let own = identity.current().cert[0].to_vec();
+    assert_eq!(asked(b"h2").as_ref(), Some(&own));
+    let shown = asked(b"acme-tls/1").unwrap();
+    assert_ne!(shown, own);
+    // RFC 8737 section 3: the extension 1.3.6.1.5.5.7.1.31, critical, with the digest as an octet string in an octet string.
+    let extension =
+        [b"\x06\x08\x2b\x06\x01\x05\x05\x07\x01\x1f\x01\x01\xff\x04\x22\x04\x20".as_slice(), &[7; 32]]
+            .concat();
+    assert!(shown.windows(extension.len()).any(|window| window == extension));
+    challenges.clear();
+    assert_eq!(asked(b"acme-tls/1"), None);
+}
+
+/// Accepts what a challenge shows as well: webpki refuses certificates with critical extensions that it does not know.
+#[derive(Debug)]
+struct Anything;
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The certificate that a server shows to a client that offers one protocol.
+fn first_certificate(acceptor: Acceptor, protocol: &[u8]) -> Option<Vec<u8>> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = std::thread::spawn(move || {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut tcp = std::net::TcpStream::connect(address).unwrap();
+        while connection.is_handshaking() {
+            connection.complete_io(&mut tcp).ok()?;
+        }
+        Some(connection.peer_certificates()?.first()?.to_vec())
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let tcp = listener.accept().unwrap().0;
+        tcp.set_nonblocking(true).unwrap();
+        // The client says what came of it.
+        let _ = acceptor.accept(TcpStream::from_std(tcp).unwrap(), LONG).await;
+    });
+    client.join().unwrap()
 }
 
 fn shown(identity: &Identity, after: Duration) -> Vec<u8> {
@@ -267,11 +361,8 @@ fn a_certificate_of_our_own_is_renewed_before_its_end_with_the_same_key() {
     let key = || fs::read(&files.key).unwrap();
     assert!(generate::ensure(&files, &names, days(0)).unwrap());
     let identity = Identity::from_files(files.certificate.clone(), files.key.clone()).unwrap();
-    assert!(
-        identity.expires().is_some_and(|at| at > days(395) && at < days(397)),
-        "{:?}",
-        identity.expires()
-    );
+    let validity = identity.validity().unwrap();
+    assert!(validity.to > days(395) && validity.to < days(397), "{validity:?}");
     let first = key();
     assert!(!generate::ensure(&files, &names, days(365)).unwrap());
     assert!(generate::ensure(&files, &names, days(367)).unwrap(), "30 days are left");

@@ -19,9 +19,11 @@ const VERSION: u8 = 0xa0;
 
 /// The first and the last moment of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Validity {
-    pub(crate) from: SystemTime,
-    pub(crate) to: SystemTime,
+pub struct Validity {
+    /// Before it nobody accepts the certificate.
+    pub from: SystemTime,
+    /// After it nobody does.
+    pub to: SystemTime,
 }
 
 /// Reads the validity of a certificate in DER; `None` if it is no certificate.

@@ -1,6 +1,7 @@
 //! Every module drives the real server with programs that other people wrote, except `tidy`, which reads the repository.
 
 mod access;
+mod acme;
 mod browser;
 mod enhanced;
 mod family;
