@@ -208,7 +208,7 @@ mod tests {
         br#"{"session":"k3j9","stream":"live/x","protocol":"ws-flv","renderer":"mse","event":"end","t":{"t1":1.5,"t5":1e2},"stalls":1,"stallMs":25e1,"droppedFrames":2,"decodedFrames":298,"latencyMs":480,"watchedMs":10000}"#,
         b"\x89\x82\x01\x02\x03\x04ab\x82\xfe\x01\x00\0\0\0\0\x88\x80\0\0\0\0",
         b"live/show-*\nrtmp://host/{app}/{channel}",
-        b"FMLE/3.0 (compatible; Rushlight/0.1.0) (via 5f3a91c2,08d1b7e4)",
+        b"FMLE/3.0 (compatible; Rushlight/0.1.0) (via 5f3a91c20b6677ad,08d1b7e4c4d1f0a9)",
         b"live/x?key=1\n?key=%31&startPts=-9223372036854775808",
         b"\x02\0\x0aonMetaData\x03\0\x05title\x02\0\x03a\x01b\0\0\x09",
     ];

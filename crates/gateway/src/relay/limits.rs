@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-/// Servers that a stream may pass. Real trees are two or three deep; more is a circle.
-pub(crate) const HOPS_MAX: usize = 8;
+/// Tags of nodes in a note, the newest: circles of so many nodes are seen. Real trees are two or three deep, and some servers
+/// read no more of a program's name than a few hundred bytes.
+pub(crate) const TAGS_MAX: usize = 16;
+
+/// Times that a stream may come through this node under other names. One or two have a purpose, such as a copy with another
+/// key. Four fit into a note beside those of three other nodes.
+pub(crate) const PASSES_MAX: usize = 4;
 
 /// Targets added at run time, in all and for one stream: each is a connection that carries the whole stream, opened
 /// for somebody who holds no more than a publish key.

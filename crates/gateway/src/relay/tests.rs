@@ -284,7 +284,7 @@ async fn copies_of_copies_come_to_an_end() {
         config.relay.push.push(push_to("live/*", format!("rtmp://{a}/live/{{channel}}x")));
     });
     let _publisher = publish(&here.env, &name("a"), 1, 0);
-    let last = format!("a{}", "x".repeat(limits::HOPS_MAX));
+    let last = format!("a{}", "x".repeat(limits::PASSES_MAX - 1));
     until("the last copy is refused", || {
         let targets = here.env.relays.to_api(&here.env, |_| true).push;
         targets
