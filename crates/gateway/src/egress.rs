@@ -42,11 +42,11 @@ fn time_shown_as(ms: u32, last: Time) -> Time {
     Time::from_nanos(Time::from_millis(last.millis() + i64::from(distance) + 1).nanos() - 1)
 }
 
-/// The spaces of form keys: the high 16 bits of a key, so that no two protocols can meet.
-pub(crate) mod form_space {
-    pub(crate) const FLV: u64 = 1 << 48;
-    pub(crate) const FLV_WEBSOCKET: u64 = 2 << 48;
-    pub(crate) const RTMP: u64 = 3 << 48;
+/// The containers of form keys, so that no two protocols can meet.
+pub(crate) mod container {
+    pub(crate) const FLV: u16 = 1;
+    pub(crate) const FLV_WEBSOCKET: u16 = 2;
+    pub(crate) const RTMP: u16 = 3;
 }
 
 /// One pick. Large enough for a third of a second of several tracks in one write, small enough that a reader that joins

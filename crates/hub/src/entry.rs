@@ -5,9 +5,21 @@ use media::{Packet, Time};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// Names a wire form: which container, with which parameters. The egress that builds a form chooses its key.
+/// Names a wire form. The egress that builds a form chooses its key: forms with equal keys have equal bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FormKey(pub u64);
+pub struct FormKey {
+    /// Which container.
+    pub container: u16,
+    /// What else its bytes depend on, whole: bits that are cut off a key are forms that are taken for each other.
+    pub parameters: [u32; 2],
+}
+
+impl FormKey {
+    /// The form of a container that looks the same for everybody.
+    pub const fn of(container: u16) -> Self {
+        Self { container, parameters: [0; 2] }
+    }
+}
 
 /// The most forms that one entry keeps. A server has a handful (RTMP at a chunk size or two, FLV, fMP4); a peer that
 /// could invent keys must not fill memory, so a form beyond this number is built each time.
@@ -88,8 +100,8 @@ mod tests {
     fn form_is_built_once_for_each_key() {
         let (entry, built) = (entry(), Cell::new(0));
         for _ in 0..3 {
-            for key in 0..FORMS_MAX as u64 {
-                let bytes = entry.form(FormKey(key), |_| {
+            for key in 0..FORMS_MAX as u16 {
+                let bytes = entry.form(FormKey::of(key), |_| {
                     built.set(built.get() + 1);
                     Bytes::from(vec![key as u8])
                 });
@@ -103,7 +115,7 @@ mod tests {
     fn forms_beyond_the_limit_are_built_and_not_kept() {
         let entry = entry();
         for key in 0..100 {
-            entry.form(FormKey(key), |_| Bytes::new());
+            entry.form(FormKey::of(key), |_| Bytes::new());
         }
         let (mut form, mut count) = (entry.first.get(), 0);
         while let Some(node) = form {
@@ -119,7 +131,8 @@ mod tests {
         let pointers: Vec<usize> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|_| {
-                    scope.spawn(|| entry.form(FormKey(7), |_| Bytes::from(vec![1; 100])).as_ptr() as usize)
+                    scope
+                        .spawn(|| entry.form(FormKey::of(7), |_| Bytes::from(vec![1; 100])).as_ptr() as usize)
                 })
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()

@@ -1,7 +1,7 @@
 //! Packets as FLV tags, bare or inside WebSocket frames.
 
 use super::websocket::write_binary_head;
-use crate::egress::{Form, form_space, tag_time};
+use crate::egress::{Form, container, tag_time};
 use bytes::{Bytes, BytesMut};
 use hub::{Entry, FormKey};
 use media::container::flv;
@@ -20,9 +20,9 @@ pub(super) enum FlvForm {
 
 impl Form for FlvForm {
     fn key(&self) -> FormKey {
-        FormKey(match self {
-            FlvForm::Plain => form_space::FLV,
-            FlvForm::WebSocket => form_space::FLV_WEBSOCKET,
+        FormKey::of(match self {
+            FlvForm::Plain => container::FLV,
+            FlvForm::WebSocket => container::FLV_WEBSOCKET,
         })
     }
 

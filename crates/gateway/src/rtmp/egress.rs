@@ -1,6 +1,6 @@
 //! Packets as RTMP chunks.
 
-use crate::egress::{Form, form_space, tag_time};
+use crate::egress::{Form, container, tag_time};
 use bytes::{Bytes, BytesMut};
 use hub::FormKey;
 use media::Packet;
@@ -22,8 +22,7 @@ pub(super) struct ChunkForm {
 
 impl Form for ChunkForm {
     fn key(&self) -> FormKey {
-        // Chunk sizes are at most 2^24 and players use the first few message streams.
-        FormKey(form_space::RTMP | u64::from(self.chunk_size) << 16 | u64::from(self.stream_id & 0xffff))
+        FormKey { container: container::RTMP, parameters: [self.chunk_size, self.stream_id] }
     }
 
     fn build(&self, packet: &Packet) -> Bytes {
@@ -47,5 +46,47 @@ impl Form for ChunkForm {
             &[&head, &packet.payload],
         );
         out.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::{Codec, Flags, Role, Time, TrackId};
+    use proptest::prelude::*;
+
+    fn packet() -> Packet {
+        Packet {
+            track: TrackId::VIDEO,
+            codec: Codec::H264,
+            role: Role::Frame,
+            flags: Flags { keyframe: true, disposable: false },
+            dts: Time::ZERO,
+            pts: Time::ZERO,
+            payload: Bytes::from_static(&[7; 300]),
+        }
+    }
+
+    fn form() -> impl Strategy<Value = ChunkForm> {
+        // Few values, some of them equal in all but one bit, so that many pairs are alike in part.
+        let number = (0_u32..3, 0_u32..32).prop_map(|(low, bit)| (low ^ 1 << bit).max(1));
+        (number.clone(), number).prop_map(|(chunk_size, stream_id)| ChunkForm { chunk_size, stream_id })
+    }
+
+    proptest! {
+        #[test]
+        fn forms_with_one_key_are_the_same_bytes(one in form(), other in form()) {
+            prop_assume!(one.chunk_size <= rtmp::chunk::CHUNK_SIZE_MAX && other.chunk_size <= rtmp::chunk::CHUNK_SIZE_MAX);
+            let alike = (one.chunk_size, one.stream_id) == (other.chunk_size, other.stream_id);
+            prop_assert_eq!(one.key() == other.key(), alike);
+            prop_assert!(!alike || one.build(&packet()) == other.build(&packet()));
+        }
+    }
+
+    #[test]
+    fn a_message_stream_is_not_taken_for_another_that_is_alike_in_the_low_bits() {
+        let [one, other] = [1, 0x1_0001].map(|stream_id| ChunkForm { chunk_size: 65_536, stream_id });
+        assert_ne!(one.build(&packet()), other.build(&packet()));
+        assert_ne!(one.key(), other.key());
     }
 }

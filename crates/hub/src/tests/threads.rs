@@ -45,7 +45,8 @@ fn read_to_end(mut reader: Reader, start: Instant) -> Option<i64> {
         match reader.poll_next(start, &mut batch, BatchLimits::default(), &mut Context::from_waker(&waker)) {
             Poll::Ready(Next::Packets) => {
                 for entry in batch.drain(..) {
-                    let form = entry.form(FormKey(1), |packet| Bytes::from(packet.dts.millis().to_string()));
+                    let form =
+                        entry.form(FormKey::of(1), |packet| Bytes::from(packet.dts.millis().to_string()));
                     assert_eq!(form, entry.packet.dts.millis().to_string());
                     if entry.packet.track.kind == Kind::Video && entry.packet.role == media::Role::Frame {
                         let dts = entry.packet.dts.millis();

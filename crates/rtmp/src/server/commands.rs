@@ -73,15 +73,17 @@ impl Session {
         if self.streams.len() >= self.config.streams_max {
             return self.refuse(command);
         }
-        self.last_stream_id += 1;
+        // The lowest that is free: players of one number share what is sent to them, so numbers are not used up.
+        let is_free = |id: &u32| self.streams.iter().all(|stream| stream.id != *id);
+        let Some(id) = (1..=u32::MAX).find(is_free) else { return self.refuse(command) };
         self.streams.push(Stream {
-            id: self.last_stream_id,
+            id,
             state: StreamState::Idle,
             name: Box::default(),
             amf3: false,
             reset: false,
         });
-        self.answer(command, Value::from(self.last_stream_id));
+        self.answer(command, Value::from(id));
     }
 
     /// Makes a stream idle. What the driver has to know becomes an event.
