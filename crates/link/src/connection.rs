@@ -1,6 +1,7 @@
 //! An RTMP client session on what carries it.
 
 use crate::carrier::{Carrier, Read};
+use crate::limits::ANSWERS_BYTES_MAX;
 use crate::{Error, Options};
 use bytes::BytesMut;
 use rtmp::client::{Config, Event, Session};
@@ -19,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) arrived: Instant,
     /// Bytes of the session that were read.
     pub(crate) session_bytes_in: u64,
+    /// Of what waits for the carrier, what the server provoked; more only if media has left before it.
+    answers: usize,
 }
 
 impl Connection {
@@ -35,7 +38,7 @@ impl Connection {
         let carrier = Carrier::open(url, options, deadline).await?;
         let now = Instant::now();
         let session = Session::new(config, random, now);
-        Ok(Self { carrier, session, input: BytesMut::new(), arrived: now, session_bytes_in: 0 })
+        Ok(Self { carrier, session, input: BytesMut::new(), arrived: now, session_bytes_in: 0, answers: 0 })
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -117,8 +120,7 @@ impl Connection {
                     self.session_bytes_in += (self.input.len() - before) as u64;
                     let handled = self.session.handle_input(self.arrived, &mut self.input);
                     // What it has to say about an error is worth saying.
-                    self.collect_output();
-                    self.carrier.write()?;
+                    self.answer()?;
                     handled?;
                 }
                 Poll::Ready(Ok(true))
@@ -126,6 +128,19 @@ impl Connection {
             Poll::Pending if self.carrier.bytes_out > bytes_out => Poll::Ready(Ok(true)),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Sends what the session says to what the server said.
+    fn answer(&mut self) -> Result<(), Error> {
+        let before = self.carrier.queued();
+        self.collect_output();
+        let provoked = self.carrier.queued() - before;
+        self.carrier.write()?;
+        self.answers = (self.answers + provoked).min(self.carrier.queued());
+        if self.answers > ANSWERS_BYTES_MAX {
+            return Err(rtmp::Error::Violation("answers are not read").into());
+        }
+        Ok(())
     }
 
     fn collect_output(&mut self) {

@@ -13,6 +13,10 @@ pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of a tunnel in a row that end without bringing anything. One may be stale; more are a server that is gone.
 pub const REDIALS_MAX: u32 = 3;
 
+/// Bytes of answers that wait for a server to read them. Servers ask for a few dozen bytes in a minute; what waits beside
+/// them of a publisher's media is its own affair.
+pub const ANSWERS_BYTES_MAX: usize = 1 << 20;
+
 /// Addresses of one host that are tried.
 pub const ADDRESSES_MAX: usize = 8;
 

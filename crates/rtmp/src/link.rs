@@ -134,9 +134,9 @@ impl Link {
         }
     }
 
-    /// Fails if the peer made us say more than it is willing to read.
-    pub(crate) fn check_output(&self) -> Result<(), Error> {
-        if self.out.len() > limits::OUTPUT_BYTES_MAX {
+    /// Fails if the peer made us say more than it is willing to read. Of what waits, `own` bytes were not said because of it.
+    pub(crate) fn check_output(&self, own: usize) -> Result<(), Error> {
+        if self.out.len().saturating_sub(own) > limits::OUTPUT_BYTES_MAX {
             return Err(Error::Violation("too many requests at once"));
         }
         Ok(())

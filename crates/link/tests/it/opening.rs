@@ -140,3 +140,27 @@ async fn what_stands_in_the_way_is_one_line() {
         "the server closed the connection before it accepted the stream"
     );
 }
+
+#[tokio::test]
+async fn a_server_that_asks_and_does_not_read_is_left() {
+    let server = Server::start().await;
+    let from = server.url();
+    let flood = async {
+        let mut peer = server.accept().await;
+        peer.play().await;
+        peer.ping_until_closed().await;
+    };
+    let player = async {
+        let mut link = open(&from).await.unwrap();
+        // Far more than sockets hold.
+        while link.bytes_in() < 64 << 20 {
+            match link.step().await {
+                Ok(open) => assert!(open),
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    };
+    let ((), error) = tokio::join!(flood, player);
+    assert!(matches!(error, Some(Error::Protocol(rtmp::Error::Violation(_)))), "{error:?}");
+}

@@ -90,6 +90,14 @@ impl Peer {
         self.stream.shutdown().await.unwrap();
     }
 
+    /// Asks whether the client is there, again and again, and does not listen.
+    pub async fn ping_until_closed(&mut self) {
+        // Protocol control: a message of user control, "ping request" (`RTMP` section 7.1.7).
+        let ping = [0x02, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1];
+        let pings = ping.repeat(4096);
+        while self.stream.write_all(&pings).await.is_ok() {}
+    }
+
     /// Reads to the end, whatever it is.
     pub async fn ignore(&mut self) {
         while self.stream.read_buf(&mut self.input).await.is_ok_and(|count| count > 0) {

@@ -114,6 +114,8 @@ impl Session {
             self.greet();
         }
         self.link.open(input);
+        // Media of ours, maybe, that the driver has not fetched yet.
+        let own = self.link.out.len();
         while let Some(incoming) = self.link.receive(input)? {
             match incoming {
                 Incoming::Message(message) => self.take_message(now, message)?,
@@ -129,7 +131,10 @@ impl Session {
             if self.events.len() > limits::EVENTS_MAX {
                 return Err(Error::Violation("too many messages at once"));
             }
+            self.link.check_output(own)?;
         }
+        // Pings are answered without becoming messages.
+        self.link.check_output(own)?;
         self.link.leave(input);
         Ok(())
     }

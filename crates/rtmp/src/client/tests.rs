@@ -349,3 +349,21 @@ fn only_media_of_legal_size_is_sent() {
     assert!(script.session.send_message(message::VIDEO, 0, &[b"x", &large]).is_err());
     assert!(script.session.send_message(message::VIDEO, 0, &[&large]).is_ok());
 }
+
+#[test]
+fn a_server_that_provokes_answers_without_end_has_gone_too_far() {
+    let pings = |count: usize| {
+        let mut out = BytesMut::new();
+        (0..count).for_each(|_| Control::User(UserControl::PingRequest(1)).write(&mut out, 128));
+        out
+    };
+    let mut one = BytesMut::new();
+    Control::User(UserControl::PingResponse(1)).write(&mut one, 128);
+    let few = limits::OUTPUT_BYTES_MAX / one.len();
+    let mut script = Script::running(Role::Publish);
+    script.session.send_message(message::VIDEO, 0, &[&vec![0; 2 * limits::OUTPUT_BYTES_MAX]]).unwrap();
+    assert_eq!(script.session.handle_input(script.now, &mut pings(few)), Ok(()), "media is not an answer");
+    while script.session.poll_output().is_some() {}
+    let provoked = script.session.handle_input(script.now, &mut pings(few + 1));
+    assert_eq!(provoked, Err(Error::Violation("too many requests at once")));
+}

@@ -167,7 +167,7 @@ impl Session {
             if self.events.len() > limits::EVENTS_MAX {
                 return Err(Error::Violation("too many messages at once"));
             }
-            self.link.check_output()?;
+            self.link.check_output(0)?;
         }
         if matches!(self.phase, Phase::Rejected) {
             input.clear();
