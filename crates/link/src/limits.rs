@@ -41,7 +41,8 @@ pub const MOVES_WINDOW: Duration = Duration::from_secs(60);
 /// Keyframes of the old connection that a new one is compared with. A server sends the newest one or two at a join.
 pub const KEYFRAMES_REMEMBERED: usize = 8;
 
-/// Bytes of a new connection that wait for a keyframe in common with the old one: ten seconds of a high bitrate.
+/// Bytes of a new connection that wait for a keyframe in common with the old one: ten seconds of a high bitrate. Each
+/// message counts for what it takes to keep as well. With more the new connection goes on without, or is given up.
 pub const SPLICE_BYTES_MAX: usize = 32 << 20;
 
 /// How long a new connection waits for a keyframe in common with the old one: keyframes are rarely further apart.

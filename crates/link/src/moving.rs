@@ -87,7 +87,7 @@ async fn open(to: Url, options: Options) -> Result<Link, Error> {
 fn hold(connection: &mut Connection, splice: &mut Splice) -> Result<(), Error> {
     while let Some(event) = connection.poll_event() {
         match event {
-            Event::Message(message) => splice.push(message),
+            Event::Message(message) => splice.push(message)?,
             Event::Ended(status) | Event::Rejected(status) => return Err(status.into()),
             _ => {}
         }

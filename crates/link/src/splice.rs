@@ -4,6 +4,7 @@
 //! both carry the same keyframes: one that came on either gives the difference of their times. From there on the new
 //! connection is the stream, less what was delivered already.
 
+use crate::Error;
 use crate::limits::{KEYFRAMES_REMEMBERED, SPLICE_BYTES_MAX, SPLICE_WAIT_MAX};
 use media::container::flv;
 use media::{Packet, Role, Time, TrackId};
@@ -88,7 +89,10 @@ impl Splice {
     }
 
     /// Takes the next message of the new connection.
-    pub(crate) fn push(&mut self, message: Message) {
+    ///
+    /// # Errors
+    /// So much is held, and nothing of it is a frame: there is nothing to go on with.
+    pub(crate) fn push(&mut self, message: Message) -> Result<(), Error> {
         let mut packets = std::mem::take(&mut self.scratch);
         read(&message, &mut packets);
         for packet in packets.drain(..) {
@@ -99,8 +103,17 @@ impl Splice {
             }
         }
         self.scratch = packets;
-        self.bytes += message.payload.len();
+        self.bytes += message.payload.len() + size_of::<Message>();
         self.held.push_back(message);
+        if self.bytes > SPLICE_BYTES_MAX && self.start().is_none() {
+            return Err(rtmp::Error::Violation("much is sent, and no media").into());
+        }
+        Ok(())
+    }
+
+    /// The message that the new connection can begin with.
+    fn start(&self) -> Option<usize> {
+        self.keyframes.first().map(|(index, _)| *index).or(self.first_frame)
     }
 
     /// What to add to the times of the new connection, if a keyframe tells.
@@ -120,7 +133,7 @@ impl Splice {
     /// What to add to the times of the new connection, so that it goes on where the old one would be by now. `None` before
     /// there is anything to go on with.
     pub(crate) fn guess(&self, played: &Played, now: Instant) -> Option<u32> {
-        let start = self.keyframes.first().map(|(index, _)| *index).or(self.first_frame)?;
+        let start = self.start()?;
         let Some((latest, read)) = played.latest else { return Some(0) };
         let elapsed = now.saturating_duration_since(read).max(Duration::from_millis(1));
         let target = latest.wrapping_add(elapsed.as_millis() as u32);
@@ -228,7 +241,7 @@ mod tests {
         }
         let mut splice = Splice::new(now);
         for message in settings().into_iter().chain(new.flat_map(|number| picture(number, zero))) {
-            splice.push(message);
+            splice.push(message).unwrap();
         }
         let shift = match guess {
             true => splice.guess(&played, now + Duration::from_millis(40))?,
@@ -272,10 +285,30 @@ mod tests {
     fn nothing_is_guessed_before_there_is_a_frame_and_waiting_ends() {
         let now = Instant::now();
         let mut splice = Splice::new(now);
-        splice.push(settings()[0].clone());
+        splice.push(settings()[0].clone()).unwrap();
         assert_eq!(splice.guess(&Played::default(), now), None);
         assert!(!splice.is_overdue(now));
         assert!(splice.is_overdue(now + SPLICE_WAIT_MAX + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_is_held_has_a_maximum_even_if_it_is_no_media() {
+        let now = Instant::now();
+        for length in [0, 6, 4096] {
+            let payload = &[&[0x17, 0, 0, 0, 0][..], &[1; 4096]].concat()[..length];
+            let message = Message { payload: Bytes::copy_from_slice(payload), ..settings()[0].clone() };
+            let each = payload.len() + size_of::<Message>();
+            let mut splice = Splice::new(now);
+            let held =
+                (0..2 * SPLICE_BYTES_MAX / each).take_while(|_| splice.push(message.clone()).is_ok()).count();
+            assert_eq!(held, SPLICE_BYTES_MAX / each, "{length} bytes each");
+        }
+        // With a frame there is a place to go on from, and the one who moves does so at once.
+        let mut splice = Splice::new(now);
+        picture(0, 0).into_iter().for_each(|message| splice.push(message).unwrap());
+        let large = Message { payload: Bytes::from(vec![0; SPLICE_BYTES_MAX]), ..settings()[0].clone() };
+        splice.push(large).unwrap();
+        assert!(splice.is_overdue(now) && splice.guess(&Played::default(), now).is_some());
     }
 
     #[test]
