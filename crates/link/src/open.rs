@@ -132,7 +132,7 @@ fn refusal(status: Status, url: &Url) -> Error {
 /// one relative to our own, or the same again. The stream's name and the credentials stay.
 ///
 /// # Errors
-/// `Url` if it is none, or would take us out of TLS.
+/// `Url` if it is none, or would take us out of TLS, or out of the encryption of RTMPE to where nothing is encrypted.
 pub fn moved(url: &Url, to: Option<&str>) -> Result<Url, Error> {
     let Some(to) = to else { return Ok(url.clone()) };
     let base = if let Some(rest) = to.strip_prefix("//") {
@@ -147,6 +147,9 @@ pub fn moved(url: &Url, to: Option<&str>) -> Result<Url, Error> {
     let mut moved = Url::parse(&base).map_err(|error| bad(&error.to_string()))?;
     if url.scheme.is_tls() && !moved.scheme.is_tls() {
         return Err(bad("that is without TLS"));
+    }
+    if url.scheme.is_encrypted() && !(moved.scheme.is_encrypted() || moved.scheme.is_tls()) {
+        return Err(bad("that is without encryption"));
     }
     // It names an application, or a stream in it: ours.
     if moved.name != url.name || moved.app.is_empty() {
@@ -190,6 +193,25 @@ mod tests {
         assert_eq!(error, "the server sends us to rtmp://b/live: that is without TLS");
         let moved = moved(&url, Some("rtmpts://b/live")).unwrap();
         assert_eq!((moved.user.as_str(), moved.password.as_str()), ("user", "secret"));
+    }
+
+    #[test]
+    fn encryption_is_not_lost_on_the_way() {
+        for (from, to, may) in [
+            ("rtmpe", "rtmp", false),
+            ("rtmpe", "rtmpt", false),
+            ("rtmpte", "rtmp", false),
+            ("rtmpte", "rtmpt", false),
+            ("rtmpe", "rtmpte", true),
+            ("rtmpte", "rtmpe", true),
+            ("rtmpe", "rtmps", true),
+            ("rtmpte", "rtmpts", true),
+            ("rtmps", "rtmpe", false),
+            ("rtmp", "rtmp", true),
+        ] {
+            let url = Url::parse(&format!("{from}://a/live/me")).unwrap();
+            assert_eq!(moved(&url, Some(&format!("{to}://b/live"))).is_ok(), may, "{from} to {to}");
+        }
     }
 
     #[tokio::test]
