@@ -238,7 +238,7 @@ section! {
         connections_max: usize = 100_000,
         /// Most connections at once from one address. 0 is no ceiling.
         connections_per_address_max: usize = 0,
-        /// Most streams at once, live or awaited.
+        /// Most streams at once, live or awaited. Streams that players wait for take half of them at most.
         streams_max: usize = 10_000,
         /// Most players of one stream.
         readers_per_stream_max: usize = 100_000,
@@ -607,7 +607,10 @@ impl Config {
         hub::Config {
             limits: hub::Limits {
                 streams_max: self.limits.streams_max,
-                waiting_streams_max: hub::Limits::default().waiting_streams_max.min(self.limits.streams_max),
+                // Half at most: anybody can ask for any name, and publishers need room beside those who wait.
+                waiting_streams_max: hub::Limits::default()
+                    .waiting_streams_max
+                    .min(self.limits.streams_max / 2),
                 readers_max: self.limits.readers_per_stream_max,
                 ..hub::Limits::default()
             },
@@ -810,6 +813,20 @@ mod tests {
             assert!(key_problem(key).is_some(), "{key}");
         }
         assert_eq!(key_problem("0123456789abcdef"), None);
+    }
+
+    #[test]
+    fn players_that_wait_leave_room_for_publishers() {
+        for streams_max in [1, 2, 3, 1_000, 10_000] {
+            let limits = LimitsConfig { streams_max, ..LimitsConfig::default() };
+            let origin = hub::Origin::new(Config { limits, ..Config::default() }.to_hub(1));
+            let name = |number: usize| parse_channel(&format!("live/{number}")).unwrap();
+            let now = std::time::Instant::now();
+            let read = |number| origin.read(&name(number), hub::ReadOptions::default(), now);
+            let waiting: Vec<_> = (0..streams_max).map_while(|number| read(number).ok()).collect();
+            assert!(waiting.len() <= streams_max / 2, "{} of {streams_max}", waiting.len());
+            assert!(origin.publish(&name(streams_max), now).is_ok());
+        }
     }
 
     #[test]
