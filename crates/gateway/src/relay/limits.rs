@@ -16,8 +16,12 @@ pub(crate) const ADDED_MAX: usize = 1_000;
 /// See [`ADDED_MAX`]. Services that stream to many platforms offer about thirty.
 pub(crate) const ADDED_PER_STREAM_MAX: usize = 32;
 
-/// Streams fetched at once: viewers choose the names, and each is a connection out.
+/// Streams fetched at once because somebody watches: viewers choose the names, and each is a connection out. Those that the
+/// configuration has fetched always come on top.
 pub(crate) const PULLS_MAX: usize = 500;
+
+/// Watched streams that are known to wait for others to be fetched no more. The hub lets fewer names wait for a publisher.
+pub(crate) const PULLS_WAITING_MAX: usize = 2_000;
 
 /// The first wait before a server is tried again that was not reached.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(500);

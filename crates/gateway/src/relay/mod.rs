@@ -113,6 +113,10 @@ struct Table {
     /// How targets go: those that run, and of those for one stream only also how they went.
     pushes: HashMap<(TargetId, StreamName), PushEntry>,
     pulls: HashMap<StreamName, PullEntry>,
+    /// Most streams fetched at once because somebody watches; see [`limits::PULLS_MAX`].
+    pulls_max: usize,
+    /// Watched streams that are not fetched because others are.
+    refused: HashSet<StreamName>,
 }
 
 #[derive(Debug)]
@@ -153,7 +157,7 @@ pub(crate) enum RemoveError {
 impl Relays {
     /// The relays of a configuration that was found valid.
     pub(crate) fn new(config: &RelayConfig) -> Self {
-        let mut table = Table::default();
+        let mut table = Table { pulls_max: limits::PULLS_MAX, ..Table::default() };
         for push in &config.push {
             if let (Ok(pattern), Ok(address)) = (Pattern::parse(&push.stream), Address::parse(&push.url.0)) {
                 table.add(pattern, address, push.name.clone(), None);

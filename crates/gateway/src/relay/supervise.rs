@@ -1,10 +1,10 @@
 //! Who starts and ends the tasks.
 
-use super::limits::PULLS_MAX;
+use super::limits::PULLS_WAITING_MAX;
 use super::progress::Progress;
 use super::pull::{Board, Demand, Pull};
 use super::push::{Order, Push};
-use super::{PullEntry, PushEntry, Relays, Target};
+use super::{PullEntry, PushEntry, Relays, Table, Target};
 use crate::Env;
 use crate::config::PullMode;
 use crate::metrics::RelayDirection;
@@ -35,6 +35,7 @@ pub(crate) async fn supervise(env: Arc<Env>) {
                     std::mem::take(&mut *names)
                 };
                 names.iter().for_each(|name| look_at(&env, name));
+                pull_refused(&env);
             }
             changed = poll_fn(|cx| watch.poll_changed(cx)) => match changed {
                 Changed::Stream(name) => look_at(&env, &name),
@@ -115,6 +116,7 @@ fn pull(env: &Arc<Env>, name: &StreamName, presence: Presence) {
         running.send_if_modified(|before| std::mem::replace(before, demand) != demand);
         return;
     }
+    table.refused.remove(name);
     let Some(sources) = relays.sources.iter().find(|sources| sources.pattern.matches(name)) else { return };
     let wanted = match demand {
         Demand::Stop => false,
@@ -124,8 +126,12 @@ fn pull(env: &Arc<Env>, name: &StreamName, presence: Presence) {
     if !wanted {
         return;
     }
-    if table.pulls.values().filter(|entry| entry.running.is_some()).count() >= PULLS_MAX {
-        return debug!(stream = %name, "a stream is not fetched: {PULLS_MAX} are");
+    if sources.mode == PullMode::OnDemand && !table.has_room() {
+        debug!(stream = %name, "a stream is not fetched: {} are", table.pulls_max);
+        if table.refused.len() < PULLS_WAITING_MAX {
+            table.refused.insert(name.clone());
+        }
+        return;
     }
     let count = sources.addresses.len();
     let entry = table.pulls.entry(name.clone()).or_insert_with(|| PullEntry {
@@ -152,6 +158,27 @@ fn pull(env: &Arc<Env>, name: &StreamName, presence: Presence) {
             env.relays.pull_ended(name);
         }
     });
+}
+
+/// Fetches streams that had to wait, as far as there is room now.
+fn pull_refused(env: &Arc<Env>) {
+    loop {
+        let mut table = env.relays.table();
+        let next = table.refused.iter().next().filter(|_| table.has_room()).cloned();
+        let Some(name) = next else { return };
+        table.refused.remove(&name);
+        drop(table);
+        look_at(env, &name);
+    }
+}
+
+impl Table {
+    /// Whether one more stream may be fetched because somebody watches it.
+    fn has_room(&self) -> bool {
+        let on_demand =
+            |entry: &&PullEntry| entry.sources.mode == PullMode::OnDemand && entry.running.is_some();
+        self.pulls.values().filter(on_demand).count() < self.pulls_max
+    }
 }
 
 impl Relays {

@@ -321,6 +321,41 @@ async fn a_stream_is_fetched_for_its_first_viewer_and_left_after_the_last() {
 }
 
 #[tokio::test]
+async fn a_stream_that_had_to_wait_is_fetched_when_there_is_room_again() {
+    let (listener_b, b) = listener().await;
+    let there = Node::start(listener_b, |_| {});
+    let (listener_a, _) = listener().await;
+    let here = Node::start(listener_a, |config| {
+        let url = format!("rtmp://{b}/live/{{channel}}");
+        let always =
+            RelayPull { mode: PullMode::Always, ..pull_from("live/always", std::slice::from_ref(&url)) };
+        config.relay.pull = vec![always, pull_from("live/*", &[url])];
+    });
+    here.env.relays.table().pulls_max = 1;
+    let _publishers =
+        ["always", "one", "two", "three"].map(|channel| publish(&there.env, &name(channel), 1, 0));
+    let mut first = here.read(&name("one"));
+    read_until(&mut first, &mut None, 1).await;
+    let (mut second, mut third) = (here.read(&name("two")), here.read(&name("three")));
+    until("they wait", || (here.env.relays.table().refused.len() == 2).then_some(())).await;
+    let mut always = here.read(&name("always"));
+    read_until(&mut always, &mut None, 1).await;
+    drop(first);
+    let (mut of_second, mut of_third) = (None, None);
+    let mut last = tokio::select! {
+        () = read_until(&mut second, &mut of_second, 1) => {
+            drop(second);
+            third
+        }
+        () = read_until(&mut third, &mut of_third, 1) => {
+            drop(third);
+            second
+        }
+    };
+    read_until(&mut last, &mut None, 1).await;
+}
+
+#[tokio::test]
 async fn a_backup_goes_on_at_a_keyframe_and_the_first_source_comes_back() {
     for backups_connected in [false, true] {
         let (listener_b, b) = listener().await;
