@@ -116,6 +116,7 @@ struct Families {
     bytes_in: Family<ByProtocol, Counter>,
     bytes_out: Family<ByProtocol, Counter>,
     packets_in: Family<ByProtocol, Counter>,
+    malformed_messages: Family<ByProtocol, Counter>,
     writes: Family<ByProtocol, Counter>,
     skipped_packets: Family<ByProtocol, Counter>,
     skipped_gops: Family<ByProtocol, Counter>,
@@ -134,6 +135,7 @@ impl Families {
             bytes_in: Family::default(),
             bytes_out: Family::default(),
             packets_in: Family::default(),
+            malformed_messages: Family::default(),
             writes: Family::default(),
             skipped_packets: Family::default(),
             skipped_gops: Family::default(),
@@ -148,6 +150,12 @@ impl Families {
         registry.register("bytes_in", "Bytes received from peers", f.bytes_in.clone());
         registry.register("bytes_out", "Bytes sent to peers", f.bytes_out.clone());
         registry.register("packets_in", "Media packets received from publishers", f.packets_in.clone());
+        let malformed = f.malformed_messages.clone();
+        registry.register(
+            "malformed_messages",
+            "Messages of publishers left out: they make no sense",
+            malformed,
+        );
         registry.register("writes", "System calls that sent media", f.writes.clone());
         registry.register("skipped_packets", "Packets that slow players lost", f.skipped_packets.clone());
         registry.register("skipped_gops", "Times a slow player jumped ahead", f.skipped_gops.clone());
@@ -278,6 +286,8 @@ pub struct Handles {
     pub bytes_out: Counter,
     /// Media packets received from publishers.
     pub packets_in: Counter,
+    /// Messages of publishers that were left out because they make no sense.
+    pub malformed_messages: Counter,
     /// System calls that sent media.
     pub writes: Counter,
     /// Packets that slow players lost.
@@ -319,6 +329,7 @@ impl ProtocolMetrics {
                 bytes_in: f.bytes_in.get_or_create_owned(&plain),
                 bytes_out: f.bytes_out.get_or_create_owned(&plain),
                 packets_in: f.packets_in.get_or_create_owned(&plain),
+                malformed_messages: f.malformed_messages.get_or_create_owned(&plain),
                 writes: f.writes.get_or_create_owned(&plain),
                 skipped_packets: f.skipped_packets.get_or_create_owned(&plain),
                 skipped_gops: f.skipped_gops.get_or_create_owned(&plain),

@@ -152,7 +152,7 @@ impl<'a> Receiving<'a> {
         Self {
             source,
             link,
-            demux: Demux::default(),
+            demux: Demux::new(source.env.metrics.protocol(super::PROTOCOL)),
             packets: Vec::new(),
             kept: Vec::new(),
             has_video: false,

@@ -46,6 +46,29 @@ async fn data_of_any_name_reach_all_players_in_order_and_with_their_times() {
 }
 
 #[tokio::test]
+async fn a_message_that_makes_no_sense_is_left_out_and_many_in_a_row_end_the_publication() {
+    let node = Node::new(|_| {});
+    let mut publisher = node.publish("cam").await;
+    publisher.session.send_message(message::VIDEO, 0, &[KEYFRAME]).unwrap();
+    publisher.flush().await;
+    let mut player = node.play("cam").await;
+    // AAC without the byte that says whether it is a configuration.
+    let short = |publisher: &mut Client, count: usize| {
+        (0..count).for_each(|_| publisher.session.send_message(message::AUDIO, 20, &[&[0xaf]]).unwrap());
+    };
+    for time in [40, 80, 120] {
+        short(&mut publisher, 20);
+        publisher.session.send_message(message::VIDEO, time, &[&[0x27, 1, 0, 0, 0, 1]]).unwrap();
+        publisher.flush().await;
+        player.until(|told| matches!(told, Told::Message(it) if it.kind == 9 && it.timestamp == time)).await;
+    }
+    assert_eq!(node.metrics.malformed_messages.get(), 60);
+    short(&mut publisher, 40);
+    let told = publisher.until(|told| matches!(told, Told::Ended(_))).await;
+    assert!(matches!(told.last(), Some(Told::Ended(status)) if status.code == "NetStream.Publish.Failed"));
+}
+
+#[tokio::test]
 async fn data_in_amf3_reach_players_in_amf0() {
     let node = Node::new(|_| {});
     let mut publisher = node.publish("cam").await;
