@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Bytes of one message. The length field has 24 bits, so this is the largest the protocol can express.
 pub const MESSAGE_BYTES_MAX: u32 = 0xff_ffff;
 
-/// Bytes of one message while the peer has no accepted publication: commands and metadata only, so that an
-/// unauthenticated peer cannot make us hold more.
+/// Bytes of one message while the peer has no accepted publication, before the first as after the last: commands and metadata
+/// only, so that an unauthenticated peer cannot make us hold more.
 pub const MESSAGE_BYTES_MAX_BEFORE_PUBLISH: u32 = 1 << 20;
 
 /// Chunk streams one peer may use. Programs use fewer than ten; each costs us a header of state.

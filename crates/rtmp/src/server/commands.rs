@@ -1,8 +1,9 @@
 //! The commands of a peer, one function each where they do something.
 
-use super::{Asked, Connect, Event, Phase, Play, Publish, PublishKind, Session, Stream, StreamState};
+use super::{Asked, Config, Connect, Event, Phase, Play, Publish, PublishKind, Session, Stream, StreamState};
 use crate::amf::{self, Value};
 use crate::command::{self, Capabilities, Command};
+use crate::limits;
 
 /// Bytes of a name that an answer repeats.
 const QUOTED_BYTES_MAX: usize = 256;
@@ -44,6 +45,11 @@ impl Session {
                 let command = Box::new(command);
                 self.events.push_back(Event::Command { stream_id, command });
             }
+        }
+        // A publisher whose stream we ended may be within a large message. With its next command it has heard of the end, or
+        // does something else.
+        if !self.is_publishing() {
+            self.link.decoder.set_message_bytes_max(before_publish(&self.config));
         }
     }
 
@@ -204,6 +210,11 @@ impl Session {
             self.send_command(0, "_error", command.transaction, &[Value::Null, info.into()]);
         }
     }
+}
+
+/// Bytes of one message of a peer that publishes nothing.
+pub(super) fn before_publish(config: &Config) -> u32 {
+    config.message_bytes_max.min(limits::MESSAGE_BYTES_MAX_BEFORE_PUBLISH)
 }
 
 fn quoted(text: &str) -> &str {

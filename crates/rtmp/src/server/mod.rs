@@ -107,8 +107,7 @@ impl Session {
     pub fn new(config: Config, random: [u8; 32], now: Instant) -> Self {
         let deadline = now + config.handshake_timeout;
         let mut link = Link::new(now);
-        link.decoder
-            .set_message_bytes_max(config.message_bytes_max.min(limits::MESSAGE_BYTES_MAX_BEFORE_PUBLISH));
+        link.decoder.set_message_bytes_max(commands::before_publish(&config));
         Self {
             config: Config {
                 out_chunk_size: config.out_chunk_size.clamp(1, chunk::CHUNK_SIZE_MAX),
@@ -275,7 +274,7 @@ impl Session {
         self.deferred = Vec::new();
     }
 
-    /// Accepts a publication; from now on messages up to the configured size are taken.
+    /// Accepts a publication; while it lasts, messages up to the configured size are taken.
     pub fn accept_publish(&mut self, stream_id: u32) {
         let Some(name) = self.advance(stream_id, StreamState::AskedToPublish, StreamState::Publishing) else {
             return;

@@ -479,6 +479,25 @@ fn commands_in_amf3_are_answered_in_amf3() {
 }
 
 #[test]
+fn large_messages_are_for_publishers_while_they_publish() {
+    let large = vec![0; 2 * limits::MESSAGE_BYTES_MAX_BEFORE_PUBLISH as usize];
+    let too_large = Err(Error::Violation("message too large"));
+    assert_eq!(Peer::with_stream().message(1, message::VIDEO, &large), too_large);
+    let mut peer = Peer::publishing();
+    assert_eq!(peer.message(1, message::VIDEO, &large), Ok(()));
+    peer.send("FCUnpublish", &[Value::Null, "cam".into()]);
+    assert_eq!(peer.message(1, message::VIDEO, &large), Ok(()), "it still publishes");
+    peer.send("deleteStream", &[Value::Null, 1.0.into()]);
+    assert_eq!(peer.message(1, message::VIDEO, &large), too_large);
+
+    let mut peer = Peer::publishing();
+    peer.session.end_publish(1, "NetStream.Publish.BadName", "Taken over.");
+    assert_eq!(peer.message(1, message::VIDEO, &large), Ok(()), "it was on its way");
+    peer.send("createStream", &[Value::Null]);
+    assert_eq!(peer.message(1, message::VIDEO, &large), too_large);
+}
+
+#[test]
 fn streams_are_counted_and_limited() {
     let mut peer = Peer::connected();
     for _ in 0..limits::STREAMS_MAX + 1 {
