@@ -116,6 +116,8 @@ impl Origin {
     /// Begins to read `name`. If nobody publishes it, the reader waits for at most [`ReadOptions::wait_max`].
     pub fn read(&self, name: &StreamName, options: ReadOptions, now: Instant) -> Result<Reader, ReadError> {
         let inner = &self.inner;
+        // Declared before the lock, so that it is freed after it.
+        let mut ended = None;
         let mut streams = lock(&inner.streams);
         let known = streams.map.get(name);
         let stream = match known.filter(|stream| !matches!(stream.state().phase, Phase::Ended(_))) {
@@ -128,7 +130,7 @@ impl Origin {
                     return Err(ReadError::TooManyStreams);
                 }
                 let stream = inner.new_stream(name);
-                streams.map.insert(name.clone(), stream.clone());
+                ended = streams.map.insert(name.clone(), stream.clone());
                 streams.waiting += 1;
                 stream
             }
@@ -139,6 +141,7 @@ impl Origin {
             return Err(ReadError::TooManyReaders);
         }
         drop(streams);
+        drop(ended);
         if !options.passive && stream.viewers.fetch_add(1, Ordering::AcqRel) == 0 {
             inner.watchers.note(name);
         }
@@ -292,5 +295,53 @@ impl PartialOrd for Timer {
 impl Ord for Timer {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.at.cmp(&other.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Rig, packet};
+    use bytes::Bytes;
+    use media::Packet;
+    use std::sync::atomic::AtomicBool;
+
+    /// A payload that notes whether the map is free when it is dropped.
+    struct Payload {
+        origin: Origin,
+        free: Arc<AtomicBool>,
+    }
+
+    impl AsRef<[u8]> for Payload {
+        fn as_ref(&self) -> &[u8] {
+            &[0; 8]
+        }
+    }
+
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            self.free.store(self.origin.inner.streams.try_lock().is_ok(), Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn log_of_an_ended_stream_is_freed_when_nobody_waits_for_the_map() {
+        for publishes in [false, true] {
+            let rig = Rig::new(Config::default());
+            let free = Arc::new(AtomicBool::new(false));
+            let owner = Payload { origin: rig.origin.clone(), free: free.clone() };
+            let mut publisher = rig.publish();
+            rig.write(&mut publisher, [Packet { payload: Bytes::from_owner(owner), ..packet::key(0) }]);
+            let stream = lock(&rig.origin.inner.streams).map[&rig.name].clone();
+            publisher.finish();
+            // As it is found by who comes between the end of the stream and its release.
+            lock(&rig.origin.inner.streams).map.insert(rig.name.clone(), stream);
+            if publishes {
+                drop(rig.publish());
+            } else {
+                drop(rig.read());
+            }
+            assert!(free.load(Ordering::SeqCst));
+        }
     }
 }
