@@ -12,10 +12,12 @@ use std::fmt;
 
 use bytes::BufMut;
 
-use crate::handshake::hmac;
+use crate::handshake::{hmac, is_hmac};
 
 /// Bytes of the answer.
 pub(crate) const ANSWER_BYTES: usize = 42;
+/// Of them, those in front of the proof.
+const HEAD_BYTES: usize = 10;
 
 /// What is known of a SWF file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,12 +32,22 @@ pub struct Swf {
 impl Swf {
     /// The answer on a connection whose S1 ends in `key`.
     pub(crate) fn answer(&self, key: &[u8; 32]) -> [u8; ANSWER_BYTES] {
-        let mut answer = [1; ANSWER_BYTES];
-        let mut rest = &mut answer[2..];
-        rest.put_u32(self.size);
-        rest.put_u32(self.size);
+        let mut answer = [0; ANSWER_BYTES];
+        let mut rest = &mut answer[..];
+        rest.put_slice(&self.head());
         rest.put_slice(&hmac(key, &[&self.hash]));
         answer
+    }
+
+    /// Whether that is the answer of somebody who knows the file. How long it takes tells nothing of the hash.
+    pub(crate) fn is_answer(&self, key: &[u8; 32], answer: &[u8; ANSWER_BYTES]) -> bool {
+        let (head, mac) = answer.split_at(HEAD_BYTES);
+        head == self.head() && is_hmac(key, &[&self.hash], mac)
+    }
+
+    fn head(&self) -> [u8; HEAD_BYTES] {
+        let [a, b, c, d] = self.size.to_be_bytes();
+        [1, 1, a, b, c, d, a, b, c, d]
     }
 }
 

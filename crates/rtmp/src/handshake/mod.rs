@@ -27,8 +27,8 @@ use bytes::{BufMut, BytesMut};
 
 pub use cipher::Ciphers;
 pub use client::{Client, Form};
-pub(crate) use digest::hmac;
 use digest::{Layout, Side};
+pub(crate) use digest::{hmac, is_hmac};
 use random::Filler;
 pub use server::Server;
 use signature::Scheme;

@@ -79,6 +79,17 @@ fn publisher_is_not_asked() {
 }
 
 #[test]
+fn every_bit_of_an_answer_counts() {
+    let (key, answer) = ([1; 32], SWF.answer(&[1; 32]));
+    assert!(SWF.is_answer(&key, &answer));
+    for bit in 0..8 * answer.len() {
+        let mut wrong = answer;
+        wrong[bit / 8] ^= 1 << (bit % 8);
+        assert!(!SWF.is_answer(&key, &wrong), "bit {bit}");
+    }
+}
+
+#[test]
 fn proof_is_worth_nothing_on_another_connection() {
     assert_ne!(SWF.answer(&[1; 32]), SWF.answer(&[2; 32]));
     assert_eq!(SWF.answer(&[1; 32])[..10], [1, 1, 0, 0, 0x30, 0x39, 0, 0, 0x30, 0x39]);
