@@ -12,6 +12,10 @@ const PS: u8 = 29;
 pub struct Config {
     /// The audio object type that is named first: 2 for AAC LC, 5 with explicit SBR, 29 with explicit PS.
     pub object_type: u8,
+    /// The audio object type of the core coder, which extensions are added to.
+    pub core_type: u8,
+    /// `channelConfiguration`; 0 where a program config element says it.
+    pub channel_configuration: u8,
     /// Of the core coder, in Hz.
     pub core_sample_rate: u32,
     /// As played, in Hz: the rate of the SBR extension where one is signalled.
@@ -49,7 +53,7 @@ pub fn read_config(config: &[u8]) -> Result<Config, Malformed> {
         13 => Some(24),
         _ => None,
     };
-    Ok(Config { object_type, core_sample_rate, sample_rate, channels })
+    Ok(Config { object_type, core_type, channel_configuration, core_sample_rate, sample_rate, channels })
 }
 
 impl Config {
@@ -72,14 +76,15 @@ fn read_object_type(bits: &mut Bits<'_>) -> Result<u8, Malformed> {
     }
 }
 
+/// Sample rates in Hz by `samplingFrequencyIndex` (table 1.18).
+pub const SAMPLE_RATES: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+
 fn read_sample_rate(bits: &mut Bits<'_>) -> Result<u32, Malformed> {
-    const RATES: [u32; 13] = [
-        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
-    ];
     const EXPLICIT: u32 = 15;
     match bits.bits(4)? {
         EXPLICIT => Ok(bits.bits(24)?),
-        index => RATES.get(index as usize).copied().ok_or(Malformed("reserved sampling frequency")),
+        index => SAMPLE_RATES.get(index as usize).copied().ok_or(Malformed("reserved sampling frequency")),
     }
 }
 

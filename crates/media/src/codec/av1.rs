@@ -1,7 +1,7 @@
 //! AV1 (AV1 Bitstream & Decoding Process Specification): OBUs, the sequence header and the configuration record.
 
 use super::bits::Bits;
-use super::{Summary, limits};
+use super::{Color, Summary, limits};
 use crate::Malformed;
 use wire::Reader;
 
@@ -142,6 +142,7 @@ impl Config {
             level: self.level,
             width: sequence.map(|sequence| sequence.width),
             height: sequence.map(|sequence| sequence.height),
+            color: sequence.and_then(|sequence| sequence.color),
             fps: sequence.and_then(|sequence| sequence.fps),
             ..Summary::default()
         }
@@ -157,6 +158,8 @@ pub struct Sequence {
     pub width: u32,
     /// The largest height, in pixels.
     pub height: u32,
+    /// Colours; `None` where nothing is said.
+    pub color: Option<Color>,
     /// From the timing information; `None` where there is none or the interval varies.
     pub fps: Option<f64>,
 }
@@ -179,7 +182,8 @@ pub fn read_sequence(obu: &[u8]) -> Result<Sequence, Malformed> {
     let profile = bits.u8(3)?;
     bits.skip(1)?; // still_picture
     let mut fps = None;
-    if bits.flag()? {
+    let reduced = bits.flag()?;
+    if reduced {
         bits.skip(5)?; // seq_level_idx
     } else {
         fps = skip_operating_points(&mut bits)?;
@@ -189,7 +193,48 @@ pub fn read_sequence(obu: &[u8]) -> Result<Sequence, Malformed> {
     let width = u64::from(bits.bits(width_bits)?) + 1;
     let height = u64::from(bits.bits(height_bits)?) + 1;
     let (width, height) = limits::picture_size(width, height)?;
-    Ok(Sequence { profile, width, height, fps })
+    // Some encoders cut the header short; what came before the colours is good.
+    let color = read_color(&mut bits, profile, reduced).unwrap_or_default();
+    Ok(Sequence { profile, width, height, color, fps })
+}
+
+/// Reads on from the frame size to the colours (sections 5.5.1 and 5.5.2).
+fn read_color(bits: &mut Bits<'_>, profile: u8, reduced: bool) -> Result<Option<Color>, Malformed> {
+    const SRGB: u8 = 13;
+    const IDENTITY: u8 = 0;
+    const BT709: u8 = 1;
+    if !reduced && bits.flag()? {
+        bits.skip(4 + 3)?; // delta_frame_id_length_minus_2, additional_frame_id_length_minus_1
+    }
+    bits.skip(3)?; // use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
+    if !reduced {
+        bits.skip(4)?; // interintra, masked compound, warped motion, dual filter
+        let order_hint = bits.flag()?;
+        if order_hint {
+            bits.skip(2)?; // enable_jnt_comp, enable_ref_frame_mvs
+        }
+        // seq_choose_screen_content_tools, and the choice where it is made here; 2 leaves it to each frame.
+        let screen_content = if bits.flag()? { 2 } else { bits.bits(1)? };
+        if screen_content > 0 && !bits.flag()? {
+            bits.skip(1)?; // seq_force_integer_mv
+        }
+        if order_hint {
+            bits.skip(3)?; // order_hint_bits_minus_1
+        }
+    }
+    bits.skip(3)?; // enable_superres, enable_cdef, enable_restoration
+    let high_bit_depth = bits.flag()?;
+    if profile == 2 && high_bit_depth {
+        bits.skip(1)?; // twelve_bit
+    }
+    let monochrome = profile != 1 && bits.flag()?;
+    if !bits.flag()? {
+        return Ok(None);
+    }
+    let (primaries, transfer, matrix) = (bits.u8(8)?, bits.u8(8)?, bits.u8(8)?);
+    let rgb = !monochrome && (primaries, transfer, matrix) == (BT709, SRGB, IDENTITY);
+    let full_range = rgb || bits.flag()?;
+    Ok(Some(Color { primaries, transfer, matrix, full_range }))
 }
 
 /// Reads timing information, decoder model and operating points; returns the frame rate.

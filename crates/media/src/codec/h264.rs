@@ -2,8 +2,8 @@
 
 use super::bits::Bits;
 use super::nal::{UNITS_BEFORE_SLICE_MAX, Units, unescape};
-use super::sps::{Sampling, read_window, skip_signal_description};
-use super::{Summary, limits};
+use super::sps::{Sampling, Signal, read_signal, read_window};
+use super::{Color, Summary, limits};
 use crate::Malformed;
 use wire::Reader;
 
@@ -110,6 +110,8 @@ impl Config {
             level: self.level,
             width: sps.map(|sps| sps.width),
             height: sps.map(|sps| sps.height),
+            pixel_aspect: sps.and_then(|sps| sps.pixel_aspect),
+            color: sps.and_then(|sps| sps.color),
             fps: sps.and_then(|sps| sps.fps),
             ..Summary::default()
         }
@@ -127,6 +129,16 @@ pub struct Sps {
     pub width: u32,
     /// In pixels, after cropping.
     pub height: u32,
+    /// Width and height of one pixel as shown; `None` where nothing is said.
+    pub pixel_aspect: Option<(u32, u32)>,
+    /// Colours; `None` where nothing is said.
+    pub color: Option<Color>,
+    /// `chroma_format_idc`: 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    pub chroma_format: u8,
+    /// Bits of a luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample.
+    pub bit_depth_chroma: u8,
     /// From the timing information; `None` where there is none.
     pub fps: Option<f64>,
     /// `max_num_reorder_frames`; `None` where the stream does not restrict it.
@@ -164,13 +176,14 @@ pub fn read_sps(unit: &[u8]) -> Result<Sps, Malformed> {
     bits.ue()?; // seq_parameter_set_id
     let mut chroma_format = 1;
     let mut separate_planes = false;
+    let (mut bit_depth_luma, mut bit_depth_chroma) = (8, 8);
     if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
         chroma_format = bits.ue()?;
         if chroma_format == 3 {
             separate_planes = bits.flag()?;
         }
-        bits.ue()?; // bit_depth_luma_minus8
-        bits.ue()?; // bit_depth_chroma_minus8
+        bit_depth_luma = limits::bit_depth(bits.ue()?)?;
+        bit_depth_chroma = limits::bit_depth(bits.ue()?)?;
         bits.skip(1)?; // qpprime_y_zero_transform_bypass_flag
         if bits.flag()? {
             for index in 0..if chroma_format == 3 { 12 } else { 8 } {
@@ -209,9 +222,24 @@ pub fn read_sps(unit: &[u8]) -> Result<Sps, Malformed> {
     let coded_height = height_units * 16 * sampling.fields;
     let (width, height) = read_window(&mut bits, sampling, width_macroblocks * 16, coded_height)?;
     // Some encoders cut the usability information short; what came before it is good.
-    let vui =
-        if bits.flag().unwrap_or(false) { read_vui(&mut bits).unwrap_or_default() } else { Vui::default() };
-    Ok(Sps { profile, level, width, height, fps: vui.fps, reorder_frames: vui.reorder_frames, poc_type })
+    let mut vui = Vui::default();
+    if bits.flag().unwrap_or(false) {
+        let _ = read_vui(&mut bits, &mut vui);
+    }
+    Ok(Sps {
+        profile,
+        level,
+        width,
+        height,
+        pixel_aspect: vui.signal.pixel_aspect,
+        color: vui.signal.color,
+        chroma_format: chroma_format.min(3) as u8,
+        bit_depth_luma,
+        bit_depth_chroma,
+        fps: vui.fps,
+        reorder_frames: vui.reorder_frames,
+        poc_type,
+    })
 }
 
 fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Result<(), Malformed> {
@@ -228,14 +256,14 @@ fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Result<(), Malformed> 
 
 #[derive(Default)]
 struct Vui {
+    signal: Signal,
     fps: Option<f64>,
     reorder_frames: Option<u32>,
 }
 
 /// Annex E.1.1.
-fn read_vui(bits: &mut Bits<'_>) -> Result<Vui, Malformed> {
-    let mut vui = Vui::default();
-    skip_signal_description(bits)?;
+fn read_vui(bits: &mut Bits<'_>, vui: &mut Vui) -> Result<(), Malformed> {
+    read_signal(bits, &mut vui.signal)?;
     if bits.flag()? {
         let units_in_tick = bits.bits(32)?;
         let time_scale = bits.bits(32)?;
@@ -262,7 +290,7 @@ fn read_vui(bits: &mut Bits<'_>) -> Result<Vui, Malformed> {
         }
         vui.reorder_frames = Some(bits.ue()?);
     }
-    Ok(vui)
+    Ok(())
 }
 
 /// Annex E.1.2.

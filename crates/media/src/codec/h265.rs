@@ -2,8 +2,8 @@
 
 use super::bits::Bits;
 use super::nal::{UNITS_BEFORE_SLICE_MAX, Units, unescape};
-use super::sps::{Sampling, read_window, skip_signal_description};
-use super::{Summary, limits};
+use super::sps::{Sampling, Signal, read_signal, read_window};
+use super::{Color, Summary, limits};
 use crate::Malformed;
 use std::fmt::Write;
 use wire::Reader;
@@ -112,6 +112,8 @@ impl Config {
             level: self.level,
             width: sps.map(|sps| sps.width),
             height: sps.map(|sps| sps.height),
+            pixel_aspect: sps.and_then(|sps| sps.pixel_aspect),
+            color: sps.and_then(|sps| sps.color),
             fps: sps.and_then(|sps| sps.fps),
             ..Summary::default()
         }
@@ -125,6 +127,16 @@ pub struct Sps {
     pub width: u32,
     /// In pixels, after the conformance window.
     pub height: u32,
+    /// Width and height of one pixel as shown; `None` where nothing is said.
+    pub pixel_aspect: Option<(u32, u32)>,
+    /// Colours; `None` where nothing is said.
+    pub color: Option<Color>,
+    /// `chroma_format_idc`: 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    pub chroma_format: u8,
+    /// Bits of a luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample.
+    pub bit_depth_chroma: u8,
     /// From the timing information; `None` where there is none.
     pub fps: Option<f64>,
     /// `sps_max_num_reorder_pics` of the highest sub-layer.
@@ -152,8 +164,8 @@ pub fn read_sps(unit: &[u8]) -> Result<Sps, Malformed> {
     let sampling = Sampling { chroma_format, separate_planes, fields: 1 };
     let (width, height) = (u64::from(bits.ue()?), u64::from(bits.ue()?));
     let (width, height) = read_window(&mut bits, sampling, width, height)?;
-    bits.ue()?; // bit_depth_luma_minus8
-    bits.ue()?; // bit_depth_chroma_minus8
+    let bit_depth_luma = limits::bit_depth(bits.ue()?)?;
+    let bit_depth_chroma = limits::bit_depth(bits.ue()?)?;
     let log2_poc = bits.ue()?.min(12) + 4;
     let every_sub_layer = bits.flag()?;
     let mut reorder_pictures = 0;
@@ -162,8 +174,19 @@ pub fn read_sps(unit: &[u8]) -> Result<Sps, Malformed> {
         reorder_pictures = bits.ue()?;
         bits.ue()?; // sps_max_latency_increase_plus1
     }
-    let fps = read_frame_rate(&mut bits, log2_poc).unwrap_or_default();
-    Ok(Sps { width, height, fps, reorder_pictures })
+    let mut vui = Vui::default();
+    let _ = read_rest(&mut bits, log2_poc, &mut vui);
+    Ok(Sps {
+        width,
+        height,
+        pixel_aspect: vui.signal.pixel_aspect,
+        color: vui.signal.color,
+        chroma_format: chroma_format.min(3) as u8,
+        bit_depth_luma,
+        bit_depth_chroma,
+        fps: vui.fps,
+        reorder_pictures,
+    })
 }
 
 /// Section 7.3.3 with `profilePresentFlag` 1.
@@ -190,8 +213,14 @@ fn skip_profile_tier_level(bits: &mut Bits<'_>, sub_layers: u32) -> Result<(), M
     Ok(())
 }
 
-/// Reads on from the block sizes to the timing information, which is what `Ok(Some)` gives.
-fn read_frame_rate(bits: &mut Bits<'_>, log2_poc: u32) -> Result<Option<f64>, Malformed> {
+#[derive(Default)]
+struct Vui {
+    signal: Signal,
+    fps: Option<f64>,
+}
+
+/// Reads on from the block sizes to the timing information. What was read before an early end stays in `vui`.
+fn read_rest(bits: &mut Bits<'_>, log2_poc: u32, vui: &mut Vui) -> Result<(), Malformed> {
     for _ in 0..6 {
         bits.ue()?; // sizes of coding blocks and transform blocks, transform hierarchy depths
     }
@@ -219,7 +248,7 @@ fn read_frame_rate(bits: &mut Bits<'_>, log2_poc: u32) -> Result<Option<f64>, Ma
         }
     }
     bits.skip(2)?; // sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
-    if bits.flag()? { read_vui(bits) } else { Ok(None) }
+    if bits.flag()? { read_vui(bits, vui) } else { Ok(()) }
 }
 
 /// Section 7.3.4.
@@ -269,18 +298,18 @@ fn skip_reference_set(bits: &mut Bits<'_>, index: u32, deltas_of_last: u32) -> R
 }
 
 /// Annex E.2.1, as far as the timing information.
-fn read_vui(bits: &mut Bits<'_>) -> Result<Option<f64>, Malformed> {
-    skip_signal_description(bits)?;
+fn read_vui(bits: &mut Bits<'_>, vui: &mut Vui) -> Result<(), Malformed> {
+    read_signal(bits, &mut vui.signal)?;
     bits.skip(3)?; // neutral_chroma_indication_flag, field_seq_flag, frame_field_info_present_flag
     if bits.flag()? {
         for _ in 0..4 {
             bits.ue()?; // default display window
         }
     }
-    if !bits.flag()? {
-        return Ok(None);
+    if bits.flag()? {
+        let units_in_tick = bits.bits(32)?;
+        let time_scale = bits.bits(32)?;
+        vui.fps = limits::frame_rate(f64::from(time_scale), f64::from(units_in_tick));
     }
-    let units_in_tick = bits.bits(32)?;
-    let time_scale = bits.bits(32)?;
-    Ok(limits::frame_rate(f64::from(time_scale), f64::from(units_in_tick)))
+    Ok(())
 }

@@ -19,6 +19,14 @@ pub(super) fn picture_size(width: u64, height: u64) -> Result<(u32, u32), Malfor
     side(width).zip(side(height)).ok_or(Malformed("picture size out of range"))
 }
 
+/// The bits of a sample from what a header says beyond 8 of them. Both H.264 and H.265 end at 16.
+pub(super) fn bit_depth(beyond_8: u32) -> Result<u8, Malformed> {
+    match beyond_8 {
+        0..=8 => Ok(8 + beyond_8 as u8),
+        _ => Err(Malformed("bit depth out of range")),
+    }
+}
+
 /// `numerator / denominator` if it is a frame rate: above 0 and at most [`FPS_MAX`].
 pub(super) fn frame_rate(numerator: f64, denominator: f64) -> Option<f64> {
     let fps = numerator / denominator;

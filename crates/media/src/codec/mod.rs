@@ -49,6 +49,19 @@ pub fn is_disposable(codec: Codec, payload: &[u8], nal_length_size: u8) -> bool 
     }
 }
 
+/// How sample values become light, in the code points of ISO/IEC 23091-2 (which are those of H.264 tables E-3 to E-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Color {
+    /// `ColourPrimaries`: 1 is BT.709, 9 is BT.2020.
+    pub primaries: u8,
+    /// `TransferCharacteristics`: 1 is BT.709, 16 is PQ, 18 is HLG.
+    pub transfer: u8,
+    /// `MatrixCoefficients`: 1 is BT.709, 9 is BT.2020.
+    pub matrix: u8,
+    /// Whether luma uses all values and not 16 to 235.
+    pub full_range: bool,
+}
+
 /// A codec, as far as packets need to tell codecs apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Codec {

@@ -11,6 +11,12 @@ pub struct Header {
     pub channels: u8,
     /// In bits per second; `None` for the free format.
     pub bitrate_bps: Option<u32>,
+    /// Samples of one channel in the frame.
+    pub samples: u32,
+    /// Bytes of the whole frame; `None` for the free format.
+    pub frame_bytes: Option<usize>,
+    /// Whether it is MPEG-1, and not one of the lower sample rates of MPEG-2 and MPEG-2.5.
+    pub mpeg1: bool,
 }
 
 /// Reads the 4-byte header at the front of `frame`. `None` where it is no MPEG audio frame.
@@ -54,7 +60,17 @@ pub fn read_header(frame: &[u8]) -> Option<Header> {
         index => Some(u32::from(*KILOBITS[row].get(index - 1)?) * 1000),
     };
     let channels = if mode >> 6 == 3 { 1 } else { 2 };
-    Some(Header { layer, sample_rate, channels, bitrate_bps })
+    let samples = match (layer, mpeg1) {
+        (1, _) => 384,
+        (3, false) => 576,
+        _ => 1152,
+    };
+    // In slots, which padding adds one of: 4 bytes in layer 1, else 1 (ISO/IEC 11172-3 section 2.4.3.1).
+    let slot_bytes = if layer == 1 { 4 } else { 1 };
+    let padding = u32::from((rates >> 1) & 1);
+    let frame_bytes = bitrate_bps
+        .map(|bps| ((samples / 8 / slot_bytes * bps / sample_rate + padding) * slot_bytes) as usize);
+    Some(Header { layer, sample_rate, channels, bitrate_bps, samples, frame_bytes, mpeg1 })
 }
 
 #[cfg(test)]
@@ -63,9 +79,25 @@ mod tests {
 
     #[test]
     fn header_gives_rate_channels_and_bitrate() {
-        let stereo = Header { layer: 3, sample_rate: 44_100, channels: 2, bitrate_bps: Some(128_000) };
+        let stereo = Header {
+            layer: 3,
+            sample_rate: 44_100,
+            channels: 2,
+            bitrate_bps: Some(128_000),
+            samples: 1152,
+            frame_bytes: Some(417),
+            mpeg1: true,
+        };
         assert_eq!(read_header(&[0xff, 0xfb, 0x90, 0x44]), Some(stereo));
-        let mono = Header { layer: 3, sample_rate: 22_050, channels: 1, bitrate_bps: Some(64_000) };
+        let mono = Header {
+            layer: 3,
+            sample_rate: 22_050,
+            channels: 1,
+            bitrate_bps: Some(64_000),
+            samples: 576,
+            frame_bytes: Some(208),
+            mpeg1: false,
+        };
         assert_eq!(read_header(&[0xff, 0xf3, 0x80, 0xc4]), Some(mono));
         assert_eq!(read_header(&[0xff, 0xe3, 0x08, 0x00]).map(|h| h.sample_rate), Some(8_000));
     }

@@ -1,7 +1,7 @@
 //! What the sequence parameter sets of H.264 and H.265 have in common.
 
 use super::bits::Bits;
-use super::limits;
+use super::{Color, limits};
 use crate::Malformed;
 
 /// How the samples of a picture are coded.
@@ -39,20 +39,58 @@ pub(super) fn read_window(
     limits::picture_size(width, height)
 }
 
-/// Passes over the beginning of the usability information (annex E of both): shape of samples, overscan, colours, and where
-/// the chroma samples lie.
-pub(super) fn skip_signal_description(bits: &mut Bits<'_>) -> Result<(), Malformed> {
+/// What the beginning of the usability information says (annex E of both).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Signal {
+    /// Width and height of a sample.
+    pub(super) pixel_aspect: Option<(u32, u32)>,
+    /// How sample values become light.
+    pub(super) color: Option<Color>,
+}
+
+/// Reads the beginning of the usability information into `signal`: shape of samples, overscan, colours, and where the chroma
+/// samples lie. What was read before an early end stays.
+pub(super) fn read_signal(bits: &mut Bits<'_>, signal: &mut Signal) -> Result<(), Malformed> {
     const EXTENDED_SAR: u32 = 255;
-    if bits.flag()? && bits.bits(8)? == EXTENDED_SAR {
-        bits.skip(32)?;
+    /// Table E-1, from index 1 on.
+    const ASPECTS: [(u32, u32); 16] = [
+        (1, 1),
+        (12, 11),
+        (10, 11),
+        (16, 11),
+        (40, 33),
+        (24, 11),
+        (20, 11),
+        (32, 11),
+        (80, 33),
+        (18, 11),
+        (15, 11),
+        (64, 33),
+        (160, 99),
+        (4, 3),
+        (3, 2),
+        (2, 1),
+    ];
+    if bits.flag()? {
+        let aspect = match bits.bits(8)? {
+            EXTENDED_SAR => Some((bits.bits(16)?, bits.bits(16)?)),
+            index => (index as usize).checked_sub(1).and_then(|index| ASPECTS.get(index).copied()),
+        };
+        signal.pixel_aspect = aspect.filter(|(width, height)| *width > 0 && *height > 0);
     }
     if bits.flag()? {
         bits.skip(1)?; // overscan_appropriate_flag
     }
     if bits.flag()? {
-        bits.skip(4)?; // video_format, video_full_range_flag
+        bits.skip(3)?; // video_format
+        let full_range = bits.flag()?;
         if bits.flag()? {
-            bits.skip(24)?; // colour description
+            signal.color = Some(Color {
+                primaries: bits.u8(8)?,
+                transfer: bits.u8(8)?,
+                matrix: bits.u8(8)?,
+                full_range,
+            });
         }
     }
     if bits.flag()? {

@@ -1,6 +1,6 @@
 //! What a codec configuration says, for status pages and for players that must be told before they start.
 
-use super::{Codec, aac, ac3, av1, flac, h264, h265, h266, mp3, opus, vpx};
+use super::{Codec, Color, aac, ac3, av1, flac, h264, h265, h266, mp3, opus, vpx};
 
 /// The properties of a track.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,6 +15,10 @@ pub struct Summary {
     pub width: Option<u32>,
     /// In pixels, after cropping.
     pub height: Option<u32>,
+    /// Width and height of one pixel as shown; `None` where nothing is said, which means square.
+    pub pixel_aspect: Option<(u32, u32)>,
+    /// Colours, where the stream tells.
+    pub color: Option<Color>,
     /// Pictures per second that the stream promises.
     pub fps: Option<f64>,
     /// In Hz, as played: with spectral band replication, the doubled rate.

@@ -2,7 +2,7 @@
 //! that both share.
 
 use super::bits::Bits;
-use super::{Codec, Summary, limits};
+use super::{Codec, Color, Summary, limits};
 use crate::Malformed;
 use wire::Reader;
 
@@ -78,6 +78,8 @@ pub struct Config {
     pub level: u8,
     /// 8, 10 or 12.
     pub bit_depth: u8,
+    /// Colours; `None` where they are left out or unspecified.
+    pub color: Option<Color>,
 }
 
 /// Reads a `vpcC` record, with or without the four bytes of version and flags that it has in MP4.
@@ -87,9 +89,17 @@ pub struct Config {
 /// An early end.
 pub fn read_config(record: &[u8]) -> Result<Config, Malformed> {
     const VERSION_AND_FLAGS: &[u8] = &[1, 0, 0, 0];
+    const UNSPECIFIED: [u8; 3] = [2; 3];
     let mut reader = Reader::new(record.strip_prefix(VERSION_AND_FLAGS).unwrap_or(record));
     let [profile, level, depth] = reader.array()?;
-    Ok(Config { profile, level, bit_depth: depth >> 4 })
+    let colors = reader.array::<3>().ok().filter(|colors| *colors != UNSPECIFIED);
+    let color = colors.map(|[primaries, transfer, matrix]| Color {
+        primaries,
+        transfer,
+        matrix,
+        full_range: depth & 1 != 0,
+    });
+    Ok(Config { profile, level, bit_depth: depth >> 4, color })
 }
 
 impl Config {
@@ -99,6 +109,7 @@ impl Config {
             mime: format!("{name}.{:02}.{:02}.{:02}", self.profile, self.level, self.bit_depth),
             profile: self.profile,
             level: self.level,
+            color: self.color,
             ..Summary::default()
         }
     }
