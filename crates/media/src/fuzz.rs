@@ -1,6 +1,7 @@
 //! Bodies of the fuzz targets. Each panics where an invariant breaks; ordinary tests run them on seeds.
 
 use crate::container::flv::{self, Demuxer};
+use crate::container::fmp4::{self, Indexer};
 use crate::{Codec, Packet, Role, Time, codec};
 use bytes::{Bytes, BytesMut};
 
@@ -60,6 +61,47 @@ fn drain(demuxer: &mut Demuxer, input: &mut BytesMut, out: &mut Vec<Packet>) -> 
     Ok(())
 }
 
+/// An MP4 file: every sample lies within it, and a finished file of the same samples has them all again.
+pub fn fmp4(data: &[u8]) {
+    let Some(movie) = index(data) else { return };
+    assert!(movie.complete_bytes <= data.len() as u64);
+    for track in &movie.tracks {
+        let within = |sample: &fmp4::Sample| sample.position + u64::from(sample.size) <= data.len() as u64;
+        assert!(track.samples.iter().all(within));
+        assert!(track.samples.len() <= data.len());
+        let Some(first) = track.samples.first() else { continue };
+        let start = first.position as usize;
+        let payload = &data[start..start + first.size as usize];
+        let Ok(written) = fmp4::Track::new(1, track.id, track.codec, &track.config, payload) else {
+            continue;
+        };
+        let Ok(written) = written.with_timescale(track.timescale) else { continue };
+        // The bytes of the samples are not looked at here, so small ones stand for large ones.
+        let small = |sample: &fmp4::Sample| fmp4::Sample { size: 1, ..*sample };
+        let samples: Vec<_> = track.samples.iter().map(small).collect();
+        let mut file = BytesMut::new();
+        let Ok(layout) = fmp4::write_progressive(&[(&written, &samples, track.end)], &mut file) else {
+            continue;
+        };
+        file.resize(file.len() + layout.payload_bytes as usize, 0);
+        let again = index(&file).map(|movie| movie.tracks);
+        let again = again.as_ref().and_then(|tracks| tracks.first()).map(|track| &track.samples);
+        let distances = |samples: &[fmp4::Sample]| -> Vec<(i64, i32)> {
+            samples.iter().map(|sample| (sample.dts - samples[0].dts, sample.composition)).collect()
+        };
+        assert_eq!(again.map(|samples| distances(samples)), Some(distances(&samples)));
+    }
+}
+
+fn index(file: &[u8]) -> Option<fmp4::Movie> {
+    let mut indexer = Indexer::new(file.len() as u64);
+    while let Some(range) = indexer.wants() {
+        assert!(range.start < range.end && range.end <= file.len() as u64);
+        indexer.push(&file[range.start as usize..range.end as usize]).ok()?;
+    }
+    Some(indexer.finish())
+}
+
 /// Configurations and frames: the first byte picks the codec.
 pub fn codec_headers(data: &[u8]) {
     const CODECS: [Codec; 12] = [
@@ -115,6 +157,7 @@ mod tests {
         for seed in seeds {
             flv_body(seed);
             flv_file(seed);
+            fmp4(seed);
             codec_headers(seed);
         }
     }
@@ -124,6 +167,7 @@ mod tests {
         fn any_bytes_pass(data in proptest::collection::vec(any::<u8>(), 0..200)) {
             flv_body(&data);
             flv_file(&data);
+            fmp4(&data);
             codec_headers(&data);
         }
 

@@ -1,3 +1,7 @@
 //! Containers: packets to bytes and back.
 
+mod error;
 pub mod flv;
+pub mod fmp4;
+
+pub use error::Error;
