@@ -9,6 +9,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Secret;
 use crate::policy::{ChannelRule, Policy};
 use media::StreamName;
 use serde::{Deserialize, Serialize};
@@ -115,7 +116,7 @@ section! {
     /// WebSocket and publishing are not restricted. It keeps other people's players out, and not who has the file.
     SwfFile {
         /// The hash of the file, as 64 hexadecimal digits. `rtmpdump --swfVfy URL` prints it.
-        hash: String = String::new(),
+        hash: Secret = Secret::default(),
         /// The bytes of the file without compression. `rtmpdump` prints them too.
         size: u32 = 0,
     }
@@ -211,9 +212,9 @@ section! {
         publish_loopback_without_key: bool = true,
         /// The key that publishes to every channel without a key of its own. Unset, it is the one in
         /// `<data_dir>/publish.key`, which the first start writes.
-        publish_key: Option<String> = None,
+        publish_key: Option<Secret> = None,
         /// The key that plays every channel without a key of its own. Unset, those channels are public.
-        play_key: Option<String> = None,
+        play_key: Option<Secret> = None,
         /// Channels with keys of their own.
         channel: Vec<ChannelAccess> = Vec::new(),
     }
@@ -225,9 +226,9 @@ section! {
         /// The channel: `"live/name"`.
         name: String = String::new(),
         /// Publishing to this channel needs this key instead of the general one.
-        publish_key: Option<String> = None,
+        publish_key: Option<Secret> = None,
         /// Playing this channel needs this key instead of the general one, also where others are public.
-        play_key: Option<String> = None,
+        play_key: Option<Secret> = None,
     }
 }
 
@@ -495,7 +496,7 @@ impl Config {
         let keys =
             [("access.publish_key", &self.access.publish_key), ("access.play_key", &self.access.play_key)];
         for (field, key) in keys {
-            if let Some(message) = key.as_deref().and_then(key_problem) {
+            if let Some(message) = key.as_ref().and_then(|key| key_problem(key.expose())) {
                 wrong(field, message);
             }
         }
@@ -509,7 +510,7 @@ impl Config {
                 Ok(_) => {}
             }
             for (field, key) in [("publish_key", &channel.publish_key), ("play_key", &channel.play_key)] {
-                if let Some(message) = key.as_deref().and_then(key_problem) {
+                if let Some(message) = key.as_ref().and_then(|key| key_problem(key.expose())) {
                     wrong(&format!("access.channel.{i}.{field}"), message);
                 }
             }
@@ -552,6 +553,7 @@ impl SwfFile {
     pub fn parse(&self) -> Option<rtmp::Swf> {
         let digits: Vec<u8> = self
             .hash
+            .expose()
             .chars()
             .map(|digit| digit.to_digit(16).map(|value| value as u8))
             .collect::<Option<_>>()?;
@@ -659,7 +661,7 @@ impl HubConfig {
 
 impl AccessConfig {
     /// The rules of admission. `publish_key` is the key of the data folder, which counts where none is configured.
-    pub fn to_policy(&self, publish_key: Option<String>) -> Policy {
+    pub fn to_policy(&self, publish_key: Option<Secret>) -> Policy {
         let rule = |channel: &ChannelAccess| ChannelRule {
             publish_key: channel.publish_key.clone(),
             play_key: channel.play_key.clone(),
@@ -723,7 +725,7 @@ mod tests {
             c.rtmp.chunk_size = 1;
             c.hub.pace = 0.5;
             c.http.allow_origins.push("https://example.org/".to_owned());
-            c.access.publish_key = Some("short".to_owned());
+            c.access.publish_key = Some("short".into());
             c.access.channel.push(ChannelAccess { name: "live".to_owned(), ..ChannelAccess::default() });
             c.log.level = "info,gateway=loud".to_owned();
             c.demo.channel = "live/../x".to_owned();
@@ -765,7 +767,7 @@ mod tests {
 
     #[test]
     fn a_swf_is_known_by_64_hexadecimal_digits() {
-        let swf = |hash: &str| SwfFile { hash: hash.to_owned(), size: 7 }.parse();
+        let swf = |hash: &str| SwfFile { hash: hash.into(), size: 7 }.parse();
         let known = swf(&"0aF".repeat(22)[..64]).unwrap();
         assert_eq!((known.hash[..3].to_vec(), known.size), (vec![0x0a, 0xf0, 0xaf], 7));
         for hash in
@@ -773,7 +775,7 @@ mod tests {
         {
             assert_eq!(swf(hash), None, "{hash}");
         }
-        let wrong = SwfFile { hash: "5".to_owned(), size: 1 };
+        let wrong = SwfFile { hash: "5".into(), size: 1 };
         assert_eq!(problems(|c| c.rtmp.swf = vec![wrong]), ["rtmp.swf.0.hash: is not 64 hexadecimal digits"]);
     }
 

@@ -128,7 +128,7 @@ fn check_target(target: &Target) {
     assert!(!name.split('/').any(|part| part.is_empty() || part.starts_with('.')));
     assert!(name.len() <= 2 * StreamName::PART_BYTES_MAX + 1);
     assert_eq!(parse_channel(name).as_ref(), Ok(&target.name));
-    let _ = (target.get("key"), target.start());
+    let _ = (target.key(), target.start());
 }
 
 fn read_request(data: &[u8]) -> Option<(Request, SocketAddr)> {
@@ -164,7 +164,7 @@ impl Node {
         let mut config = Config::default();
         // A stream that does not exist is not waited for.
         config.hub.wait_ms = 0;
-        let policy = config.access.to_policy(Some("0123456789abcdef".to_owned()));
+        let policy = config.access.to_policy(Some("0123456789abcdef".into()));
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
         let publisher = publish(&env, "live/x");

@@ -19,6 +19,7 @@ pub mod registry;
 mod relay;
 mod rtmp;
 mod run;
+mod secret;
 pub mod sessions;
 mod shared_objects;
 mod target;
@@ -28,6 +29,7 @@ pub mod tls;
 pub use config::Config;
 pub use env::Env;
 pub use run::{BindError, Bound, bind, run};
+pub use secret::Secret;
 
 /// Secret random bytes for one connection.
 fn random_seed() -> [u8; 32] {

@@ -1,5 +1,6 @@
 //! Admission: one typed question, one typed answer, the same for every protocol.
 
+use crate::Secret;
 use media::StreamName;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,7 +22,7 @@ pub struct Request<'a> {
     /// To which stream.
     pub name: &'a StreamName,
     /// The key it presented (`?key=`), if any.
-    pub key: Option<&'a str>,
+    pub key: Option<&'a Secret>,
     /// Where it connects from.
     pub address: IpAddr,
 }
@@ -77,18 +78,18 @@ impl std::fmt::Display for Denied {
 #[derive(Debug, Clone, Default)]
 pub struct ChannelRule {
     /// Key for publishing.
-    pub publish_key: Option<String>,
+    pub publish_key: Option<Secret>,
     /// Key for playing; a channel with one is not public.
-    pub play_key: Option<String>,
+    pub play_key: Option<Secret>,
 }
 
 /// Who may publish and play what.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// The key that publishes any channel without a key of its own. Without one such channels take no publisher from afar.
-    pub publish_key: Option<String>,
+    pub publish_key: Option<Secret>,
     /// The key that plays any channel without a key of its own; `None` makes playing public.
-    pub play_key: Option<String>,
+    pub play_key: Option<Secret>,
     /// Publishing from this machine needs no key.
     pub publish_loopback_without_key: bool,
     /// Rules by `app/channel`.
@@ -100,10 +101,8 @@ impl Policy {
     pub fn admit(&self, request: Request<'_>) -> Result<Grant, Denied> {
         let rule = self.channels.get(request.name.as_str());
         let key = match request.action {
-            Action::Publish => {
-                rule.and_then(|rule| rule.publish_key.as_deref()).or(self.publish_key.as_deref())
-            }
-            Action::Play => rule.and_then(|rule| rule.play_key.as_deref()).or(self.play_key.as_deref()),
+            Action::Publish => rule.and_then(|rule| rule.publish_key.as_ref()).or(self.publish_key.as_ref()),
+            Action::Play => rule.and_then(|rule| rule.play_key.as_ref()).or(self.play_key.as_ref()),
         };
         let granted = || Grant { name: request.name.clone(), action: request.action };
         let local = request.address.to_canonical().is_loopback();
@@ -111,44 +110,34 @@ impl Policy {
             (Action::Publish, _, None) if local && self.publish_loopback_without_key => Ok(granted()),
             (Action::Play, None, _) => Ok(granted()),
             (_, _, None) => Err(Denied::KeyMissing),
-            (_, Some(expected), Some(given)) if equal(expected, given) => Ok(granted()),
+            (_, Some(expected), Some(given)) if expected == given => Ok(granted()),
             _ => Err(Denied::KeyWrong),
         }
     }
 
     /// The key that `given` equals, among those that play anything: `None` means that who comes with it may play what
     /// everybody may.
-    pub fn play_key(&self, given: &str) -> Option<&str> {
-        let of_channels = self.channels.values().filter_map(|rule| rule.play_key.as_deref());
-        self.play_key.as_deref().into_iter().chain(of_channels).find(|key| equal(key, given))
+    pub fn play_key(&self, given: &Secret) -> Option<&Secret> {
+        let of_channels = self.channels.values().filter_map(|rule| rule.play_key.as_ref());
+        self.play_key.as_ref().into_iter().chain(of_channels).find(|key| *key == given)
     }
 }
 
 impl Policy {
     /// What a connection may do that has named no stream: what it may do with streams that have no rule of their own.
-    pub fn may(&self, action: Action, key: Option<&str>, address: IpAddr) -> bool {
+    pub fn may(&self, action: Action, key: Option<&Secret>, address: IpAddr) -> bool {
         let expected = match action {
-            Action::Publish => self.publish_key.as_deref(),
-            Action::Play => self.play_key.as_deref(),
+            Action::Publish => self.publish_key.as_ref(),
+            Action::Play => self.play_key.as_ref(),
         };
         let local = address.to_canonical().is_loopback();
         match (action, expected, key) {
             (Action::Publish, _, None) => local && self.publish_loopback_without_key,
             (Action::Play, None, _) => true,
-            (_, Some(expected), Some(key)) => equal(expected, key),
+            (_, Some(expected), Some(key)) => expected == key,
             _ => false,
         }
     }
-}
-
-/// Compares without an early exit, so that the time taken does not tell how much of a guess was right.
-fn equal(expected: &str, given: &str) -> bool {
-    let (expected, given) = (expected.as_bytes(), given.as_bytes());
-    let mut difference = expected.len() ^ given.len();
-    for (index, byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ expected.get(index).copied().unwrap_or(0));
-    }
-    difference == 0
 }
 
 #[cfg(test)]
@@ -163,7 +152,9 @@ mod tests {
         address: &str,
     ) -> Result<(), Denied> {
         let name = StreamName::parse("live", channel).unwrap();
-        policy.admit(Request { action, name: &name, key, address: address.parse().unwrap() }).map(|_| ())
+        let key = key.map(Secret::from);
+        let address = address.parse().unwrap();
+        policy.admit(Request { action, name: &name, key: key.as_ref(), address }).map(|_| ())
     }
 
     #[test]
@@ -206,26 +197,24 @@ mod tests {
             ..Policy::default()
         };
         for (given, key) in [("see", Some("see")), ("all", Some("all")), ("mine", None), ("", None)] {
-            assert_eq!(policy.play_key(given), key);
+            assert_eq!(policy.play_key(&given.into()).map(Secret::expose), key);
         }
     }
 
     #[test]
     fn connection_without_a_stream_may_what_streams_without_rules_allow() {
         let [near, far] = ["127.0.0.1", "192.0.2.1"].map(|text| text.parse::<IpAddr>().unwrap());
-        let mut policy = Policy {
-            publish_key: Some("secret".into()),
-            publish_loopback_without_key: true,
-            ..Policy::default()
-        };
+        let key = |text: &str| Some(Secret::from(text));
+        let mut policy =
+            Policy { publish_key: key("secret"), publish_loopback_without_key: true, ..Policy::default() };
         assert!(policy.may(Action::Play, None, far));
         assert!(!policy.may(Action::Publish, None, far) && policy.may(Action::Publish, None, near));
-        assert!(policy.may(Action::Publish, Some("secret"), far));
-        assert!(!policy.may(Action::Publish, Some("wrong"), near));
+        assert!(policy.may(Action::Publish, key("secret").as_ref(), far));
+        assert!(!policy.may(Action::Publish, key("wrong").as_ref(), near));
         policy.play_key = Some("see".into());
-        assert!(!policy.may(Action::Play, None, far) && policy.may(Action::Play, Some("see"), far));
-        assert!(!policy.may(Action::Play, Some("secret"), far));
-        assert!(!Policy::default().may(Action::Publish, Some(""), near));
+        assert!(!policy.may(Action::Play, None, far) && policy.may(Action::Play, key("see").as_ref(), far));
+        assert!(!policy.may(Action::Play, key("secret").as_ref(), far));
+        assert!(!Policy::default().may(Action::Publish, key("").as_ref(), near));
     }
 
     #[test]

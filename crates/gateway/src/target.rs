@@ -1,15 +1,24 @@
 //! What a session asks for: a stream and the query that came with it.
 
+use crate::Secret;
 use media::{NameError, StreamName, Time};
+use std::fmt;
 use std::time::Duration;
 
 /// A stream name with its query, from an RTMP app and stream name or from an HTTP path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// The stream.
     pub name: StreamName,
-    /// The raw query, without `?`.
+    /// The raw query, without `?`. It may hold a key.
     query: String,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = if self.query.is_empty() { "" } else { "?***" };
+        write!(f, "{}{query}", self.name)
+    }
 }
 
 impl Target {
@@ -30,9 +39,9 @@ impl Target {
     }
 
     /// The application alone, without slashes around it, and the key that came with it.
-    pub fn of_app(app: &str) -> (String, Option<String>) {
+    pub fn of_app(app: &str) -> (String, Option<Secret>) {
         let (app, query) = split_query(app);
-        (app.trim_matches('/').to_owned(), query_value(query, "key"))
+        (app.trim_matches('/').to_owned(), query_value(query, "key").map(Secret::from))
     }
 
     /// From an HTTP path `/app/channel.EXTENSION` and query; `None` if the path has another form.
@@ -40,6 +49,11 @@ impl Target {
         let (app, file) = path.strip_prefix('/')?.split_once('/')?;
         let channel = file.strip_suffix(extension)?.strip_suffix('.')?;
         Some(StreamName::parse(app, channel).map(|name| Self { name, query: query.to_owned() }))
+    }
+
+    /// The key that came with it.
+    pub fn key(&self) -> Option<Secret> {
+        self.get("key").map(Secret::from)
     }
 
     /// The first value of `key` in the query, percent-decoded.
@@ -108,7 +122,7 @@ mod tests {
 
     #[test]
     fn application_is_known_without_a_stream() {
-        assert_eq!(Target::of_app("live/room?key=a%20b"), ("live/room".to_owned(), Some("a b".to_owned())));
+        assert_eq!(Target::of_app("live/room?key=a%20b"), ("live/room".to_owned(), Some("a b".into())));
         assert_eq!(Target::of_app("live/"), ("live".to_owned(), None));
     }
 

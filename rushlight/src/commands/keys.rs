@@ -33,7 +33,7 @@ pub(crate) fn run(args: &KeysArgs) -> ExitCode {
             );
         }
         Some(key) => {
-            println!("{key}");
+            println!("{}", key.expose());
             return ExitCode::SUCCESS;
         }
         None => {}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gateway::acme::Acme;
 use gateway::config::{LimitsConfig, LogFormat};
-use gateway::{BindError, Config, Env};
+use gateway::{BindError, Config, Env, Secret};
 use net::tls::Identity;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
@@ -105,7 +105,7 @@ fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
         Some(_) => None,
         None => Some(keyfile::load(&config.data_dir).map_err(Failed::Other)?),
     };
-    let policy = config.access.to_policy(key.as_ref().map(|key| key.key.clone()));
+    let policy = config.access.to_policy(key.as_ref().map(|key| key.key.clone().into()));
     let (trigger, shutdown) = net::Shutdown::new();
     let env = Env::new(config, policy, shards, shutdown);
 
@@ -226,7 +226,8 @@ fn announce(
     identity: Option<&Identity>,
 ) {
     let shown = std::io::stdout().is_terminal() || key.is_some_and(|key| key.created);
-    let configured = config.access.publish_key.as_deref().filter(|_| std::io::stdout().is_terminal());
+    let configured =
+        config.access.publish_key.as_ref().map(Secret::expose).filter(|_| std::io::stdout().is_terminal());
     let path = key.map(|key| key.path.display().to_string());
     let certificate = identity.map(|identity| identity.certificate_file().display().to_string());
     let start = Start {

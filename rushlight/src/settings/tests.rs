@@ -52,7 +52,7 @@ fn texts_become_what_the_key_needs() {
     assert_eq!(config.rtmp.listen, ["127.0.0.1:3".parse().unwrap()]);
     assert!(config.http.allow_origins.is_empty() && config.demo.enabled);
     assert_eq!((config.hub.second_publisher, config.hub.pace), (SecondPublisher::TakeOver, 1.5));
-    assert_eq!(config.access.publish_key.as_deref(), Some("1234567890"));
+    assert_eq!(config.access.publish_key, Some("1234567890".into()));
     assert_eq!((config.data_dir.as_path(), config.access.channel.len()), (Path::new("/var/lib/x"), 1));
 }
 
@@ -180,11 +180,11 @@ fn a_value_is_blamed_on_the_layer_that_set_it() {
 fn the_printed_configuration_reads_back_as_itself() {
     let mut config = Config::default();
     assert_eq!(from_file(&print(&config)).unwrap(), config);
-    config.access.publish_key = Some("0123456789".to_owned());
+    config.access.publish_key = Some("0123456789".into());
     config.access.channel.push(gateway::config::ChannelAccess {
         name: "live/x".to_owned(),
         publish_key: None,
-        play_key: Some("abcdefgh".to_owned()),
+        play_key: Some("abcdefgh".into()),
     });
     config.hub.pace = 1.1;
     config.data_dir = PathBuf::from("/a \"quoted\" place");

@@ -128,6 +128,6 @@ fn may_direct(env: &Env, asker: &Asker, name: &StreamName) -> bool {
 /// Whether the asker has given the publish key of the stream.
 fn has_key(env: &Env, asker: &Asker, name: &StreamName) -> bool {
     let admission =
-        Admission { action: Action::Publish, name, key: asker.key.as_deref(), address: asker.address };
+        Admission { action: Action::Publish, name, key: asker.key.as_ref(), address: asker.address };
     asker.key.is_some() && env.policy.admit(admission).is_ok()
 }

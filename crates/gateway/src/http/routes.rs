@@ -23,7 +23,7 @@ use super::site::Site;
 use super::status::{self, Asker};
 use super::{Peer, beacon, problem, relays};
 use crate::target::query_value;
-use crate::{Env, metrics, rtmp};
+use crate::{Env, Secret, metrics, rtmp};
 
 /// First path elements that are never an app, so that `/assets/x.flv` is a file and not a stream.
 pub(crate) const RESERVED: &[&str] = &["api", "assets", "watch"];
@@ -166,11 +166,12 @@ async fn channels(State(app): State<App>, request: Request) -> Response {
         return json(&status::channels(&app.env, &asker));
     }
     // Who may see what depends on the key alone, and on no key that plays nothing.
-    let key = asker.key.and_then(|key| app.env.policy.play_key(&key)).map(str::to_owned);
+    let key = asker.key.and_then(|key| app.env.policy.play_key(&key).cloned());
     let asker = Asker { key, ..asker };
     let mut lists = app.channels.lock().unwrap_or_else(PoisonError::into_inner);
-    let body = lists
-        .get(asker.key.as_deref(), Instant::now(), || to_json(&status::channels(&app.env, &asker)).into());
+    let body = lists.get(asker.key.as_ref().map(Secret::expose), Instant::now(), || {
+        to_json(&status::channels(&app.env, &asker)).into()
+    });
     drop(lists);
     json_body(body)
 }
@@ -250,7 +251,7 @@ fn json_body(body: Bytes) -> Response {
 /// Who asks. Without a known address, somebody far away.
 pub(super) fn asker(request: &Request) -> Asker {
     let address = address(request);
-    let key = query_value(request.uri().query().unwrap_or_default(), "key");
+    let key = query_value(request.uri().query().unwrap_or_default(), "key").map(Secret::from);
     Asker { address, key, local: is_local(request, address) }
 }
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hub::{StreamStatus, TrackStatus};
 use media::{Codec, Kind, StreamName, codec};
 
-use crate::Env;
 use crate::metrics::{RelayDirection, Role};
 use crate::policy::{Action, Request};
 use crate::sessions::Session;
+use crate::{Env, Secret};
 
 /// Sessions in one answer. Each takes about 250 bytes of JSON.
 const SESSIONS_LISTED_MAX: usize = 10_000;
@@ -23,7 +23,7 @@ pub(crate) struct Asker {
     /// The address of the peer.
     pub(crate) address: std::net::IpAddr,
     /// The key that came with the request.
-    pub(crate) key: Option<String>,
+    pub(crate) key: Option<Secret>,
     /// Whether this is the operator: a program on this machine, not a page, not somebody behind a proxy.
     pub(crate) local: bool,
 }
@@ -113,7 +113,7 @@ pub(crate) fn metrics(env: &Env) -> String {
 }
 
 fn may_play(env: &Env, name: &StreamName, asker: &Asker) -> bool {
-    let request = Request { action: Action::Play, name, key: asker.key.as_deref(), address: asker.address };
+    let request = Request { action: Action::Play, name, key: asker.key.as_ref(), address: asker.address };
     asker.local || env.policy.admit(request).is_ok()
 }
 

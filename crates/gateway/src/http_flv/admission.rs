@@ -59,9 +59,8 @@ pub(super) fn admit(
             ));
         }
     };
-    let key = target.get("key");
-    let request =
-        Request { action: Action::Play, name: &target.name, key: key.as_deref(), address: peer.ip() };
+    let key = target.key();
+    let request = Request { action: Action::Play, name: &target.name, key: key.as_ref(), address: peer.ip() };
     let grant = env
         .policy
         .admit(request)

@@ -35,7 +35,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 impl Node {
     fn start(listener: TcpListener, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
-        config.access.publish_key = Some(KEY.to_owned());
+        config.access.publish_key = Some(KEY.into());
         config.hub.wait_ms = 2000;
         config.relay.retry_max_ms = 200;
         config.relay.idle_stop_ms = 50;

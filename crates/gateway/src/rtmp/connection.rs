@@ -305,8 +305,8 @@ impl Connection {
     }
 
     fn admit(&self, action: Action, target: &Target) -> Result<Grant, Denied> {
-        let key = target.get("key");
-        let request = Request { action, name: &target.name, key: key.as_deref(), address: self.peer.ip() };
+        let key = target.key();
+        let request = Request { action, name: &target.name, key: key.as_ref(), address: self.peer.ip() };
         self.env.policy.admit(request)
     }
 

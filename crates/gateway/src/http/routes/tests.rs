@@ -21,7 +21,7 @@ impl Node {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let policy = config.access.to_policy(Some("0123456789abcdef".to_owned()));
+        let policy = config.access.to_policy(Some("0123456789abcdef".into()));
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
         let files = [
@@ -148,7 +148,7 @@ async fn a_channel_with_a_play_key_shows_itself_to_those_who_have_the_key() {
     let node = Node::new(|config| {
         config.access.channel.push(ChannelAccess {
             name: "live/private".to_owned(),
-            play_key: Some("friends only".to_owned()),
+            play_key: Some("friends only".into()),
             ..ChannelAccess::default()
         });
     });
@@ -328,7 +328,7 @@ async fn targets_are_added_listed_and_removed_from_this_machine() {
 #[tokio::test]
 async fn from_afar_relays_need_the_publish_key_of_their_stream() {
     let node = Node::new(|config| {
-        let (name, publish_key) = ("live/own".to_owned(), Some("own-key-1234".to_owned()));
+        let (name, publish_key) = ("live/own".to_owned(), Some("own-key-1234".into()));
         config.access.channel.push(ChannelAccess { name, publish_key, play_key: None });
     });
     let key = "?key=0123456789abcdef";

@@ -1,6 +1,7 @@
 //! Shared objects of a connection.
 
 use super::Connection;
+use crate::Secret;
 use crate::config::SharedObjectWriters;
 use crate::policy::Action;
 use crate::shared_objects::Access;
@@ -14,7 +15,7 @@ use tracing::debug;
 impl Connection {
     pub(super) fn shared_object(&mut self, message: shared_object::Message, now: Instant) {
         let (app, key) = Target::of_app(&self.app);
-        let access = self.access(key.as_deref());
+        let access = self.access(key.as_ref());
         debug!(peer = %self.peer, app, object = message.name, events = message.events.len(), ?access, "shared object");
         let objects = &self.env.shared_objects;
         let client = self.shared.get_or_insert_with(|| Box::new(objects.client(now)));
@@ -30,7 +31,7 @@ impl Connection {
 
     /// What it may do with the objects of its application: it may play or publish there, and so it may see them. Whether it
     /// may is known from the key that came with the application, or from a stream that it was admitted to.
-    fn access(&self, key: Option<&str>) -> Access {
+    fn access(&self, key: Option<&Secret>) -> Access {
         let may = |action| self.env.policy.may(action, key, self.peer.ip());
         let publishes = !self.publishing.is_empty() || may(Action::Publish);
         let plays = !self.playing.is_empty() || may(Action::Play);

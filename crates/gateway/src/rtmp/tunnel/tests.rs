@@ -21,7 +21,7 @@ fn node(change: impl FnOnce(&mut Config)) -> (Arc<Env>, net::ShutdownTrigger) {
     // RTMP looks at a clock that does not stop with that of the tests.
     config.rtmp.handshake_timeout_ms = 3_600_000;
     change(&mut config);
-    let policy = config.access.to_policy(Some("0123456789abcdef".to_owned()));
+    let policy = config.access.to_policy(Some("0123456789abcdef".into()));
     let (trigger, shutdown) = net::Shutdown::new();
     (Env::new(config, policy, 1, shutdown), trigger)
 }

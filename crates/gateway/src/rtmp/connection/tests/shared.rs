@@ -71,7 +71,7 @@ async fn publisher_writes_and_players_read_where_only_publishers_may() {
 async fn key_that_came_with_the_application_is_enough() {
     let node = Node::new(|config| {
         config.rtmp.shared_objects = SharedObjectWriters::Players;
-        config.access.play_key = Some("see-this".to_owned());
+        config.access.play_key = Some("see-this".into());
     });
     for (app, answer) in [("live?key=see-this", Event::UseSuccess), ("live", status("NoReadAccess"))] {
         let mut config = client::Config::play(&url("nothing"));
