@@ -18,6 +18,8 @@ pub(crate) struct Start<'a> {
     pub(crate) key: Option<&'a str>,
     /// Where the key is kept, and whether it is new. `None` if the configuration has one.
     pub(crate) key_file: Option<(&'a str, bool)>,
+    /// The same of the operator's token, which is never shown.
+    pub(crate) token_file: Option<(&'a str, bool)>,
     /// The certificate of the ports with TLS, if there are any.
     pub(crate) certificate: Option<Certificate<'a>>,
 }
@@ -59,9 +61,12 @@ impl Start<'_> {
         self.with_tls(&mut out, &page);
         let open = self.open.iter().map(|(protocol, address)| format!("{protocol} {address}"));
         let _ = writeln!(out, "  {:<9} {}", "open", open.collect::<Vec<_>>().join(", "));
-        if let Some((path, created)) = self.key_file {
-            let made = if created { " (made just now)" } else { "" };
-            let _ = writeln!(out, "  {:<9} {path}{made}", "key file");
+        let files = [("key file", self.key_file), ("operator", self.token_file)];
+        for (label, file) in files {
+            if let Some((path, created)) = file {
+                let made = if created { " (made just now)" } else { "" };
+                let _ = writeln!(out, "  {label:<9} {path}{made}");
+            }
         }
         let _ = writeln!(out, "  {:<9} Ctrl-C", "stop");
         out
@@ -164,10 +169,11 @@ mod tests {
         let open: Vec<_> = open.iter().map(|(name, address)| (*name, address.parse().unwrap())).collect();
         let network = Some(IpAddr::from([192, 168, 1, 5]));
         let key_file = Some(("data/publish.key", true));
+        let token_file = Some(("data/operator.token", false));
         let certificate =
             Some(Certificate { path: "data/tls/certificate.pem", self_signed: true, created: false })
                 .filter(|_| open.iter().any(|(name, _)| name.ends_with('s')));
-        Start { config: &config, open: &open, network, key, key_file, certificate }.text()
+        Start { config: &config, open: &open, network, key, key_file, token_file, certificate }.text()
     }
 
     #[test]
@@ -181,6 +187,7 @@ mod tests {
             "ffmpeg -re -i FILE -c copy -f flv \"rtmp://localhost/live/cam\"\n",
             "rtmp [::]:1935, http [::]:8080\n",
             "data/publish.key (made just now)\n",
+            "  operator  data/operator.token\n",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }

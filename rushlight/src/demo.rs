@@ -186,7 +186,7 @@ mod tests {
     async fn the_channel_is_published_until_the_node_shuts_down() {
         let (trigger, shutdown) = net::Shutdown::new();
         let config = gateway::Config::default();
-        let policy = config.access.to_policy(None);
+        let policy = config.access.to_policy(None, None);
         let env = Env::new(config, policy, 1, shutdown);
         let name = StreamName::parse("live", "demo").unwrap();
         let task = tokio::spawn(run(env.clone(), name.clone()));

@@ -96,8 +96,17 @@ fn keys_are_printed_and_rotated() {
     let rotated = folder.run(&["keys", "--rotate"]);
     assert_eq!(rotated.0, 0);
     assert_ne!(rotated.1, first.1);
-    let (code, _, stderr) = folder.run(&["keys", "--rotate", "--set", "access.publish_key=0123456789"]);
-    assert_eq!(code, 2, "{stderr}");
+    let (code, token, _) = folder.run(&["keys", "--operator"]);
+    assert_eq!((code, token.len()), (0, 33));
+    assert_ne!(token, rotated.1);
+    assert_eq!(folder.run(&["keys"]).1, rotated.1);
+    for (args, setting) in [
+        (&["keys", "--rotate"][..], "access.publish_key"),
+        (&["keys", "--rotate", "--operator"], "access.operator_token"),
+    ] {
+        let (code, _, stderr) = folder.run(&[args, &["--set", &format!("{setting}=0123456789")]].concat());
+        assert!(code == 2 && stderr.contains(setting), "{stderr}");
+    }
 }
 
 #[cfg(unix)]

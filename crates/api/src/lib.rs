@@ -7,9 +7,9 @@
 //! |---|---|
 //! | `GET /api/v1/channels` | [`Channels`] |
 //! | `GET /api/v1/channels/{app}/{channel}` | [`ChannelDetail`] |
-//! | `GET /api/v1/sessions` (from this machine only) | [`Sessions`] |
+//! | `GET /api/v1/sessions` (operator) | [`Sessions`] |
 //! | `POST /api/v1/beacon` with a [`Beacon`] | 204, nothing |
-//! | `GET /api/v1/relays` (from this machine, or with the publish key of the streams) | [`Relays`] |
+//! | `GET /api/v1/relays` (operator, or with the publish key of the streams) | [`Relays`] |
 //! | `POST /api/v1/relays/push` with a [`NewPush`] (the same) | 201, a [`PushTarget`] |
 //! | `DELETE /api/v1/relays/push/{id}` (the same) | 204, nothing |
 //! | any error | [`Problem`] |

@@ -208,13 +208,18 @@ section! {
 section! {
     /// Who may publish and play. Keys travel as `?key=...` behind the stream name.
     AccessConfig {
-        /// Programs on this machine publish without a key.
+        /// Programs on this machine publish without a key, over RTMP and RTMPS. Nobody does over HTTP (RTMPT). Switch it off
+        /// where a program on this machine passes connections of others on to RTMP, such as a proxy that ends TLS: all of them
+        /// come from this machine.
         publish_loopback_without_key: bool = true,
         /// The key that publishes to every channel without a key of its own. Unset, it is the one in
         /// `<data_dir>/publish.key`, which the first start writes.
         publish_key: Option<Secret> = None,
         /// The key that plays every channel without a key of its own. Unset, those channels are public.
         play_key: Option<Secret> = None,
+        /// What the operator gives to see sessions and to steer relays over the API: `Authorization: Bearer ...`. Unset, it is the
+        /// one in `<data_dir>/operator.token`, which the first start writes.
+        operator_token: Option<Secret> = None,
         /// Channels with keys of their own.
         channel: Vec<ChannelAccess> = Vec::new(),
     }
@@ -493,8 +498,11 @@ impl Config {
                 );
             }
         }
-        let keys =
-            [("access.publish_key", &self.access.publish_key), ("access.play_key", &self.access.play_key)];
+        let keys = [
+            ("access.publish_key", &self.access.publish_key),
+            ("access.play_key", &self.access.play_key),
+            ("access.operator_token", &self.access.operator_token),
+        ];
         for (field, key) in keys {
             if let Some(message) = key.as_ref().and_then(|key| key_problem(key.expose())) {
                 wrong(field, message);
@@ -660,8 +668,8 @@ impl HubConfig {
 }
 
 impl AccessConfig {
-    /// The rules of admission. `publish_key` is the key of the data folder, which counts where none is configured.
-    pub fn to_policy(&self, publish_key: Option<Secret>) -> Policy {
+    /// The rules of admission. The key and the token of the data folder count where none is configured.
+    pub fn to_policy(&self, publish_key: Option<Secret>, operator_token: Option<Secret>) -> Policy {
         let rule = |channel: &ChannelAccess| ChannelRule {
             publish_key: channel.publish_key.clone(),
             play_key: channel.play_key.clone(),
@@ -669,6 +677,7 @@ impl AccessConfig {
         Policy {
             publish_key: self.publish_key.clone().or(publish_key),
             play_key: self.play_key.clone(),
+            operator_token: self.operator_token.clone().or(operator_token),
             publish_loopback_without_key: self.publish_loopback_without_key,
             channels: self.channel.iter().map(|channel| (channel.name.clone(), rule(channel))).collect(),
         }

@@ -3,7 +3,6 @@
 use crate::Secret;
 use media::StreamName;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 /// What a session wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +22,9 @@ pub struct Request<'a> {
     pub name: &'a StreamName,
     /// The key it presented (`?key=`), if any.
     pub key: Option<&'a Secret>,
-    /// Where it connects from.
-    pub address: IpAddr,
+    /// Whether a program of this machine asks, and for nobody else: its connection is one of RTMP from a loopback address. An
+    /// HTTP request never is, wherever it comes from, because programs that pass requests on look the same.
+    pub local: bool,
 }
 
 /// Proof that a request was admitted; attaching to the hub needs one. Made only by [`Policy::admit`].
@@ -90,6 +90,8 @@ pub struct Policy {
     pub publish_key: Option<Secret>,
     /// The key that plays any channel without a key of its own; `None` makes playing public.
     pub play_key: Option<Secret>,
+    /// What the operator gives to see and steer everything over the API. Without one nobody does.
+    pub operator_token: Option<Secret>,
     /// Publishing from this machine needs no key.
     pub publish_loopback_without_key: bool,
     /// Rules by `app/channel`.
@@ -105,14 +107,18 @@ impl Policy {
             Action::Play => rule.and_then(|rule| rule.play_key.as_ref()).or(self.play_key.as_ref()),
         };
         let granted = || Grant { name: request.name.clone(), action: request.action };
-        let local = request.address.to_canonical().is_loopback();
         match (request.action, key, request.key) {
-            (Action::Publish, _, None) if local && self.publish_loopback_without_key => Ok(granted()),
+            (Action::Publish, _, None) if request.local && self.publish_loopback_without_key => Ok(granted()),
             (Action::Play, None, _) => Ok(granted()),
             (_, _, None) => Err(Denied::KeyMissing),
             (_, Some(expected), Some(given)) if expected == given => Ok(granted()),
             _ => Err(Denied::KeyWrong),
         }
+    }
+
+    /// Whether `token` makes its bearer the operator.
+    pub fn is_operator(&self, token: &str) -> bool {
+        self.operator_token.as_ref().is_some_and(|expected| expected.matches(token))
     }
 
     /// The key that `given` equals, among those that play anything: `None` means that who comes with it may play what
@@ -125,12 +131,11 @@ impl Policy {
 
 impl Policy {
     /// What a connection may do that has named no stream: what it may do with streams that have no rule of their own.
-    pub fn may(&self, action: Action, key: Option<&Secret>, address: IpAddr) -> bool {
+    pub fn may(&self, action: Action, key: Option<&Secret>, local: bool) -> bool {
         let expected = match action {
             Action::Publish => self.publish_key.as_ref(),
             Action::Play => self.play_key.as_ref(),
         };
-        let local = address.to_canonical().is_loopback();
         match (action, expected, key) {
             (Action::Publish, _, None) => local && self.publish_loopback_without_key,
             (Action::Play, None, _) => true,
@@ -144,17 +149,19 @@ impl Policy {
 mod tests {
     use super::*;
 
+    const NEAR: bool = true;
+    const FAR: bool = false;
+
     fn ask(
         policy: &Policy,
         action: Action,
         channel: &str,
         key: Option<&str>,
-        address: &str,
+        local: bool,
     ) -> Result<(), Denied> {
         let name = StreamName::parse("live", channel).unwrap();
         let key = key.map(Secret::from);
-        let address = address.parse().unwrap();
-        policy.admit(Request { action, name: &name, key: key.as_ref(), address }).map(|_| ())
+        policy.admit(Request { action, name: &name, key: key.as_ref(), local }).map(|_| ())
     }
 
     #[test]
@@ -164,14 +171,13 @@ mod tests {
             publish_loopback_without_key: true,
             ..Policy::default()
         };
-        assert_eq!(ask(&policy, Action::Publish, "a", None, "192.0.2.1"), Err(Denied::KeyMissing));
-        assert_eq!(ask(&policy, Action::Publish, "a", Some("secre"), "192.0.2.1"), Err(Denied::KeyWrong));
-        assert_eq!(ask(&policy, Action::Publish, "a", Some("secret\0"), "192.0.2.1"), Err(Denied::KeyWrong));
-        assert_eq!(ask(&policy, Action::Publish, "a", Some("secret"), "192.0.2.1"), Ok(()));
-        assert_eq!(ask(&policy, Action::Publish, "a", None, "127.0.0.1"), Ok(()));
-        assert_eq!(ask(&policy, Action::Publish, "a", None, "::ffff:127.0.0.1"), Ok(()));
-        assert_eq!(ask(&policy, Action::Publish, "a", Some("wrong"), "127.0.0.1"), Err(Denied::KeyWrong));
-        assert_eq!(ask(&policy, Action::Play, "a", None, "192.0.2.1"), Ok(()));
+        assert_eq!(ask(&policy, Action::Publish, "a", None, FAR), Err(Denied::KeyMissing));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("secre"), FAR), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("secret\0"), FAR), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("secret"), FAR), Ok(()));
+        assert_eq!(ask(&policy, Action::Publish, "a", None, NEAR), Ok(()));
+        assert_eq!(ask(&policy, Action::Publish, "a", Some("wrong"), NEAR), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Play, "a", None, FAR), Ok(()));
     }
 
     #[test]
@@ -182,10 +188,10 @@ mod tests {
             channels: [("live/own".to_owned(), rule)].into(),
             ..Policy::default()
         };
-        assert_eq!(ask(&policy, Action::Publish, "own", Some("secret"), "192.0.2.1"), Err(Denied::KeyWrong));
-        assert_eq!(ask(&policy, Action::Publish, "own", Some("mine"), "192.0.2.1"), Ok(()));
-        assert_eq!(ask(&policy, Action::Play, "own", None, "192.0.2.1"), Err(Denied::KeyMissing));
-        assert_eq!(ask(&policy, Action::Play, "own", Some("see"), "192.0.2.1"), Ok(()));
+        assert_eq!(ask(&policy, Action::Publish, "own", Some("secret"), FAR), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Publish, "own", Some("mine"), FAR), Ok(()));
+        assert_eq!(ask(&policy, Action::Play, "own", None, FAR), Err(Denied::KeyMissing));
+        assert_eq!(ask(&policy, Action::Play, "own", Some("see"), FAR), Ok(()));
     }
 
     #[test]
@@ -203,24 +209,31 @@ mod tests {
 
     #[test]
     fn connection_without_a_stream_may_what_streams_without_rules_allow() {
-        let [near, far] = ["127.0.0.1", "192.0.2.1"].map(|text| text.parse::<IpAddr>().unwrap());
         let key = |text: &str| Some(Secret::from(text));
         let mut policy =
             Policy { publish_key: key("secret"), publish_loopback_without_key: true, ..Policy::default() };
-        assert!(policy.may(Action::Play, None, far));
-        assert!(!policy.may(Action::Publish, None, far) && policy.may(Action::Publish, None, near));
-        assert!(policy.may(Action::Publish, key("secret").as_ref(), far));
-        assert!(!policy.may(Action::Publish, key("wrong").as_ref(), near));
+        assert!(policy.may(Action::Play, None, FAR));
+        assert!(!policy.may(Action::Publish, None, FAR) && policy.may(Action::Publish, None, NEAR));
+        assert!(policy.may(Action::Publish, key("secret").as_ref(), FAR));
+        assert!(!policy.may(Action::Publish, key("wrong").as_ref(), NEAR));
         policy.play_key = Some("see".into());
-        assert!(!policy.may(Action::Play, None, far) && policy.may(Action::Play, key("see").as_ref(), far));
-        assert!(!policy.may(Action::Play, key("secret").as_ref(), far));
-        assert!(!Policy::default().may(Action::Publish, key("").as_ref(), near));
+        assert!(!policy.may(Action::Play, None, FAR) && policy.may(Action::Play, key("see").as_ref(), FAR));
+        assert!(!policy.may(Action::Play, key("secret").as_ref(), FAR));
+        assert!(!Policy::default().may(Action::Publish, key("").as_ref(), NEAR));
+    }
+
+    #[test]
+    fn the_operator_is_who_has_the_token() {
+        let policy = Policy { operator_token: Some("let-me-see".into()), ..Policy::default() };
+        assert!(policy.is_operator("let-me-see"));
+        assert!(!policy.is_operator("let-me-se") && !policy.is_operator(""));
+        assert!(!Policy::default().is_operator(""));
     }
 
     #[test]
     fn without_any_key_publishing_is_closed() {
         let policy = Policy::default();
-        assert!(ask(&policy, Action::Publish, "a", Some(""), "192.0.2.1").is_err());
-        assert!(ask(&policy, Action::Publish, "a", None, "127.0.0.1").is_err());
+        assert!(ask(&policy, Action::Publish, "a", Some(""), FAR).is_err());
+        assert!(ask(&policy, Action::Publish, "a", None, NEAR).is_err());
     }
 }

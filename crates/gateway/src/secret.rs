@@ -76,18 +76,15 @@ mod tests {
         let mut config = Config::default();
         config.access.publish_key = key();
         config.access.play_key = key();
+        config.access.operator_token = key();
         config.access.channel =
             vec![ChannelAccess { name: "live/cam".to_owned(), publish_key: key(), play_key: key() }];
         config.rtmp.swf = vec![SwfFile { hash: "hush-hush".into(), size: 1 }];
-        let policy = config.access.to_policy(key());
+        let policy = config.access.to_policy(key(), key());
         let target = Target::from_rtmp("live?key=hush-hush", "cam?key=hush-hush").unwrap();
         let given = target.key();
-        let request = Request {
-            action: Action::Publish,
-            name: &target.name,
-            key: given.as_ref(),
-            address: [192, 0, 2, 1].into(),
-        };
+        let request =
+            Request { action: Action::Publish, name: &target.name, key: given.as_ref(), local: false };
         for text in [
             format!("{config:?}"),
             format!("{policy:?}"),

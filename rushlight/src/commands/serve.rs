@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{FAILED, IMPOSSIBLE, SettingsArgs, fail};
 use crate::banner::{self, Certificate, Start};
-use crate::keyfile::{self, PublishKey};
+use crate::keyfile::{self, KeyFile, Kind};
 use crate::{demo, logging};
 
 /// Files that a node needs beside its connections: listeners, logs, the runtimes' own.
@@ -101,16 +101,19 @@ fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
     let shards = config.shards();
     // Before the key: a second start by mistake leaves no trace.
     let mut bound = gateway::bind(&config, shards).map_err(Failed::Bind)?;
-    let key = match &config.access.publish_key {
-        Some(_) => None,
-        None => Some(keyfile::load(&config.data_dir).map_err(Failed::Other)?),
+    let load = |configured: &Option<Secret>, kind| match configured {
+        Some(_) => Ok(None),
+        None => keyfile::load(&config.data_dir, kind).map(Some).map_err(Failed::Other),
     };
-    let policy = config.access.to_policy(key.as_ref().map(|key| key.key.clone().into()));
+    let key = load(&config.access.publish_key, Kind::PublishKey)?;
+    let token = load(&config.access.operator_token, Kind::OperatorToken)?;
+    let secret = |file: &Option<KeyFile>| file.as_ref().map(|file| file.key.clone());
+    let policy = config.access.to_policy(secret(&key), secret(&token));
     let (trigger, shutdown) = net::Shutdown::new();
     let env = Env::new(config, policy, shards, shutdown);
 
     let open: Vec<_> = bound.addresses().collect();
-    announce(&env.config, &open, key.as_ref(), bound.identity());
+    announce(&env.config, &open, key.as_ref(), token.as_ref(), bound.identity());
     let acme = bound.take_acme();
     let running =
         gateway::run(env.clone(), bound, shards).map_err(|error| other("cannot start threads", error))?;
@@ -222,20 +225,23 @@ impl Signals {
 fn announce(
     config: &Config,
     open: &[(&'static str, SocketAddr)],
-    key: Option<&PublishKey>,
+    key: Option<&KeyFile>,
+    token: Option<&KeyFile>,
     identity: Option<&Identity>,
 ) {
     let shown = std::io::stdout().is_terminal() || key.is_some_and(|key| key.created);
     let configured =
         config.access.publish_key.as_ref().map(Secret::expose).filter(|_| std::io::stdout().is_terminal());
-    let path = key.map(|key| key.path.display().to_string());
+    let path = |file: &KeyFile| (file.path.display().to_string(), file.created);
+    let (key_file, token_file) = (key.map(path), token.map(path));
     let certificate = identity.map(|identity| identity.certificate_file().display().to_string());
     let start = Start {
         config,
         open,
         network: banner::network_address(),
-        key: key.filter(|_| shown).map(|key| key.key.as_str()).or(configured),
-        key_file: path.as_deref().zip(key.map(|key| key.created)),
+        key: key.filter(|_| shown).map(|key| key.key.expose()).or(configured),
+        key_file: key_file.as_ref().map(|(path, created)| (path.as_str(), *created)),
+        token_file: token_file.as_ref().map(|(path, created)| (path.as_str(), *created)),
         certificate: identity.zip(certificate.as_deref()).map(|(identity, path)| Certificate {
             path,
             self_signed: identity.is_self_signed(),
@@ -250,6 +256,9 @@ fn announce(
             }
             if let Some(key) = key {
                 info!(path = %key.path.display(), created = key.created, "publish key");
+            }
+            if let Some(token) = token {
+                info!(path = %token.path.display(), created = token.created, "operator token");
             }
             if let (Some(identity), Some(path)) = (identity, &certificate) {
                 info!(

@@ -9,13 +9,14 @@ use toml::{Table, Value};
 use super::keys;
 
 /// What stands where a key is not set, as an example.
-const EXAMPLES: [(&str, &str); 19] = [
+const EXAMPLES: [(&str, &str); 20] = [
     ("rtmp.swf.hash", "\"64-hexadecimal-digits\""),
     ("rtmp.swf.size", "123456"),
     ("rtmp.redirect.app", "\"old\""),
     ("rtmp.redirect.to", "\"rtmp://host/app\""),
     ("access.publish_key", "\"a-long-random-text\""),
     ("access.play_key", "\"another-long-random-text\""),
+    ("access.operator_token", "\"a-third-long-random-text\""),
     ("access.channel.name", "\"live/name\""),
     ("access.channel.publish_key", "\"a-key-for-this-channel\""),
     ("access.channel.play_key", "\"a-key-for-its-viewers\""),

@@ -127,12 +127,36 @@ impl Server {
         flv::Reader::new(response.body)
     }
 
-    /// A JSON document of the API; `None` where it does not exist.
+    /// The key that publishes where loopback does not count: in HTTP requests.
+    ///
+    /// # Panics
+    /// If the server has made none, because one is configured.
+    pub fn publish_key(&self) -> String {
+        self.secret("publish.key")
+    }
+
+    /// What the API wants of the operator.
+    ///
+    /// # Panics
+    /// If the server has made none.
+    pub fn operator_token(&self) -> String {
+        self.secret("operator.token")
+    }
+
+    fn secret(&self, file: &str) -> String {
+        let text = std::fs::read_to_string(self.data().join(file));
+        text.expect("the first start writes its keys").trim().to_owned()
+    }
+
+    /// A JSON document of the API, as its operator sees it; `None` where it does not exist.
     ///
     /// # Panics
     /// If the server does not answer, or answers with anything but JSON.
     pub fn api(&self, path: &str) -> Option<Value> {
-        let response = http::get(self.http, &format!("/api/v1/{path}")).expect("the API answers");
+        let bearer = format!("Bearer {}", self.operator_token());
+        let headers = [("Authorization", bearer.as_str()), ("Connection", "close")];
+        let path = format!("/api/v1/{path}");
+        let response = http::request(self.http, "GET", &path, &headers, b"").expect("the API answers");
         let status = response.status;
         let text = response.text().expect("the API answers completely");
         let value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {status}, {e}: {text}"));

@@ -1,7 +1,6 @@
 //! Relays over the API: how they go, and targets that are added and removed at run time.
 //!
-//! Whoever may publish a stream may say where else it goes: a program on this machine where such programs publish
-//! without a key, and everybody who has the stream's publish key.
+//! Whoever may publish a stream may say where else it goes: everybody who has the stream's publish key, and the operator.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use link::Reach;
 use media::StreamName;
 
 use super::problem;
-use super::routes::{asker, json, method_not_allowed};
+use super::routes::{asker, json, method_not_allowed, unauthorized};
 use super::status::Asker;
 use crate::Env;
 use crate::config::parse_channel;
@@ -27,6 +26,9 @@ use crate::relay::{AddError, RemoveError, TargetId, limits, new_target};
 
 /// Bytes of a target to add. URLs with keys have a few hundred.
 const BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// What else opens these addresses.
+const OR_KEY: &str = " For the relays of a stream, its publish key does too: add ?key=...";
 
 pub(super) fn routes(env: Arc<Env>) -> Router {
     Router::new()
@@ -38,20 +40,21 @@ pub(super) fn routes(env: Arc<Env>) -> Router {
 }
 
 async fn list(State(env): State<Arc<Env>>, request: Request) -> Response {
-    let asker = asker(&request);
-    if !asker.local && asker.key.is_none() {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "Relays are told to programs on the server itself, and to those who give the publish key of a stream: add ?key=...",
-        );
+    let asker = asker(&env, &request);
+    if !asker.operator && asker.key.is_none() {
+        return unauthorized(&request, OR_KEY);
     }
     let may_see =
-        |name: Option<&StreamName>| asker.local || name.is_some_and(|name| has_key(&env, &asker, name));
+        |name: Option<&StreamName>| asker.operator || name.is_some_and(|name| has_key(&env, &asker, name));
     json(&env.relays.to_api(&env, may_see))
 }
 
 async fn add(State(env): State<Arc<Env>>, request: Request) -> Response {
-    let asker = asker(&request);
+    let asker = asker(&env, &request);
+    // Before the body is read.
+    if !asker.operator && asker.key.is_none() {
+        return unauthorized(&request, OR_KEY);
+    }
     let body: Result<Bytes, BytesRejection> = Bytes::from_request(request.with_limited_body(), &()).await;
     let body = match body {
         Ok(body) => body,
@@ -70,7 +73,7 @@ async fn add(State(env): State<Arc<Env>>, request: Request) -> Response {
         return forbidden();
     }
     // Somebody far away may send a stream out into the world, not into the networks of this machine.
-    let reach = if asker.local { Reach::Anywhere } else { Reach::Public };
+    let reach = if asker.operator { Reach::Anywhere } else { Reach::Public };
     match env.relays.add(&name, &new.url, &new.name, reach) {
         Ok(target) => (StatusCode::CREATED, json(&new_target(&target))).into_response(),
         Err(AddError::Invalid(field, why)) => wrong(format!("The field {field} {why}.")),
@@ -89,7 +92,10 @@ async fn add(State(env): State<Arc<Env>>, request: Request) -> Response {
 }
 
 async fn remove(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Request) -> Response {
-    let asker = asker(&request);
+    let asker = asker(&env, &request);
+    if !asker.operator && asker.key.is_none() {
+        return unauthorized(&request, OR_KEY);
+    }
     let target = TargetId::parse(&id).and_then(|id| env.relays.target(id));
     let Some(target) = target else {
         return problem(StatusCode::NOT_FOUND, format!("There is no target {id}."));
@@ -97,7 +103,7 @@ async fn remove(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Re
     // What is for several streams stands in the configuration, and only the operator may know of it.
     let allowed = match target.pattern.exact() {
         Some(name) => may_direct(&env, &asker, &name),
-        None => asker.local,
+        None => asker.operator,
     };
     if !allowed {
         return forbidden();
@@ -121,13 +127,11 @@ fn forbidden() -> Response {
 
 /// Whether the asker may say where the stream goes.
 fn may_direct(env: &Env, asker: &Asker, name: &StreamName) -> bool {
-    (asker.local && asker.key.is_none() && env.policy.publish_loopback_without_key)
-        || has_key(env, asker, name)
+    asker.operator || has_key(env, asker, name)
 }
 
 /// Whether the asker has given the publish key of the stream.
 fn has_key(env: &Env, asker: &Asker, name: &StreamName) -> bool {
-    let admission =
-        Admission { action: Action::Publish, name, key: asker.key.as_ref(), address: asker.address };
+    let admission = Admission { action: Action::Publish, name, key: asker.key.as_ref(), local: false };
     asker.key.is_some() && env.policy.admit(admission).is_ok()
 }

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use media::StreamName;
 use serde::Serialize;
 
@@ -31,10 +31,6 @@ pub(crate) const RESERVED: &[&str] = &["api", "assets", "watch"];
 /// How old a list of channels may be. Every open home page asks for it every few seconds, and making it walks all
 /// streams.
 const CHANNELS_AGE_MAX: Duration = Duration::from_millis(500);
-
-/// Headers by which a proxy says that it speaks for somebody else.
-const FORWARDED: [HeaderName; 3] =
-    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 #[derive(Clone)]
 struct App {
@@ -161,8 +157,8 @@ async fn exposition(State(app): State<App>) -> Response {
 }
 
 async fn channels(State(app): State<App>, request: Request) -> Response {
-    let asker = asker(&request);
-    if asker.local {
+    let asker = asker(&app.env, &request);
+    if asker.operator {
         return json(&status::channels(&app.env, &asker));
     }
     // Who may see what depends on the key alone, and on no key that plays nothing.
@@ -183,7 +179,7 @@ async fn channel(
 ) -> Response {
     let detail = StreamName::parse(&name, &channel)
         .ok()
-        .and_then(|name| status::channel_detail(&app.env, &name, &asker(&request)));
+        .and_then(|name| status::channel_detail(&app.env, &name, &asker(&app.env, &request)));
     match detail {
         Some(detail) => json(&detail),
         // The same words whether it is absent or not for this asker: nobody finds out what exists.
@@ -192,11 +188,9 @@ async fn channel(
 }
 
 async fn sessions(State(app): State<App>, request: Request) -> Response {
-    if !asker(&request).local {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "Sessions hold addresses of viewers and are told to programs on the server itself only.",
-        );
+    // They hold addresses of viewers.
+    if !asker(&app.env, &request).operator {
+        return unauthorized(&request, "");
     }
     json(&status::sessions(&app.env))
 }
@@ -248,36 +242,40 @@ fn json_body(body: Bytes) -> Response {
     (headers, Body::from(body)).into_response()
 }
 
-/// Who asks. Without a known address, somebody far away.
-pub(super) fn asker(request: &Request) -> Asker {
-    let address = address(request);
+/// Who asks. The address says nothing: a proxy on this machine speaks for others, and rarely says so.
+pub(super) fn asker(env: &Env, request: &Request) -> Asker {
     let key = query_value(request.uri().query().unwrap_or_default(), "key").map(Secret::from);
-    Asker { address, key, local: is_local(request, address) }
+    Asker { key, operator: bearer(request.headers()).is_some_and(|token| env.policy.is_operator(token)) }
 }
 
+/// The token of a request (RFC 6750 section 2.1). It cannot be in the URL, which ends up in logs and histories.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The answer to who is not the operator, and where one is needed. `or` says what else would do.
+pub(super) fn unauthorized(request: &Request, or: &str) -> Response {
+    let given = bearer(request.headers()).is_some();
+    let detail = format!(
+        "{}: send \"Authorization: Bearer TOKEN\" with what `rushlight keys --operator` prints on the server \
+         (access.operator_token, or operator.token in its data folder).{or}",
+        if given { "The token is not valid" } else { "This is for the operator" },
+    );
+    let mut response = problem(StatusCode::UNAUTHORIZED, detail);
+    // RFC 6750 section 3.1: no error is named to who gave no token.
+    let challenge = if given {
+        "Bearer realm=\"rushlight\", error=\"invalid_token\""
+    } else {
+        "Bearer realm=\"rushlight\""
+    };
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+/// The address of the peer. Without one, that of somebody far away.
 fn address(request: &Request) -> IpAddr {
     request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip())
-}
-
-/// Whether the operator asks: a program on this machine. A browser on this machine may be led here by any site, so a
-/// page of another origin does not count, and neither does a name that merely resolves to this machine; a proxy on
-/// this machine speaks for others.
-fn is_local(request: &Request, address: IpAddr) -> bool {
-    let headers = request.headers();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri().authority().map(|authority| authority.as_str()).or(host).unwrap_or_default();
-    let (name, _) = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).unwrap_or((host, ""));
-    let same_site = match headers.get(header::ORIGIN) {
-        None => true,
-        Some(origin) => origin.to_str().is_ok_and(|origin| {
-            let place = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            place == Some(host)
-        }),
-    };
-    address.to_canonical().is_loopback()
-        && matches!(name, "localhost" | "127.0.0.1" | "[::1]")
-        && same_site
-        && !FORWARDED.iter().any(|name| headers.contains_key(name))
 }
 
 /// Bounds the time to an answer.

@@ -20,12 +20,10 @@ const TITLE_CHARS_MAX: usize = 200;
 /// Who asks.
 #[derive(Debug)]
 pub(crate) struct Asker {
-    /// The address of the peer.
-    pub(crate) address: std::net::IpAddr,
     /// The key that came with the request.
     pub(crate) key: Option<Secret>,
-    /// Whether this is the operator: a program on this machine, not a page, not somebody behind a proxy.
-    pub(crate) local: bool,
+    /// Whether this is the operator, who has given the token.
+    pub(crate) operator: bool,
 }
 
 /// The channels that `asker` may play, by name. Names that players merely wait for are not channels.
@@ -49,7 +47,7 @@ pub(crate) fn channel_detail(env: &Env, name: &StreamName, asker: &Asker) -> Opt
         session: session.id.to_string(),
         protocol: session.protocol.to_owned(),
         user_agent: session.user_agent.as_deref().map(str::to_owned),
-        address: asker.local.then(|| session.address.to_string()),
+        address: asker.operator.then(|| session.address.to_string()),
         connected_ms: to_millis(now.saturating_duration_since(session.started)),
         bytes_in: session.bytes_in.load(Ordering::Relaxed),
     });
@@ -113,8 +111,8 @@ pub(crate) fn metrics(env: &Env) -> String {
 }
 
 fn may_play(env: &Env, name: &StreamName, asker: &Asker) -> bool {
-    let request = Request { action: Action::Play, name, key: asker.key.as_ref(), address: asker.address };
-    asker.local || env.policy.admit(request).is_ok()
+    let request = Request { action: Action::Play, name, key: asker.key.as_ref(), local: false };
+    asker.operator || env.policy.admit(request).is_ok()
 }
 
 fn channel(stream: &StreamStatus, now: Instant) -> Option<api::Channel> {

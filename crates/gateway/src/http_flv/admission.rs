@@ -60,7 +60,7 @@ pub(super) fn admit(
         }
     };
     let key = target.key();
-    let request = Request { action: Action::Play, name: &target.name, key: key.as_ref(), address: peer.ip() };
+    let request = Request { action: Action::Play, name: &target.name, key: key.as_ref(), local: false };
     let grant = env
         .policy
         .admit(request)

@@ -41,7 +41,7 @@ impl Node {
         config.relay.idle_stop_ms = 50;
         change(&mut config);
         config.validate().unwrap();
-        let policy = config.access.to_policy(None);
+        let policy = config.access.to_policy(None, None);
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
         let mut tasks = JoinSet::new();

@@ -86,6 +86,9 @@ struct Connection {
     metrics: ProtocolMetrics,
     stream: Stream,
     peer: SocketAddr,
+    /// Whether a program of this machine is at the other end, as far as can be known. A tunnel has none: its bytes come in HTTP
+    /// requests, and those of others do too.
+    local: bool,
     session: Session,
     input: BytesMut,
     read_bytes: usize,
@@ -138,6 +141,7 @@ impl Connection {
             session: Session::new(config, crate::random_seed(), now),
             env,
             metrics,
+            local: peer.ip().to_canonical().is_loopback() && !matches!(stream, Stream::Pipe(_)),
             stream,
             peer,
             input: BytesMut::new(),
@@ -306,7 +310,7 @@ impl Connection {
 
     fn admit(&self, action: Action, target: &Target) -> Result<Grant, Denied> {
         let key = target.key();
-        let request = Request { action, name: &target.name, key: key.as_ref(), address: self.peer.ip() };
+        let request = Request { action, name: &target.name, key: key.as_ref(), local: self.local };
         self.env.policy.admit(request)
     }
 

@@ -28,7 +28,7 @@ mod turns;
 pub use client::Client;
 pub use pace::Pace;
 pub use reply::{Refusal, write_open_reply, write_reply_head};
-pub use request::{Call, FORWARDED, Request, read_request, sniff};
+pub use request::{Call, Request, read_request, sniff};
 pub use turns::{Turn, Turns};
 
 use std::fmt;

@@ -44,9 +44,6 @@ impl Call {
     }
 }
 
-/// Headers of proxies, and the one of browsers.
-pub const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "origin"];
-
 const COMMANDS: [&str; 5] = ["open", "send", "idle", "close", "fcs"];
 
 /// Digits only: `parse` alone would take a sign.
@@ -67,9 +64,6 @@ pub struct Request {
     pub http_1_0: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
-    /// Whether it may come from somewhere else than its connection does: by way of a proxy that says so, or from a page
-    /// in a browser.
-    pub forwarded: bool,
 }
 
 /// Whether a connection that begins with `bytes` begins with a request of a tunnel; `None` when more bytes are needed to
@@ -114,7 +108,6 @@ pub fn read_request(input: &mut BytesMut) -> Result<Option<Request>, Refusal> {
         keep_alive: parsed.version == Some(1),
         http_1_0: parsed.version == Some(0),
         expects_continue: false,
-        forwarded: false,
     };
     let mut length = None;
     for header in parsed.headers.iter() {
@@ -136,8 +129,6 @@ pub fn read_request(input: &mut BytesMut) -> Result<Option<Request>, Refusal> {
                     request.keep_alive = true;
                 }
             }
-        } else if FORWARDED.iter().any(|name| is(name)) {
-            request.forwarded = true;
         } else if is("expect") {
             request.expects_continue = value.eq_ignore_ascii_case(b"100-continue") && !request.http_1_0;
         }

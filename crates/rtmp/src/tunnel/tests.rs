@@ -71,8 +71,7 @@ fn requests() -> [(String, Call, usize, bool); 7] {
 fn requests_are_read_as_programs_send_them_and_not_before_they_are_whole() {
     for (text, call, body_bytes, keep_alive) in requests() {
         let http_1_0 = text.contains("HTTP/1.0");
-        let expected =
-            Request { call, body_bytes, keep_alive, http_1_0, expects_continue: false, forwarded: false };
+        let expected = Request { call, body_bytes, keep_alive, http_1_0, expects_continue: false };
         let mut input = BytesMut::from(&[text.as_bytes(), b"body"].concat()[..]);
         assert_eq!(read_request(&mut input), Ok(Some(expected)), "{text}");
         assert_eq!(&input[..], b"body");
@@ -107,16 +106,6 @@ fn what_is_no_request_of_a_tunnel_gets_a_clear_answer() {
         let response = refusal.to_response(false);
         assert!(response.starts_with(format!("HTTP/1.1 {status} {phrase}\r\n").as_bytes()));
         assert!(response.windows(19).any(|part| part == b"Connection: close\r\n"));
-    }
-}
-
-#[test]
-fn requests_of_proxies_and_browsers_are_told_apart() {
-    for (header, forwarded) in
-        [("X-Forwarded-For: 192.0.2.1", true), ("Origin: null", true), ("Host: h", false)]
-    {
-        let request = read(&format!("POST /open/1 HTTP/1.1\r\nContent-Length: 1\r\n{header}\r\n\r\n"));
-        assert_eq!(request.unwrap().unwrap().forwarded, forwarded, "{header}");
     }
 }
 

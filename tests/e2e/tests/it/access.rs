@@ -1,7 +1,7 @@
 //! Who may publish: with the loopback exemption switched off, as for a publisher from another machine.
 
 use e2e::program::{self, Repeat};
-use e2e::{Server, clip, need, process};
+use e2e::{Server, clip, http, need, process};
 use std::process::Command;
 
 #[test]
@@ -22,7 +22,7 @@ fn publishing_needs_the_key_that_the_server_printed() {
         assert!(attempt(query).is_err(), "published with {query:?}");
         assert!(!server.is_live("cam"));
     }
-    let key = std::fs::read_to_string(server.data().join("publish.key")).unwrap().trim().to_owned();
+    let key = server.publish_key();
     assert!(server.process.output().contains(&key), "the first start does not print the key");
     attempt(&format!("?key={key}")).unwrap();
     let url = server.rtmp_url(&format!("cam?key={key}"));
@@ -52,4 +52,43 @@ fn playing_needs_a_key_where_one_is_set() {
     let mut command = Command::new(&ffmpeg);
     command.args(["-v", "error", "-i", &url, "-t", "1", "-c", "copy", "-f", "null", "-"]);
     process::run(&mut command).unwrap();
+}
+
+#[test]
+fn the_operator_is_who_has_the_token_and_nobody_for_being_near() {
+    let server = Server::start();
+    let token = server.operator_token();
+    for (headers, status) in [
+        (vec![("Connection", "close".to_owned())], 401),
+        // As a reverse proxy on the same machine passes the requests of everybody on.
+        (vec![("Host", "127.0.0.1:8080".to_owned()), ("Connection", "close".to_owned())], 401),
+        (vec![("Authorization", "Bearer guess".to_owned()), ("Connection", "close".to_owned())], 401),
+        (vec![("Authorization", format!("Bearer {token}")), ("Connection", "close".to_owned())], 200),
+    ] {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        for path in ["/api/v1/sessions", "/api/v1/relays"] {
+            let response = http::request(server.http, "GET", path, &headers, b"").unwrap();
+            assert_eq!(response.status, status, "{path} {headers:?}");
+            assert_eq!(response.header("www-authenticate").is_some(), status == 401);
+        }
+    }
+    assert!(!server.process.output().contains(&token), "the token is in the log");
+}
+
+#[test]
+fn nobody_publishes_in_http_requests_without_the_key() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let attempt = |query: &str| {
+        let url = server.rtmpt_url(&format!("cam{query}"));
+        let mut command = Command::new(&ffmpeg);
+        command
+            .args(["-v", "error", "-re", "-i"])
+            .arg(&clip)
+            .args(["-t", "1", "-c", "copy", "-f", "flv", &url]);
+        process::run(&mut command)
+    };
+    assert!(attempt("").is_err(), "published without a key");
+    attempt(&format!("?key={}", server.publish_key())).unwrap();
 }

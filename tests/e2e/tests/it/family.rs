@@ -136,10 +136,12 @@ fn published(scheme: &str, clients: &[Client]) {
         })
         .collect();
     server.await_players(clients.len());
+    let key = server.publish_key();
     let publishers: Vec<_> = clients
         .iter()
         .map(|(client, program)| {
-            client.publish(program, &server, &clip, &url(&server, scheme, &client.name()))
+            let keyed = format!("{}?key={key}", client.name());
+            client.publish(program, &server, &clip, &url(&server, scheme, &keyed))
         })
         .collect();
     let source = framehash::of_file(&ffmpeg, &clip);

@@ -68,7 +68,7 @@ fn a_channel_without_a_publisher_is_not_found_after_a_wait() {
 #[test]
 fn monitors_find_health_readiness_and_metrics() {
     let (server, _publisher) = need!(live());
-    for path in ["/healthz", "/readyz", "/metrics", "/api/v1/channels", "/api/v1/sessions"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/api/v1/channels"] {
         assert_eq!(http::get(server.http, path).unwrap().status, 200, "{path}");
     }
     let metrics = server.metrics();

@@ -128,10 +128,11 @@ fn twenty_targets_over_every_carrier_get_the_same_packets() {
     let urls: Vec<_> = (0..20)
         .map(|index| {
             let (scheme, address) = schemes[index % schemes.len()];
-            format!("{scheme}://{address}/copy/{index}")
+            format!("{scheme}://{address}/copy/{index}?key=a-key-for-publishing")
         })
         .collect();
-    let targets: Vec<_> = urls.iter().map(|url| ("live/cam", url.as_str(), url.as_str())).collect();
+    let targets: Vec<_> =
+        urls.iter().map(|url| ("live/cam", url.as_str(), url.split('?').next().unwrap_or(url))).collect();
     let trust = format!("relay.ca_file={}", there.certificate().display());
     let here = Server::with(&[&push(&targets), &trust]);
     let watched = [0, 1, 2, 3, 4, 5, 19];

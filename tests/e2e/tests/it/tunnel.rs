@@ -13,16 +13,17 @@ const PLAY_MAX: Duration = Duration::from_secs(45);
 /// Publishes the clip through one tunnel and plays it through another, and compares the packets.
 fn every_packet_arrives(
     program: impl FnOnce() -> Result<PathBuf, String>,
-    url: impl Fn(&Server) -> String,
+    url: impl Fn(&Server, &str) -> String,
     protocol: &str,
 ) {
     let program = need!(program());
     let clip = need!(program::ffmpeg().and_then(|ffmpeg| clip::h264_aac(&ffmpeg)));
     let server = Server::start();
     let hashes = server.scratch().join("played");
-    let viewer = program::record_hashes(&program, &url(&server), &hashes);
+    let viewer = program::record_hashes(&program, &url(&server, "cam"), &hashes);
     server.await_players(1);
-    let publisher = program::publish(&program, &clip, Repeat::Once, &url(&server));
+    let keyed = format!("cam?key={}", server.publish_key());
+    let publisher = program::publish(&program, &clip, Repeat::Once, &url(&server, &keyed));
     server.await_live("cam");
     let listed = server.api("sessions").unwrap();
     let sessions = listed["sessions"].as_array().unwrap();
@@ -37,22 +38,22 @@ fn every_packet_arrives(
 
 #[test]
 fn debian_ffmpeg_publishes_and_plays_every_packet_over_rtmpt() {
-    every_packet_arrives(program::ffmpeg, |server| server.rtmpt_url("cam"), "rtmpt");
+    every_packet_arrives(program::ffmpeg, Server::rtmpt_url, "rtmpt");
 }
 
 #[test]
 fn ffmpeg_9_publishes_and_plays_every_packet_over_rtmpt() {
-    every_packet_arrives(program::ffmpeg9, |server| server.rtmpt_url("cam"), "rtmpt");
+    every_packet_arrives(program::ffmpeg9, Server::rtmpt_url, "rtmpt");
 }
 
 #[test]
 fn debian_ffmpeg_publishes_and_plays_every_packet_over_rtmpts() {
-    every_packet_arrives(program::ffmpeg, |server| server.rtmpts_url("cam"), "rtmpts");
+    every_packet_arrives(program::ffmpeg, Server::rtmpts_url, "rtmpts");
 }
 
 #[test]
 fn ffmpeg_9_publishes_and_plays_every_packet_over_rtmpte() {
-    every_packet_arrives(program::ffmpeg9, |server| server.rtmpte_url("cam"), "rtmpte");
+    every_packet_arrives(program::ffmpeg9, Server::rtmpte_url, "rtmpte");
 }
 
 fn rtmpdump_plays(url: impl FnOnce(&Server) -> String) {

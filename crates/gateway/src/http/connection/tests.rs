@@ -20,7 +20,7 @@ const END_STREAM_AND_HEADERS: u8 = 0x5;
 fn node(change: impl FnOnce(&mut Config)) -> (Arc<Env>, net::ShutdownTrigger) {
     let mut config = Config::default();
     change(&mut config);
-    let policy = config.access.to_policy(Some("0123456789abcdef".into()));
+    let policy = config.access.to_policy(Some("0123456789abcdef".into()), None);
     let (trigger, shutdown) = net::Shutdown::new();
     (Env::new(config, policy, 1, shutdown), trigger)
 }

@@ -4,12 +4,14 @@ use crate::config::ChannelAccess;
 use crate::metrics::Role;
 use crate::sessions::NewSession;
 use crate::testing::publish;
+use http::HeaderName;
 use http_body_util::BodyExt;
 use std::net::SocketAddr;
 use tower_service::Service;
 
 const NEAR: &str = "127.0.0.1:40000";
 const FAR: &str = "192.0.2.9:40000";
+const TOKEN: &str = "token-of-the-operator";
 
 struct Node {
     env: Arc<Env>,
@@ -21,7 +23,7 @@ impl Node {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let policy = config.access.to_policy(Some("0123456789abcdef".into()));
+        let policy = config.access.to_policy(Some("0123456789abcdef".into()), Some(TOKEN.into()));
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
         let files = [
@@ -182,7 +184,7 @@ fn a_list_is_made_anew_when_it_is_old_and_for_each_key_once() {
 }
 
 #[tokio::test]
-async fn addresses_of_viewers_are_told_to_programs_on_the_server_only() {
+async fn addresses_of_viewers_are_told_to_those_who_have_the_token_wherever_they_are() {
     let node = Node::new(|_| {});
     let new = NewSession {
         role: Role::Play,
@@ -199,21 +201,26 @@ async fn addresses_of_viewers_are_told_to_programs_on_the_server_only() {
         }
         node.send(request, peer, ())
     };
-    let answer = ask(NEAR, &[("host", "localhost:8080")]).await;
-    assert!(answer.body.contains("203.0.113.5:1234"), "{}", answer.body);
-    assert!(answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_empty());
-    let own_page = [("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:8080")];
-    assert_eq!(ask("[::ffff:127.0.0.1]:5", &own_page).await.status, StatusCode::OK);
-    for (peer, headers) in [
-        (FAR, &[("host", "localhost:8080")][..]),
-        (NEAR, &[("host", "rebound.example:8080")]),
-        (NEAR, &[("host", "localhost:8080"), ("origin", "https://other.example")]),
-        (NEAR, &[("host", "localhost:8080"), ("x-forwarded-for", "198.51.100.1")]),
-        (NEAR, &[]),
+    for scheme in ["Bearer", "bearer"] {
+        let answer = ask(FAR, &[("authorization", &format!("{scheme} {TOKEN}"))]).await;
+        assert!(answer.body.contains("203.0.113.5:1234"), "{}", answer.body);
+        assert!(answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_empty());
+    }
+    // What a reverse proxy on this machine sends for anybody, if it is not told otherwise.
+    let proxied = [("host", "127.0.0.1:8080")];
+    let basic = format!("Basic {TOKEN}");
+    for (peer, headers, challenge) in [
+        (NEAR, &proxied[..], "Bearer realm=\"rushlight\""),
+        (NEAR, &[("host", "localhost:8080")], "Bearer realm=\"rushlight\""),
+        (NEAR, &[("authorization", &basic)], "Bearer realm=\"rushlight\""),
+        (FAR, &[], "Bearer realm=\"rushlight\""),
+        (NEAR, &[("authorization", "Bearer wrong")], "Bearer realm=\"rushlight\", error=\"invalid_token\""),
     ] {
         let answer = ask(peer, headers).await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{peer} {headers:?}");
-        assert!(!answer.problem().detail.contains("203.0.113.5"));
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{peer} {headers:?}");
+        assert_eq!(answer.header(header::WWW_AUTHENTICATE), challenge);
+        let detail = answer.problem().detail;
+        assert!(detail.contains("operator.token") && !detail.contains("203.0.113.5"), "{detail}");
     }
 }
 
@@ -304,69 +311,74 @@ const RELAYS: &str = "/api/v1/relays";
 const PUSH: &str = "/api/v1/relays/push";
 const TARGET: &str = r#"{"stream":"live/cam","url":"rtmp://host.example/app/secret-key","name":"example"}"#;
 
-fn near(method: &str, path: &str) -> http::request::Builder {
+fn ask(method: &str, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(path).header(header::HOST, "localhost:8080")
 }
 
+fn operator(method: &str, path: &str) -> http::request::Builder {
+    ask(method, path).header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+}
+
 #[tokio::test]
-async fn targets_are_added_listed_and_removed_from_this_machine() {
+async fn the_operator_adds_lists_and_removes_targets() {
     let node = Node::new(|_| {});
-    let added = node.send(near("POST", PUSH), NEAR, TARGET).await;
+    let added = node.send(operator("POST", PUSH), FAR, TARGET).await;
     assert_eq!(added.status, StatusCode::CREATED, "{}", added.body);
     let target: api::PushTarget = serde_json::from_str(&added.body).unwrap();
     assert_eq!((target.stream.as_str(), target.added), ("live/cam", true));
     assert_eq!(target.url, "rtmp://host.example:1935/app/***");
-    let list = node.send(near("GET", RELAYS), NEAR, ()).await;
+    let list = node.send(operator("GET", RELAYS), FAR, ()).await;
     let list: api::Relays = serde_json::from_str(&list.body).unwrap();
     assert_eq!((list.push.len(), list.push[0].id.as_str()), (1, target.id.as_str()));
-    assert_eq!(node.send(near("POST", PUSH), NEAR, TARGET).await.status, StatusCode::CONFLICT);
+    assert_eq!(node.send(operator("POST", PUSH), FAR, TARGET).await.status, StatusCode::CONFLICT);
     let path = format!("{PUSH}/{}", target.id);
-    assert_eq!(node.send(near("DELETE", &path), NEAR, ()).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(node.send(near("DELETE", &path), NEAR, ()).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(node.send(operator("DELETE", &path), FAR, ()).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(node.send(operator("DELETE", &path), FAR, ()).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn from_afar_relays_need_the_publish_key_of_their_stream() {
+async fn others_need_the_publish_key_of_the_stream_for_its_relays() {
     let node = Node::new(|config| {
         let (name, publish_key) = ("live/own".to_owned(), Some("own-key-1234".into()));
         config.access.channel.push(ChannelAccess { name, publish_key, play_key: None });
     });
     let key = "?key=0123456789abcdef";
-    let forbidden = |answer: &Answer| {
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.body);
+    let refused = |answer: &Answer, status: StatusCode| {
+        assert_eq!(answer.status, status, "{}", answer.body);
         assert!(!answer.problem().detail.is_empty());
     };
-    forbidden(&node.get(RELAYS).await);
-    forbidden(&node.send(near("POST", PUSH), FAR, TARGET).await);
-    forbidden(&node.send(near("POST", &format!("{PUSH}?key=wrong-key")), FAR, TARGET).await);
-    let other_site = near("POST", PUSH).header(header::ORIGIN, "http://other.example");
-    forbidden(&node.send(other_site, NEAR, TARGET).await);
-    let proxied = near("POST", PUSH).header("x-forwarded-for", "192.0.2.1");
-    forbidden(&node.send(proxied, NEAR, TARGET).await);
-
+    for peer in [FAR, NEAR] {
+        refused(&node.send(ask("GET", RELAYS), peer, ()).await, StatusCode::UNAUTHORIZED);
+        refused(&node.send(ask("POST", PUSH), peer, TARGET).await, StatusCode::UNAUTHORIZED);
+        refused(&node.send(ask("DELETE", &format!("{PUSH}/1")), peer, ()).await, StatusCode::UNAUTHORIZED);
+        let wrong = format!("{PUSH}?key=wrong-key");
+        refused(&node.send(ask("POST", &wrong), peer, TARGET).await, StatusCode::FORBIDDEN);
+    }
     let own = TARGET.replace("live/cam", "live/own");
-    forbidden(&node.send(near("POST", &format!("{PUSH}{key}")), FAR, own.clone()).await);
+    let with_key = format!("{PUSH}{key}");
+    refused(&node.send(ask("POST", &with_key), FAR, own.clone()).await, StatusCode::FORBIDDEN);
     assert_eq!(
-        node.send(near("POST", &format!("{PUSH}?key=own-key-1234")), FAR, own).await.status,
+        node.send(ask("POST", &format!("{PUSH}?key=own-key-1234")), FAR, own).await.status,
         StatusCode::CREATED
     );
-    let added = node.send(near("POST", &format!("{PUSH}{key}")), FAR, TARGET).await;
+    let added = node.send(ask("POST", &with_key), FAR, TARGET).await;
     assert_eq!(added.status, StatusCode::CREATED);
     let list = node.get(&format!("{RELAYS}{key}")).await;
     let list: api::Relays = serde_json::from_str(&list.body).unwrap();
     assert_eq!(list.push.iter().map(|target| target.stream.as_str()).collect::<Vec<_>>(), ["live/cam"]);
     let path = format!("{PUSH}/{}", list.push[0].id);
-    forbidden(&node.send(near("DELETE", &path), FAR, ()).await);
+    refused(
+        &node.send(ask("DELETE", &format!("{path}?key=wrong-key")), FAR, ()).await,
+        StatusCode::FORBIDDEN,
+    );
     assert_eq!(
-        node.send(near("DELETE", &format!("{path}{key}")), FAR, ()).await.status,
+        node.send(ask("DELETE", &format!("{path}{key}")), FAR, ()).await.status,
         StatusCode::NO_CONTENT
     );
 }
 
 #[tokio::test]
 async fn targets_that_make_no_sense_are_refused_with_a_reason() {
-    let node = Node::new(|config| config.access.publish_loopback_without_key = false);
-    assert_eq!(node.send(near("POST", PUSH), NEAR, TARGET).await.status, StatusCode::FORBIDDEN);
     let node = Node::new(|_| {});
     for (body, reason) in [
         ("x", "not understood"),
@@ -376,10 +388,10 @@ async fn targets_that_make_no_sense_are_refused_with_a_reason() {
         (r#"{"stream":"live/cam","url":"http://h/a/n","name":"x"}"#, "url"),
         (r#"{"stream":"live/cam","url":"rtmp://h/a/n","name":""}"#, "name"),
     ] {
-        let answer = node.send(near("POST", PUSH), NEAR, body).await;
+        let answer = node.send(operator("POST", PUSH), FAR, body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
         assert!(answer.problem().detail.contains(reason), "{body}: {}", answer.body);
     }
     let long = format!(r#"{{"stream":"live/cam","url":"rtmp://h/a/{}","name":"x"}}"#, "n".repeat(10_000));
-    assert_eq!(node.send(near("POST", PUSH), NEAR, long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(node.send(operator("POST", PUSH), FAR, long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }

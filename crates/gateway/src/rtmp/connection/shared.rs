@@ -32,7 +32,7 @@ impl Connection {
     /// What it may do with the objects of its application: it may play or publish there, and so it may see them. Whether it
     /// may is known from the key that came with the application, or from a stream that it was admitted to.
     fn access(&self, key: Option<&Secret>) -> Access {
-        let may = |action| self.env.policy.may(action, key, self.peer.ip());
+        let may = |action| self.env.policy.may(action, key, self.local);
         let publishes = !self.publishing.is_empty() || may(Action::Publish);
         let plays = !self.playing.is_empty() || may(Action::Play);
         match self.env.config.rtmp.shared_objects {

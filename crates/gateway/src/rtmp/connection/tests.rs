@@ -26,7 +26,7 @@ impl Node {
     pub(super) fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let policy = config.access.to_policy(Some("0123456789abcdef".into()));
+        let policy = config.access.to_policy(Some("0123456789abcdef".into()), None);
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
         let metrics = env.metrics.protocol("rtmp");

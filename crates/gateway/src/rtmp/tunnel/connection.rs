@@ -249,7 +249,7 @@ impl Connection {
 
     async fn open(&mut self, request: &Request) -> Result<(), End> {
         self.skip_body(request, Refusal::BodyTooLarge).await?;
-        match Tunnels::begin(&self.env, self.metrics.clone(), self.peer, request.forwarded) {
+        match Tunnels::begin(&self.env, self.metrics.clone(), self.peer) {
             Ok(id) => {
                 let mut reply = BytesMut::new();
                 write_open_reply(&mut reply, id, request.keep_alive, request.http_1_0);

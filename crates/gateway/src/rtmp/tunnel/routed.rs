@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use rtmp::tunnel::{CONTENT_TYPE, Call, FORWARDED, Refusal};
+use http::{HeaderValue, StatusCode, header};
+use rtmp::tunnel::{CONTENT_TYPE, Call, Refusal};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -22,7 +22,6 @@ pub(crate) async fn answer(State(env): State<Arc<Env>>, request: Request) -> Res
     let (Some(&Peer(peer)), Some(&Port(port))) = (extensions.get::<Peer>(), extensions.get::<Port>()) else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "The address of the peer is not known.");
     };
-    let forwarded = is_forwarded(request.headers());
     let arriving = Bytes::from_request(request, &());
     let body = match tokio::time::timeout(env.config.http.request_timeout(), arriving).await {
         Ok(Ok(body)) => body,
@@ -32,7 +31,7 @@ pub(crate) async fn answer(State(env): State<Arc<Env>>, request: Request) -> Res
     let reply = match call {
         Call::Open => {
             let metrics = env.metrics.protocol(registry::tunnelled(port));
-            let begun = Tunnels::begin(&env, metrics, peer, forwarded);
+            let begun = Tunnels::begin(&env, metrics, peer);
             begun.map(|id| Bytes::from(format!("{id}\n")))
         }
         _ => exchange(&env, call, body).await,
@@ -81,8 +80,4 @@ async fn exchange(env: &Env, call: Call, body: Bytes) -> Result<Bytes, Refusal> 
     bytes.put_u8(reply.interval);
     reply.data.iter().for_each(|data| bytes.extend_from_slice(data));
     Ok(bytes.freeze())
-}
-
-fn is_forwarded(headers: &HeaderMap) -> bool {
-    FORWARDED.iter().any(|name| headers.contains_key(*name))
 }

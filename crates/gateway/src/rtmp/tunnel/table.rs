@@ -9,7 +9,7 @@ use crate::metrics::ProtocolMetrics;
 use net::Stream;
 use rtmp::tunnel::{Refusal, SessionId};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -33,13 +33,11 @@ impl Tunnels {
         self.gate.open()
     }
 
-    /// Begins a tunnel and serves it as a connection of `protocol` on the calling thread. A request that may come from
-    /// somewhere else than its peer is `forwarded`: then nothing is allowed for being local.
+    /// Begins a tunnel and serves it as a connection of `protocol` on the calling thread.
     pub(super) fn begin(
         env: &Arc<Env>,
         metrics: ProtocolMetrics,
         peer: SocketAddr,
-        forwarded: bool,
     ) -> Result<SessionId, Refusal> {
         let pass = match env.tunnels.gate.enter(peer.ip()) {
             Some(pass) if !env.shutdown.is_triggered() => pass,
@@ -52,9 +50,8 @@ impl Tunnels {
         let tunnel = Arc::new(Tunnel::new(ours, Instant::now()));
         env.tunnels.table().insert(id, tunnel.clone());
         let entry = Entry { env: env.clone(), id, _pass: pass };
-        let served = SocketAddr::new(if forwarded { unknown(peer.ip()) } else { peer.ip() }, peer.port());
         debug!(%peer, ?id, "tunnel begins");
-        tokio::spawn(env.clone().contain(peer, serve(entry, tunnel, metrics, Stream::Pipe(theirs), served)));
+        tokio::spawn(env.clone().contain(peer, serve(entry, tunnel, metrics, Stream::Pipe(theirs), peer)));
         Ok(id)
     }
 
@@ -105,23 +102,5 @@ async fn serve(
             tunnel.fail();
             serving.await;
         }
-    }
-}
-
-/// An address that is nobody's.
-fn unknown(address: IpAddr) -> IpAddr {
-    if address.to_canonical().is_loopback() { Ipv6Addr::UNSPECIFIED.into() } else { address }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxy_on_this_machine_makes_nobody_local() {
-        assert!(!unknown("127.0.0.1".parse().unwrap()).is_loopback());
-        assert!(!unknown("::ffff:127.0.0.1".parse().unwrap()).to_canonical().is_loopback());
-        let remote = "192.0.2.1".parse().unwrap();
-        assert_eq!(unknown(remote), remote);
     }
 }

@@ -21,7 +21,7 @@ fn node(change: impl FnOnce(&mut Config)) -> (Arc<Env>, net::ShutdownTrigger) {
     // RTMP looks at a clock that does not stop with that of the tests.
     config.rtmp.handshake_timeout_ms = 3_600_000;
     change(&mut config);
-    let policy = config.access.to_policy(Some("0123456789abcdef".into()));
+    let policy = config.access.to_policy(Some("0123456789abcdef".into()), None);
     let (trigger, shutdown) = net::Shutdown::new();
     (Env::new(config, policy, 1, shutdown), trigger)
 }
@@ -35,9 +35,13 @@ struct Client {
 
 impl Client {
     fn connect(env: &Arc<Env>) -> Self {
+        Self::connect_from(env, PEER)
+    }
+
+    fn connect_from(env: &Arc<Env>, peer: SocketAddr) -> Self {
         let (ours, theirs) = net::pipe(64 << 10);
         let metrics = env.metrics.protocol("http");
-        let server = tokio::spawn(http::serve(env.clone(), metrics, Stream::Pipe(theirs), PEER));
+        let server = tokio::spawn(http::serve(env.clone(), metrics, Stream::Pipe(theirs), peer));
         Self { pipe: ours, input: BytesMut::new(), server }
     }
 
@@ -112,9 +116,18 @@ fn hello() -> Vec<u8> {
 
 /// A player that has asked for `name`, up to its first reply with pictures. Its next request has number 3.
 async fn play(client: &mut Client, name: &str) -> (String, Bytes) {
+    begin(client, rtmp::client::Config::play, name).await
+}
+
+/// A client that has sent all its commands at once, with the reply to them.
+async fn begin(
+    client: &mut Client,
+    role: fn(&rtmp::url::Url) -> rtmp::client::Config,
+    name: &str,
+) -> (String, Bytes) {
     let id = client.shake_hands().await;
     let url = rtmp::url::Url::parse(&format!("rtmpt://h/live/{name}")).unwrap();
-    let config = rtmp::client::Config { pipelined: true, ..rtmp::client::Config::play(&url) };
+    let config = rtmp::client::Config { pipelined: true, ..role(&url) };
     let mut session = rtmp::client::Session::new(config, [7; 32], Instant::now());
     // Its handshake is not the one above, but the commands that follow it are what they would be.
     while session.poll_output().is_some() {}
@@ -164,6 +177,19 @@ async fn a_player_starts_with_the_reply_to_its_play_command() {
     assert!(metrics(&env).bytes_out.get() > 0, "it counts as what it is");
     assert_eq!(client.ask(&format!("/close/{id}/3"), &[0]).await, (200, Bytes::from_static(&[0])));
     assert_eq!(env.tunnels.find(rtmp::tunnel::SessionId::parse(&id).unwrap()).map(|_| ()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_publishes_without_a_key_for_coming_from_this_machine() {
+    let (env, _trigger) = node(|_| {});
+    let near = "127.0.0.1:40000".parse().unwrap();
+    // As nginx on this machine passes requests on: without a header that would say so.
+    for (name, denied) in [("cam", true), ("cam?key=0123456789abcdef", false)] {
+        let mut client = Client::connect_from(&env, near);
+        let (_, reply) = begin(&mut client, rtmp::client::Config::publish, name).await;
+        assert!(holds(&reply, "onStatus"), "{name}");
+        assert_eq!(holds(&reply, "NetStream.Publish.Denied"), denied, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
