@@ -242,7 +242,7 @@ section! {
     LimitsConfig {
         /// Most connections at once, all protocols together. Further ones are closed at accept.
         connections_max: usize = 100_000,
-        /// Most connections at once from one address. 0 is no ceiling.
+        /// Most connections at once from one address, a /64 of IPv6 counting as one. 0 is no ceiling.
         connections_per_address_max: usize = 0,
         /// Most streams at once, live or awaited. Streams that players wait for take half of them at most.
         streams_max: usize = 10_000,

@@ -1,6 +1,7 @@
 //! How many may be here at once.
 
 use crate::config::Config;
+use crate::subscriber::subscriber;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ pub(crate) struct Gate {
 #[derive(Debug, Default)]
 struct Counts {
     open: usize,
-    /// Kept only where a ceiling per address is set.
+    /// By subscriber; kept only where a ceiling per address is set.
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -37,6 +38,7 @@ impl Gate {
 
     /// Lets one more in, unless that would be one too many.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Pass> {
+        let address = subscriber(address);
         let mut counts = self.counts();
         if counts.open >= self.connections_max {
             return None;
@@ -97,5 +99,18 @@ mod tests {
         assert_eq!(gate.open(), 1);
         assert!(gate.enter(a).is_some());
         assert_eq!(gate.counts().by_address.len(), 1);
+    }
+
+    #[test]
+    fn a_subscriber_does_not_get_more_by_using_more_of_its_addresses() {
+        let mut config = Config::default();
+        config.limits.connections_per_address_max = 1;
+        let gate = Arc::new(Gate::new(&config));
+        for (first, second) in [("2001:db8::1", "2001:db8::ffff:0:1"), ("192.0.2.1", "::ffff:192.0.2.1")] {
+            let pass = gate.enter(first.parse().unwrap());
+            assert!(pass.is_some() && gate.enter(second.parse().unwrap()).is_none(), "{first} {second}");
+        }
+        assert!(gate.enter("2001:db8:0:1::1".parse().unwrap()).is_some());
+        assert!(gate.counts().by_address.is_empty());
     }
 }

@@ -5,6 +5,7 @@
 //! shared (`egress`).
 
 pub mod acme;
+mod allowance;
 pub mod config;
 mod egress;
 mod env;
@@ -22,6 +23,7 @@ mod run;
 mod secret;
 pub mod sessions;
 mod shared_objects;
+mod subscriber;
 mod target;
 mod testing;
 pub mod tls;

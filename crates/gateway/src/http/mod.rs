@@ -5,7 +5,6 @@
 //! already has (HTTP/2, keep-alive), goes through the router.
 
 mod activity;
-mod allowance;
 pub(crate) mod beacon;
 mod connection;
 mod cors;

@@ -17,11 +17,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use media::StreamName;
 use serde::Serialize;
 
-use super::allowance::Allowance;
 use super::cors::allow_origin;
 use super::site::Site;
 use super::status::{self, Asker};
 use super::{Peer, beacon, problem, relays};
+use crate::allowance::{Allowance, Rate};
 use crate::target::query_value;
 use crate::{Env, Secret, metrics, rtmp};
 
@@ -31,6 +31,10 @@ pub(crate) const RESERVED: &[&str] = &["api", "assets", "watch"];
 /// How old a list of channels may be. Every open home page asks for it every few seconds, and making it walks all
 /// streams.
 const CHANNELS_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// Reports of players that one address may send. Many viewers behind one address see a stream come back together, and each says
+/// so; a player sends two in a minute, so the rate is for 600 viewers behind one address.
+const BEACONS: Rate = Rate { burst: 300, refill: Duration::from_millis(50) };
 
 #[derive(Clone)]
 struct App {
@@ -62,8 +66,12 @@ pub(crate) fn router(env: Arc<Env>) -> Router {
 }
 
 fn with_site(env: Arc<Env>, site: Site) -> Router {
-    let app =
-        App { env: env.clone(), site: Arc::new(site), channels: Arc::default(), beacons: Arc::default() };
+    let app = App {
+        env: env.clone(),
+        site: Arc::new(site),
+        channels: Arc::default(),
+        beacons: Arc::new(Mutex::new(Allowance::new(BEACONS))),
+    };
     // Media waits for its stream as long as the hub says, so the deadline of other answers is not its own.
     let media = Router::new()
         .route("/{app}/{file}", get(super::media).merge(tunnel()))
