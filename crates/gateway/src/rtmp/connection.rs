@@ -37,6 +37,9 @@ const READS_PER_TURN: usize = 8;
 const WAITING_BYTES_MAX: usize = 10 << 20;
 /// How long a player may take to close after its stream has ended.
 const END_LINGER: Duration = Duration::from_secs(2);
+/// Requests of one connection that may be refused; then it is closed. A program asks for a few streams at most, and one that
+/// guesses keys has to connect anew for every few guesses.
+const REFUSALS_MAX: u32 = 16;
 /// How long the last bytes may take to leave when the program ends.
 const SHUTDOWN_FLUSH: Duration = Duration::from_secs(1);
 
@@ -108,6 +111,8 @@ struct Connection {
     stuck: Option<(Instant, u64)>,
     /// Set when the connection carries nothing any more: the peer gets until then to close it.
     closing: Option<Instant>,
+    /// How many of its requests were refused.
+    refusals: u32,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the socket or the timer woke the task, or the hub.
     control: Control,
@@ -156,6 +161,7 @@ impl Connection {
             heard: now,
             stuck: None,
             closing: None,
+            refusals: 0,
             timer: None,
             control: Control::default(),
         }
@@ -269,6 +275,10 @@ impl Connection {
 
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.session.poll_event() {
+            // Whoever was refused too often is not listened to any more.
+            if self.refusals >= REFUSALS_MAX {
+                continue;
+            }
             match event {
                 Event::Connect(connect) => self.connect(&connect, now),
                 Event::SwfVerified(false) => {
@@ -325,12 +335,24 @@ impl Connection {
         self.env.sessions.open(new, &self.metrics)
     }
 
-    /// Gives the peer of a connection that carries nothing until `at` to ask for something, or to close it. An encoder that
-    /// was refused would try the same request for ever.
+    /// Counts a request that was refused. An encoder would try the same request for ever, so the connection ends soon if it
+    /// carries nothing, and at once if this goes on.
+    fn note_refusal(&mut self, now: Instant) {
+        self.refusals += 1;
+        if self.refusals >= REFUSALS_MAX {
+            debug!(peer = %self.peer, "refused too often");
+            self.closing = Some(now);
+        } else {
+            self.close_if_unused(now + END_LINGER);
+        }
+    }
+
+    /// Gives the peer of a connection that carries nothing until `at` to ask for something, or to close it. What it does
+    /// meanwhile does not put that off, unless something is carried in between.
     fn close_if_unused(&mut self, at: Instant) {
         let shares = self.shared.as_ref().is_some_and(|client| client.uses_any());
         if self.playing.is_empty() && self.publishing.is_empty() && !shares {
-            self.closing = Some(at);
+            self.closing = Some(self.closing.map_or(at, |before| before.min(at)));
         }
     }
 

@@ -43,7 +43,7 @@ impl Connection {
                 let Refusal { code, description, .. } = refusal;
                 debug!(peer = %self.peer, app = request.app.split('?').next(), description, "play refused");
                 self.session.reject_play(stream_id, code, &description);
-                self.close_if_unused(now + END_LINGER);
+                self.note_refusal(now);
             }
         }
     }

@@ -35,7 +35,7 @@ impl Connection {
                 let Refusal { code, description, .. } = refusal;
                 info!(peer = %self.peer, app = request.app.split('?').next(), name = request.name.split('?').next(), description, "publish refused");
                 self.session.reject_publish(stream_id, code, &description);
-                self.close_if_unused(now + END_LINGER);
+                self.note_refusal(now);
             }
         }
     }

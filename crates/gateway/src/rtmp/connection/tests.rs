@@ -2,6 +2,7 @@
 
 mod data;
 mod playback;
+mod refusals;
 mod shared;
 
 use super::*;
