@@ -1,6 +1,7 @@
 //! What every session needs from its node.
 
 use crate::config::{Config, SwfFile};
+use crate::log_quota::LogQuota;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::relay::Relays;
@@ -25,6 +26,8 @@ pub struct Env {
     pub policy: Policy,
     /// The SWF files that may play over RTMP.
     pub(crate) swf: Arc<[rtmp::Swf]>,
+    /// What may be logged about strangers.
+    pub(crate) log_quota: LogQuota,
     /// Counters and histograms.
     pub metrics: Metrics,
     /// Live sessions.
@@ -52,6 +55,7 @@ impl Env {
             origin: hub::Origin::new(config.to_hub(shards)),
             policy,
             swf: config.rtmp.swf.iter().filter_map(SwfFile::parse).collect(),
+            log_quota: LogQuota::default(),
             metrics: Metrics::new(),
             sessions: Sessions::new(config.limits.connections_max),
             shared_objects: SharedObjects::default(),

@@ -14,6 +14,7 @@ pub mod fuzz;
 mod gate;
 pub mod http;
 mod http_flv;
+mod log_quota;
 pub mod metrics;
 pub mod policy;
 pub mod registry;

@@ -121,6 +121,13 @@ impl Policy {
         self.operator_token.as_ref().is_some_and(|expected| expected.matches(token))
     }
 
+    /// Whether `text` is a key: then it is a secret that was written in the wrong place.
+    pub fn is_key(&self, text: &str) -> bool {
+        let of_channels = self.channels.values().flat_map(|rule| [&rule.publish_key, &rule.play_key]);
+        let general = [&self.publish_key, &self.play_key, &self.operator_token];
+        general.into_iter().chain(of_channels).flatten().any(|key| key.matches(text))
+    }
+
     /// The key that `given` equals, among those that play anything: `None` means that who comes with it may play what
     /// everybody may.
     pub fn play_key(&self, given: &Secret) -> Option<&Secret> {
@@ -220,6 +227,18 @@ mod tests {
         assert!(!policy.may(Action::Play, None, FAR) && policy.may(Action::Play, key("see").as_ref(), FAR));
         assert!(!policy.may(Action::Play, key("secret").as_ref(), FAR));
         assert!(!Policy::default().may(Action::Publish, key("").as_ref(), NEAR));
+    }
+
+    #[test]
+    fn keys_are_known_wherever_they_are_written() {
+        let rule = ChannelRule { publish_key: Some("mine".into()), play_key: None };
+        let policy = Policy {
+            publish_key: Some("secret".into()),
+            channels: [("live/own".to_owned(), rule)].into(),
+            ..Policy::default()
+        };
+        assert!(policy.is_key("secret") && policy.is_key("mine"));
+        assert!(!policy.is_key("cam") && !policy.is_key(""));
     }
 
     #[test]

@@ -62,9 +62,11 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         println!("the configuration is valid ({file})");
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = logging::start(&loaded.config.log) {
-        return fail(IMPOSSIBLE, error);
-    }
+    // Until everything else has ended.
+    let _logs = match logging::start(&loaded.config.log) {
+        Ok(logs) => logs,
+        Err(error) => return fail(IMPOSSIBLE, error),
+    };
     if let Some(file) = &loaded.file {
         info!(file = %file.display(), "configuration read");
     }

@@ -309,7 +309,9 @@ impl Connection {
         let (app, _) = Target::of_app(&connect.app);
         let rtmp = &self.env.config.rtmp;
         if let Some(redirect) = rtmp.redirect.iter().find(|redirect| redirect.app == app) {
-            info!(peer = %self.peer, app, to = redirect.to, "redirected");
+            if let Some(suppressed) = self.env.log_quota.take(self.peer.ip(), now) {
+                info!(peer = %self.peer, app, to = redirect.to, suppressed, "redirected");
+            }
             self.session.redirect_connect(&redirect.to);
             self.closing = Some(now + END_LINGER);
             return;

@@ -1,7 +1,7 @@
 //! Who may publish: with the loopback exemption switched off, as for a publisher from another machine.
 
 use e2e::program::{self, Repeat};
-use e2e::{Server, clip, http, need, process};
+use e2e::{Server, clip, http, need, process, until};
 use std::process::Command;
 
 #[test]
@@ -91,4 +91,25 @@ fn nobody_publishes_in_http_requests_without_the_key() {
     };
     assert!(attempt("").is_err(), "published without a key");
     attempt(&format!("?key={}", server.publish_key())).unwrap();
+}
+
+#[test]
+fn a_key_in_the_place_of_the_name_is_refused_and_not_logged() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let key = "a-key-for-publishing";
+    let server = Server::with(&[&format!("access.publish_key={key}")]);
+    for name in [key, "a-name"] {
+        let mut command = Command::new(&ffmpeg);
+        command.args(["-v", "error", "-re", "-i"]).arg(&clip);
+        // From here the name of a stream is enough, so that only a wrong key is refused.
+        let url =
+            server.rtmp_url(&if name == key { key.to_owned() } else { format!("{name}?key=no-key-at-all") });
+        assert!(process::run(command.args(["-t", "1", "-c", "copy", "-f", "flv", &url])).is_err(), "{name}");
+    }
+    let log = until("refusals are logged", || {
+        let log = server.process.output();
+        log.contains("live/a-name").then_some(log)
+    });
+    assert!(log.contains("publish refused") && !log.contains(key) && !log.contains("no-key-at-all"), "{log}");
 }

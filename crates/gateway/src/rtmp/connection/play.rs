@@ -41,7 +41,7 @@ impl Connection {
             Err(refusal) => {
                 self.metrics.rejected(Role::Play, refusal.reason);
                 let Refusal { code, description, .. } = refusal;
-                debug!(peer = %self.peer, app = request.app.split('?').next(), description, "play refused");
+                debug!(peer = %self.peer, description, "play refused");
                 self.session.reject_play(stream_id, code, &description);
                 self.note_refusal(now);
             }

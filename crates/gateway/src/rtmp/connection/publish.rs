@@ -33,11 +33,24 @@ impl Connection {
             Err(refusal) => {
                 self.metrics.rejected(Role::Publish, refusal.reason);
                 let Refusal { code, description, .. } = refusal;
-                info!(peer = %self.peer, app = request.app.split('?').next(), name = request.name.split('?').next(), description, "publish refused");
+                self.log_refusal(&request, &description, now);
                 self.session.reject_publish(stream_id, code, &description);
                 self.note_refusal(now);
             }
         }
+    }
+
+    /// Tells the operator. Who is refused is a stranger: a text of theirs is told only if it is a name, and no key.
+    fn log_refusal(&self, request: &server::Publish, description: &str, now: Instant) {
+        let Some(suppressed) = self.env.log_quota.take(self.peer.ip(), now) else { return };
+        let target = Target::from_rtmp(&request.app, &request.name).ok();
+        let stream = target.as_ref().filter(|target| !self.is_key(target)).map(|target| target.name.as_str());
+        info!(peer = %self.peer, stream, description, suppressed, "publish refused");
+    }
+
+    /// Whether a part of the name is a key.
+    fn is_key(&self, target: &Target) -> bool {
+        [target.name.app(), target.name.channel()].iter().any(|part| self.env.policy.is_key(part))
     }
 
     fn admit_publish(&self, request: &server::Publish, now: Instant) -> Result<Publishing, Refusal> {
@@ -45,6 +58,11 @@ impl Connection {
         const BAD_NAME: &str = "NetStream.Publish.BadName";
         let target = Target::from_rtmp(&request.app, &request.name)
             .map_err(|error| Refusal::new(RejectReason::Name, BAD_NAME, error))?;
+        // Everybody would see it in the list of channels.
+        if self.is_key(&target) {
+            let description = "this is a key and no name: write NAME?key=KEY";
+            return Err(Refusal::new(RejectReason::Name, BAD_NAME, description));
+        }
         let grant = self
             .admit(Action::Publish, &target)
             .map_err(|denied| Refusal::new(RejectReason::Key, "NetStream.Publish.Denied", denied))?;

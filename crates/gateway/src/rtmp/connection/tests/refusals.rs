@@ -50,3 +50,13 @@ async fn who_is_refused_again_and_again_is_cut_off_also_while_it_plays() {
     let ended = poll_fn(|cx| Poll::Ready(connection.poll_timer(cx, now))).await;
     assert!(matches!(ended, Err(Close::Ended(_))));
 }
+
+#[tokio::test]
+async fn a_key_is_no_name_and_is_not_published_as_one() {
+    let node = Node::new(|_| {});
+    let config = client::Config::publish(&url("0123456789abcdef?key=0123456789abcdef"));
+    let mut client = node.connect(config);
+    let told = client.until(|told| matches!(told, Told::Rejected(_))).await;
+    assert_eq!(short(&told).last().map(String::as_str), Some("NetStream.Publish.BadName"));
+    assert!(node.env.origin.streams().is_empty());
+}
