@@ -24,11 +24,12 @@ struct Counts {
 impl Gate {
     /// A gate with the ceilings of the configuration.
     pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            connections_max: config.limits.connections_max,
-            per_address_max: config.limits.connections_per_address_max,
-            counts: Mutex::default(),
-        }
+        Self::with(config.limits.connections_max, config.limits.connections_per_address_max)
+    }
+
+    /// A gate with these ceilings; 0 for an address is none.
+    pub(crate) fn with(connections_max: usize, per_address_max: usize) -> Self {
+        Self { connections_max, per_address_max, counts: Mutex::default() }
     }
 
     /// How many are inside.

@@ -110,13 +110,14 @@ async fn serve_hyper<S>(env: Arc<Env>, stream: S, peer: SocketAddr, port: Port)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (activity, sequel) = (Activity::default(), Sequel::default());
+    let (activity, sequel, carrier) = (Activity::default(), Sequel::default(), rtmp::Carrier::default());
     let router = env.router.get_or_init(|| routes::router(env.clone())).clone();
     let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
         let in_flight = activity.begin();
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(port);
         request.extensions_mut().insert(sequel.clone());
+        request.extensions_mut().insert(carrier.clone());
         let answering = router.clone().call(request);
         async move { answering.await.map(|response| response.map(|body| in_flight.hold(body))) }
     });

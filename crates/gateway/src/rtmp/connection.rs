@@ -4,6 +4,7 @@ mod play;
 mod publish;
 mod shared;
 
+use super::tunnel::Young;
 use crate::config::SharedObjectWriters;
 use crate::egress::Sent;
 use crate::metrics::{JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
@@ -69,8 +70,23 @@ impl From<rtmp::Error> for Close {
 
 /// Serves an accepted connection until it ends.
 pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Stream, peer: SocketAddr) {
-    let shutdown = env.shutdown.clone();
-    let mut connection = Connection::new(env, metrics, stream, peer);
+    run(Connection::new(env, metrics, stream, peer)).await;
+}
+
+/// Serves the connection of a tunnel until it ends. It is young until it carries something.
+pub(super) async fn serve_young(
+    env: Arc<Env>,
+    metrics: ProtocolMetrics,
+    stream: Stream,
+    peer: SocketAddr,
+    young: Young,
+) {
+    let connection = Connection::new(env, metrics, stream, peer);
+    run(Connection { young: Some(young), ..connection }).await;
+}
+
+async fn run(mut connection: Connection) {
+    let shutdown = connection.env.shutdown.clone();
     tokio::select! {
         biased;
         close = poll_fn(|cx| connection.poll(cx)) => connection.close(&close),
@@ -109,6 +125,8 @@ struct Connection {
     heard: Instant,
     /// While something waits for the socket: when it last took bytes, and how many it had taken by then.
     stuck: Option<(Instant, u64)>,
+    /// Held while it has carried nothing yet, if it is a tunnel's.
+    young: Option<Young>,
     /// Set when the connection carries nothing any more: the peer gets until then to close it.
     closing: Option<Instant>,
     /// How many of its requests were refused.
@@ -160,6 +178,7 @@ impl Connection {
             shared: None,
             heard: now,
             stuck: None,
+            young: None,
             closing: None,
             refusals: 0,
             timer: None,
@@ -335,6 +354,12 @@ impl Connection {
             started: self.accepted,
         };
         self.env.sessions.open(new, &self.metrics)
+    }
+
+    /// Something is carried now.
+    fn carry(&mut self) {
+        self.closing = None;
+        self.young = None;
     }
 
     /// Counts a request that was refused. An encoder would try the same request for ever, so the connection ends soon if it

@@ -7,7 +7,7 @@ mod tunnel;
 
 pub(crate) use connection::serve;
 pub(crate) use ingest::Demux;
-pub(crate) use tunnel::{Tunnels, answer as answer_tunnel, serve as serve_tunnel};
+pub(crate) use tunnel::{Carrier, Tunnels, answer as answer_tunnel, serve as serve_tunnel};
 
 use crate::metrics::ProtocolMetrics;
 use crate::{Env, http};

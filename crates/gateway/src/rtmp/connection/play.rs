@@ -35,7 +35,7 @@ impl Connection {
         let stream_id = request.stream_id;
         match self.admit_play(&request, now) {
             Ok(playing) => {
-                self.closing = None;
+                self.carry();
                 self.playing.push(playing);
             }
             Err(refusal) => {

@@ -26,7 +26,7 @@ impl Connection {
         let stream_id = request.stream_id;
         match self.admit_publish(&request, now) {
             Ok(publishing) => {
-                self.closing = None;
+                self.carry();
                 self.session.accept_publish(stream_id);
                 self.publishing.push(publishing);
             }

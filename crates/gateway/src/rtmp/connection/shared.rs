@@ -22,7 +22,7 @@ impl Connection {
         let used = client.uses_any();
         objects.take(client, &app, message, access, now);
         match client.uses_any() {
-            true => self.closing = None,
+            true => self.carry(),
             // A client may come to share something alone.
             false if used => self.close_if_unused(now + self.env.config.rtmp.handshake_timeout()),
             false => {}

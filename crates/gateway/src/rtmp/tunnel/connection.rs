@@ -1,7 +1,7 @@
 //! Requests of tunnels on a bare stream.
 
 use super::session::{Next, Served, Tunnel, Work};
-use super::{SHUTDOWN_LINGER, SKIP_BYTES_MAX, Tunnels};
+use super::{Carrier, SHUTDOWN_LINGER, SKIP_BYTES_MAX, Tunnels};
 use crate::Env;
 use crate::metrics::ProtocolMetrics;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -38,7 +38,8 @@ pub(crate) async fn serve(
 ) -> Option<(Stream, BytesMut)> {
     let shutdown = env.shutdown.triggered();
     let outbox = Outbox::default();
-    Connection { env, metrics, stream, input, outbox, peer, shutdown, tunnel: None }.run().await
+    let carrier = Carrier::default();
+    Connection { env, metrics, stream, input, outbox, peer, shutdown, carrier, tunnel: None }.run().await
 }
 
 struct Connection {
@@ -51,6 +52,7 @@ struct Connection {
     outbox: Outbox,
     peer: SocketAddr,
     shutdown: Triggered,
+    carrier: Carrier,
     /// The tunnel of the last request, which nearly always is that of the next one.
     tunnel: Option<(SessionId, Arc<Tunnel>)>,
 }
@@ -249,7 +251,7 @@ impl Connection {
 
     async fn open(&mut self, request: &Request) -> Result<(), End> {
         self.skip_body(request, Refusal::BodyTooLarge).await?;
-        match Tunnels::begin(&self.env, self.metrics.clone(), self.peer) {
+        match Tunnels::begin(&self.env, self.metrics.clone(), self.peer, &self.carrier) {
             Ok(id) => {
                 let mut reply = BytesMut::new();
                 write_open_reply(&mut reply, id, request.keep_alive, request.http_1_0);

@@ -15,7 +15,7 @@ mod table;
 
 pub(crate) use connection::serve;
 pub(crate) use routed::answer;
-pub(crate) use table::Tunnels;
+pub(crate) use table::{Carrier, Tunnels, Young};
 
 use std::time::Duration;
 
@@ -39,6 +39,12 @@ const LINGER: Duration = Duration::from_secs(2);
 const SHUTDOWN_LINGER: Duration = Duration::from_secs(1);
 /// What of a request that is refused is read and dropped, so that the client reads the answer. A longer one is cut off.
 const SKIP_BYTES_MAX: usize = 64 << 10;
+
+/// Tunnels that carry nothing yet, of one TCP connection. Its client has one; a proxy keeps a few connections for all of its
+/// clients, and each tunnel is young for a second or two.
+const YOUNG_PER_CONNECTION_MAX: usize = 16;
+/// The same of one address, if an eighth of all connections is less: nobody alone can keep others out.
+const YOUNG_PER_ADDRESS_MIN: usize = 16;
 
 #[cfg(test)]
 mod tests;

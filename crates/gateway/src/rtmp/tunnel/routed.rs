@@ -1,6 +1,6 @@
 //! Requests of tunnels that hyper has read: over HTTP/2, or behind another request on the same connection.
 
-use super::Tunnels;
+use super::{Carrier, Tunnels};
 use super::session::{Next, Served, Work};
 use crate::http::{Peer, Port, problem};
 use crate::{Env, registry};
@@ -22,6 +22,7 @@ pub(crate) async fn answer(State(env): State<Arc<Env>>, request: Request) -> Res
     let (Some(&Peer(peer)), Some(&Port(port))) = (extensions.get::<Peer>(), extensions.get::<Port>()) else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "The address of the peer is not known.");
     };
+    let carrier = extensions.get::<Carrier>().cloned().unwrap_or_default();
     let arriving = Bytes::from_request(request, &());
     let body = match tokio::time::timeout(env.config.http.request_timeout(), arriving).await {
         Ok(Ok(body)) => body,
@@ -31,7 +32,7 @@ pub(crate) async fn answer(State(env): State<Arc<Env>>, request: Request) -> Res
     let reply = match call {
         Call::Open => {
             let metrics = env.metrics.protocol(registry::tunnelled(port));
-            let begun = Tunnels::begin(&env, metrics, peer);
+            let begun = Tunnels::begin(&env, metrics, peer, &carrier);
             begun.map(|id| Bytes::from(format!("{id}\n")))
         }
         _ => exchange(&env, call, body).await,

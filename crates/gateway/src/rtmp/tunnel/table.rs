@@ -1,7 +1,7 @@
 //! The tunnels of a node.
 
 use super::session::Tunnel;
-use super::{LINGER, PIPE_BYTES_MAX, SHUTDOWN_LINGER};
+use super::{LINGER, PIPE_BYTES_MAX, SHUTDOWN_LINGER, YOUNG_PER_ADDRESS_MIN, YOUNG_PER_CONNECTION_MAX};
 use crate::Env;
 use crate::config::Config;
 use crate::gate::{Gate, Pass};
@@ -20,12 +20,20 @@ use tracing::debug;
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     gate: Arc<Gate>,
+    /// Those that carry nothing yet.
+    young: Arc<Gate>,
     by_id: Mutex<HashMap<SessionId, Arc<Tunnel>>>,
 }
 
 impl Tunnels {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { gate: Arc::new(Gate::new(config)), by_id: Mutex::default() }
+        let connections_max = config.limits.connections_max;
+        let young_max = (connections_max / 8).max(YOUNG_PER_ADDRESS_MIN);
+        Self {
+            gate: Arc::new(Gate::new(config)),
+            young: Arc::new(Gate::with(connections_max, young_max)),
+            by_id: Mutex::default(),
+        }
     }
 
     /// How many there are.
@@ -38,7 +46,15 @@ impl Tunnels {
         env: &Arc<Env>,
         metrics: ProtocolMetrics,
         peer: SocketAddr,
+        carrier: &Carrier,
     ) -> Result<SessionId, Refusal> {
+        if carrier.young() >= YOUNG_PER_CONNECTION_MAX {
+            return Err(Refusal::Full);
+        }
+        let young = Young {
+            _pass: env.tunnels.young.enter(peer.ip()).ok_or(Refusal::Full)?,
+            _carrier: carrier.opened.clone(),
+        };
         let pass = match env.tunnels.gate.enter(peer.ip()) {
             Some(pass) if !env.shutdown.is_triggered() => pass,
             _ => return Err(Refusal::Full),
@@ -51,7 +67,9 @@ impl Tunnels {
         env.tunnels.table().insert(id, tunnel.clone());
         let entry = Entry { env: env.clone(), id, _pass: pass };
         debug!(%peer, ?id, "tunnel begins");
-        tokio::spawn(env.clone().contain(peer, serve(entry, tunnel, metrics, Stream::Pipe(theirs), peer)));
+        tokio::spawn(
+            env.clone().contain(peer, serve(entry, tunnel, young, metrics, Stream::Pipe(theirs), peer)),
+        );
         Ok(id)
     }
 
@@ -67,6 +85,29 @@ impl Tunnels {
     fn table(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Tunnel>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What carries the requests of tunnels: a TCP connection, with all its streams.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Carrier {
+    /// Shared with every young tunnel that it has opened.
+    opened: Arc<()>,
+}
+
+impl Carrier {
+    /// How many tunnels it has opened that carry nothing yet.
+    fn young(&self) -> usize {
+        // Clones of the carrier share the rest.
+        Arc::strong_count(&self.opened) - 1
+    }
+}
+
+/// A tunnel that carries nothing yet. An RTMP connection of its own would cost its client a TCP connection; to open tunnels
+/// costs a request each, so these have a ceiling of their own.
+#[derive(Debug)]
+pub(crate) struct Young {
+    _pass: Pass,
+    _carrier: Arc<()>,
 }
 
 /// A tunnel's place in the table.
@@ -85,12 +126,13 @@ impl Drop for Entry {
 async fn serve(
     entry: Entry,
     tunnel: Arc<Tunnel>,
+    young: Young,
     metrics: ProtocolMetrics,
     stream: Stream,
     peer: SocketAddr,
 ) {
     let env = &entry.env;
-    let mut serving = pin!(super::super::serve(env.clone(), metrics, stream, peer));
+    let mut serving = pin!(super::super::connection::serve_young(env.clone(), metrics, stream, peer, young));
     tokio::select! {
         () = &mut serving => {
             // The last bytes wait for the next request.

@@ -486,3 +486,25 @@ async fn other_requests_of_the_connection_are_answered_as_well() {
         assert_eq!(client.response().await.0, status, "{path}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_fills_the_table_with_tunnels_that_carry_nothing() {
+    let (env, _trigger) = node(|config| config.limits.connections_max = 10 * YOUNG_PER_ADDRESS_MIN);
+    let _publisher = publish(&env, "live/cam");
+    let mut client = Client::connect(&env);
+    for _ in 0..2 * YOUNG_PER_CONNECTION_MAX {
+        play(&mut client, "cam").await;
+    }
+    for _ in 0..YOUNG_PER_CONNECTION_MAX {
+        client.open().await;
+    }
+    assert_eq!(client.ask("/open/1", &[0]).await.0, 503, "on one connection");
+    let mut second = Client::connect(&env);
+    for _ in YOUNG_PER_CONNECTION_MAX..2 * YOUNG_PER_ADDRESS_MIN {
+        second.post("/open/1", &[0]).await;
+        assert!([200, 503].contains(&second.response().await.0));
+    }
+    let mut third = Client::connect(&env);
+    assert_eq!(third.ask("/open/1", &[0]).await.0, 503, "from one address");
+    Client::connect_from(&env, "192.0.2.2:40000".parse().unwrap()).open().await;
+}
