@@ -7,11 +7,13 @@ use crate::config::Config;
 use crate::gate::{Gate, Pass};
 use crate::metrics::ProtocolMetrics;
 use net::Stream;
+use rtmp::limits::TUNNEL_BODY_BYTES_MAX;
 use rtmp::tunnel::{Refusal, SessionId};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -88,10 +90,18 @@ impl Tunnels {
 }
 
 /// What carries the requests of tunnels: a TCP connection, with all its streams.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Carrier {
     /// Shared with every young tunnel that it has opened.
     opened: Arc<()>,
+    /// Bytes of bodies that may be read at once.
+    pub(super) bodies: Arc<Semaphore>,
+}
+
+impl Default for Carrier {
+    fn default() -> Self {
+        Self { opened: Arc::default(), bodies: Arc::new(Semaphore::new(TUNNEL_BODY_BYTES_MAX)) }
+    }
 }
 
 impl Carrier {

@@ -10,6 +10,7 @@ use net::{Pipe, Stream};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -507,4 +508,63 @@ async fn nobody_fills_the_table_with_tunnels_that_carry_nothing() {
     let mut third = Client::connect(&env);
     assert_eq!(third.ask("/open/1", &[0]).await.0, 503, "from one address");
     Client::connect_from(&env, "192.0.2.2:40000".parse().unwrap()).open().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_body_for_nobody_is_refused_at_once_also_by_way_of_hyper() {
+    let (env, _trigger) = node(|_| {});
+    let mut client = Client::connect(&env);
+    client.write("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(client.response().await.0, 200);
+    let begun = tokio::time::Instant::now();
+    let unknown = "0".repeat(32);
+    client
+        .write(format!("POST /send/{unknown}/0 HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n"))
+        .await;
+    assert_eq!(client.response().await.0, 404);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_one_connection_share_the_room_for_bodies() {
+    let (env, _trigger) = node(|_| {});
+    let mut client = Client::connect(&env);
+    let carrier = Carrier::default();
+    let mut read = Vec::new();
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let id = client.open().await;
+        let polled = Arc::new(AtomicBool::new(false));
+        let mut request = axum::extract::Request::post(format!("/send/{id}/0"))
+            .header("content-length", ::rtmp::limits::TUNNEL_BODY_BYTES_MAX / 2)
+            .body(axum::body::Body::new(Never(polled.clone())))
+            .unwrap();
+        request.extensions_mut().insert(http::Peer(PEER));
+        request.extensions_mut().insert(http::Port("http"));
+        request.extensions_mut().insert(carrier.clone());
+        read.push(polled);
+        answers.push(tokio::spawn(answer(axum::extract::State(env.clone()), request)));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let read: Vec<_> = read.iter().map(|polled| polled.load(Ordering::Relaxed)).collect();
+    assert_eq!(read, [true, true, false]);
+    for answer in answers {
+        assert_eq!(answer.await.unwrap().status(), 408);
+    }
+}
+
+/// A body of which nothing ever comes; it knows whether somebody waits for it.
+struct Never(Arc<AtomicBool>);
+
+impl http_body::Body for Never {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.0.store(true, Ordering::Relaxed);
+        std::task::Poll::Pending
+    }
 }
