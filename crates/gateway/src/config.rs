@@ -97,7 +97,7 @@ section! {
         handshake_timeout_ms: u64 = 10_000,
         /// A publisher that sends nothing for so long is gone.
         idle_timeout_ms: u64 = 30_000,
-        /// A player that takes no byte for so long is gone.
+        /// A player that takes nothing for so long is gone, and so is one that takes less than 16 KiB while more waits for it.
         write_timeout_ms: u64 = 30_000,
         /// A player that pauses for so long is gone.
         pause_max_ms: u64 = 600_000,
@@ -133,7 +133,7 @@ section! {
         /// A request whose head has not arrived by then is closed, and so is one that takes longer to answer
         /// (media excepted).
         request_timeout_ms: u64 = 10_000,
-        /// A player that takes no byte for so long is gone.
+        /// A player that takes nothing for so long is gone, and so is one that takes less than 16 KiB while more waits for it.
         write_timeout_ms: u64 = 30_000,
     }
 }
@@ -581,7 +581,7 @@ impl RtmpConfig {
         Duration::from_millis(self.idle_timeout_ms)
     }
 
-    /// The time a player may take to accept a byte.
+    /// The time a player may take to accept a little of what waits for it.
     pub fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_timeout_ms)
     }
@@ -605,7 +605,7 @@ impl HttpConfig {
         Duration::from_millis(self.request_timeout_ms)
     }
 
-    /// The time a player may take to accept a byte.
+    /// The time a player may take to accept a little of what waits for it.
     pub fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_timeout_ms)
     }

@@ -24,6 +24,7 @@ mod run;
 mod secret;
 pub mod sessions;
 mod shared_objects;
+mod stall;
 mod subscriber;
 mod target;
 mod testing;

@@ -7,6 +7,7 @@ use crate::Env;
 use crate::egress::{Egress, Sent};
 use crate::http::{RawRequest, allow_origin, allows_websocket, problem_text};
 use crate::metrics::{Outcome, ProtocolMetrics};
+use crate::stall::Stall;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use hub::EndReason;
@@ -80,8 +81,8 @@ struct Player {
     input: BytesMut,
     ignored_bytes: usize,
     outbox: Outbox,
-    /// While something waits for the socket: when it last took bytes, and how many it had taken by then.
-    stuck: Option<(Instant, u64)>,
+    /// Whether the player takes what waits for the socket.
+    stall: Stall,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the socket or the timer woke the task, or the hub.
     control: Control,
@@ -109,7 +110,7 @@ impl Player {
             input: BytesMut::new(),
             ignored_bytes: 0,
             outbox: Outbox::default(),
-            stuck: None,
+            stall: Stall::default(),
             timer: None,
             control: Control::default(),
         }
@@ -229,19 +230,16 @@ impl Player {
     /// Ends a player that has taken nothing for too long.
     fn poll_stuck(&mut self, write_timeout: Duration) -> Poll<End> {
         if self.outbox.is_empty() {
-            self.stuck = None;
+            self.stall.clear();
             self.timer = None;
             return Poll::Pending;
         }
         let waker = self.control.waker();
         let mut control = Context::from_waker(&waker);
         loop {
-            let written = self.outbox.bytes_written();
-            let since = match self.stuck {
-                Some((since, before)) if before == written => since,
-                _ => Instant::now(),
-            };
-            self.stuck = Some((since, written));
+            let now = Instant::now();
+            self.stall.note(now, self.outbox.bytes_written());
+            let since = self.stall.since().unwrap_or(now);
             let deadline = tokio::time::Instant::from_std(since + write_timeout);
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             // Progress moves the deadline out; that is looked at when the old one has passed.

@@ -11,12 +11,14 @@ use crate::metrics::{JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Grant, Request};
 use crate::sessions::{Full, NewSession, SessionGuard};
 use crate::shared_objects;
+use crate::stall::Stall;
 use crate::target::Target;
 use crate::{Env, registry};
 use bytes::BytesMut;
 use net::{Control, Outbox, Stream};
 use play::Playing;
 use publish::Publishing;
+use rtmp::limits::OUTPUT_BYTES_MAX;
 use rtmp::server::{self, Event, Session};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -33,9 +35,9 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// Reads before the other connections of the thread get their turn.
 const READS_PER_TURN: usize = 8;
-/// What may wait for the socket: one batch with the largest packet, and answers. A peer that asks without reading the answers
-/// is cut off here.
-const WAITING_BYTES_MAX: usize = 10 << 20;
+/// Answers that may wait for the socket of a connection that has carried nothing yet: those to handshake and `connect` have some
+/// 4 KiB. A peer that asks without reading the answers is cut off here, or at [`OUTPUT_BYTES_MAX`] when it carries something.
+const ANSWERS_BYTES_MAX: usize = 64 << 10;
 /// How long a player may take to close after its stream has ended.
 const END_LINGER: Duration = Duration::from_secs(2);
 /// Requests of one connection that may be refused; then it is closed. A program asks for a few streams at most, and one that
@@ -123,8 +125,10 @@ struct Connection {
     shared: Option<Box<shared_objects::Client>>,
     /// When input last arrived.
     heard: Instant,
-    /// While something waits for the socket: when it last took bytes, and how many it had taken by then.
-    stuck: Option<(Instant, u64)>,
+    /// Bytes of answers since nothing last waited for the socket.
+    answers_bytes: usize,
+    /// Whether the peer takes what waits for the socket.
+    stall: Stall,
     /// Held while it has carried nothing yet, if it is a tunnel's.
     young: Option<Young>,
     /// Set when the connection carries nothing any more: the peer gets until then to close it.
@@ -177,7 +181,8 @@ impl Connection {
             playing: Vec::new(),
             shared: None,
             heard: now,
-            stuck: None,
+            answers_bytes: 0,
+            stall: Stall::default(),
             young: None,
             closing: None,
             refusals: 0,
@@ -232,7 +237,7 @@ impl Connection {
         if let Poll::Ready(result) = self.poll_write(cx, now) {
             result?;
         }
-        if self.stuck.is_none() && self.closing.is_none() {
+        if self.stall.since().is_none() && self.closing.is_none() {
             return Ok(());
         }
         let waker = self.control.waker();
@@ -385,9 +390,13 @@ impl Connection {
 
     /// Moves everything that can be sent into the socket. `Pending` when the socket is full or nothing is ready.
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Close>> {
+        let shares = self.shared.as_ref().is_some_and(|client| client.uses_any());
+        let carries = shares || !self.playing.is_empty() || !self.publishing.is_empty();
+        let answers_bytes_max = if carries { OUTPUT_BYTES_MAX } else { ANSWERS_BYTES_MAX };
         while let Some(bytes) = self.session.poll_output() {
+            self.answers_bytes += bytes.len();
             self.outbox.push(bytes);
-            if self.outbox.bytes_waiting() > WAITING_BYTES_MAX {
+            if self.answers_bytes > answers_bytes_max {
                 return Poll::Ready(Err(Close::Protocol(rtmp::Error::Violation("answers are not read"))));
             }
         }
@@ -396,6 +405,7 @@ impl Connection {
         self.metrics.bytes_out.inc_by(self.outbox.bytes_written() - before);
         if let Poll::Ready(result) = flushed {
             result?;
+            self.answers_bytes = 0;
             self.poll_shared(cx)?;
             let mut index = 0;
             while index < self.playing.len() {
@@ -418,13 +428,10 @@ impl Connection {
             }
         }
         if self.outbox.is_empty() {
-            self.stuck = None;
+            self.stall.clear();
             return Poll::Ready(Ok(()));
         }
-        let written = self.outbox.bytes_written();
-        if self.stuck.is_none_or(|(_, before)| before != written) {
-            self.stuck = Some((now, written));
-        }
+        self.stall.note(now, self.outbox.bytes_written());
         Poll::Pending
     }
 
@@ -438,7 +445,7 @@ impl Connection {
                 }
             }
             let idle = (!self.publishing.is_empty()).then(|| self.heard + rtmp.idle_timeout());
-            let stuck = self.stuck.map(|(since, _)| since + rtmp.write_timeout());
+            let stuck = self.stall.since().map(|since| since + rtmp.write_timeout());
             if idle.is_some_and(|at| at <= now) || stuck.is_some_and(|at| at <= now) {
                 return Err(Close::Idle);
             }
@@ -455,7 +462,7 @@ impl Connection {
             if self.session.poll_timeout().is_some_and(|at| at <= now) {
                 self.session.handle_timeout(now)?;
                 self.handle_events(now);
-                // A ping may have been queued; the socket that does not take it is found out by `stuck`.
+                // A ping may have been queued; the socket that does not take it is found out by `stall`.
                 if let Poll::Ready(result) = self.poll_write(cx, now) {
                     result?;
                 }

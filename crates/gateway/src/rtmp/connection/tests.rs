@@ -4,6 +4,7 @@ mod data;
 mod playback;
 mod refusals;
 mod shared;
+mod unread;
 
 use super::*;
 use crate::config::Config;
