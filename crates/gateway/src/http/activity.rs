@@ -1,34 +1,51 @@
 //! Whether anything goes on on a connection that hyper has.
 //!
-//! HTTP/2 has no deadline for a peer that asks for nothing, and answers to pings keep it alive for ever.
+//! HTTP/2 has no deadline for a peer that asks for nothing, and answers to pings keep it alive for ever. An answer of known
+//! length is over for us when hyper has taken it, and may be on its way to a slow peer for minutes after that.
 
+use crate::stall::PROGRESS_BYTES_MIN;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::Frame;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-/// Counts what is in flight on one connection.
+/// Counts what is in flight on one connection, and what is written to it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Activity(Arc<watch::Sender<usize>>);
+pub(super) struct Activity {
+    in_flight: Arc<watch::Sender<usize>>,
+    written: Arc<AtomicU64>,
+}
 
 impl Activity {
     /// Something goes on until the guard is dropped.
     pub(super) fn begin(&self) -> InFlight {
-        self.0.send_modify(|count| *count += 1);
-        InFlight(self.0.clone())
+        self.in_flight.send_modify(|count| *count += 1);
+        InFlight(self.in_flight.clone())
     }
 
-    /// Completes when nothing has been in flight for `span`.
+    /// Counts what is written to `stream`.
+    pub(super) fn watch<S>(&self, stream: S) -> Watched<S> {
+        Watched { stream, written: self.written.clone() }
+    }
+
+    /// Completes when nothing has been in flight for `span`, and next to nothing was written: pings are not worth a
+    /// connection.
     pub(super) async fn idle_for(&self, span: Duration) {
-        let mut count = self.0.subscribe();
+        let mut count = self.in_flight.subscribe();
         loop {
             // Its sender is here, so that waiting never fails.
             let _ = count.wait_for(|count| *count == 0).await;
-            if tokio::time::timeout(span, count.changed()).await.is_err() {
+            let written = self.written.load(Ordering::Relaxed);
+            if tokio::time::timeout(span, count.changed()).await.is_err()
+                && self.written.load(Ordering::Relaxed) - written < PROGRESS_BYTES_MIN
+            {
                 return;
             }
         }
@@ -40,8 +57,8 @@ impl Activity {
 pub(super) struct InFlight(Arc<watch::Sender<usize>>);
 
 impl InFlight {
-    /// Keeps an answer that lasts, which is live media, in flight until its end. One whose length is known is over when it
-    /// is handed to hyper: a peer that then takes nothing of it is as good as idle.
+    /// Keeps an answer that lasts, which is live media, in flight until its end. Of one whose length is known, the rest is
+    /// what is written.
     pub(super) fn hold(self, body: Body) -> Body {
         match http_body::Body::size_hint(&body).exact() {
             Some(_) => body,
@@ -53,6 +70,66 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// A stream whose written bytes are counted.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    stream: S,
+    written: Arc<AtomicU64>,
+}
+
+impl<S> Watched<S> {
+    /// The stream, of which nothing is counted any more.
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
+    fn count(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, out)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.count(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -77,6 +154,7 @@ impl http_body::Body for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
     use tokio::time::Instant;
 
     const SPAN: Duration = Duration::from_secs(60);
@@ -103,6 +181,35 @@ mod tests {
         hold_for(&activity, Duration::from_secs(100), endless());
         hold_for(&activity, Duration::from_secs(130), endless());
         assert_eq!(idle_after(&activity).await.as_secs(), 190);
+    }
+
+    /// Writes so many bytes every 20 seconds, so many times.
+    fn write(activity: &Activity, bytes: usize, times: u32) {
+        let mut stream = activity.watch(tokio::io::sink());
+        tokio::spawn(async move {
+            for _ in 0..times {
+                tokio::time::sleep(SPAN / 3).await;
+                stream.write_all(&vec![0; bytes]).await.unwrap();
+            }
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_download_goes_on_as_long_as_it_makes_progress() {
+        let activity = Activity::default();
+        write(&activity, PROGRESS_BYTES_MIN as usize, 14);
+        assert_eq!(
+            idle_after(&activity).await.as_secs(),
+            360,
+            "280 seconds, the rest of that span, and one more"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_are_no_progress() {
+        let activity = Activity::default();
+        write(&activity, 17, 1000);
+        assert_eq!(idle_after(&activity).await.as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]

@@ -111,6 +111,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (activity, sequel, carrier) = (Activity::default(), Sequel::default(), rtmp::Carrier::default());
+    let stream = activity.watch(stream);
     let router = env.router.get_or_init(|| routes::router(env.clone())).clone();
     let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
         let in_flight = activity.begin();

@@ -16,6 +16,7 @@ mod routes;
 mod site;
 mod status;
 
+pub(crate) use activity::Watched;
 pub(crate) use connection::{Peer, Port, Sequel, media, serve};
 pub(crate) use cors::{allow_origin, allows_websocket};
 pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};

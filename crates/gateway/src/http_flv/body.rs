@@ -6,7 +6,7 @@ use super::player::serve_upgraded;
 use super::websocket::accept_key;
 use crate::Env;
 use crate::egress::Egress;
-use crate::http::{Prefixed, Sequel, allow_origin, allows_websocket, problem};
+use crate::http::{Prefixed, Sequel, Watched, allow_origin, allows_websocket, problem};
 use crate::metrics::{Outcome, ProtocolMetrics};
 use axum::body::Body;
 use axum::extract::Request;
@@ -77,8 +77,8 @@ pub(super) async fn respond_websocket(
     sequel.set(Box::pin(async move {
         // The peer left before the upgrade was written: dropping the reader is all there is to do.
         let Ok(upgraded) = upgrade.await else { return };
-        if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Prefixed>>(upgraded) {
-            let mut input = parts.io.into_inner();
+        if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Watched<Prefixed>>>(upgraded) {
+            let mut input = parts.io.into_inner().into_inner();
             input.head.extend_from_slice(&parts.read_buf);
             serve_upgraded(env, egress, input.stream, input.head).await;
         }
