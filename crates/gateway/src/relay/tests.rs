@@ -321,6 +321,29 @@ async fn a_stream_is_fetched_for_its_first_viewer_and_left_after_the_last() {
 }
 
 #[tokio::test]
+async fn a_stranger_with_a_long_way_behind_it_keeps_a_stream_from_nobody() {
+    let (listener_b, b) = listener().await;
+    let there = Node::start(listener_b, |_| {});
+    let (listener_a, a) = listener().await;
+    let here = Node::start(listener_a, |config| {
+        config.relay.pull.push(pull_from("live/*", &[format!("rtmp://{b}/live/{{channel}}")]));
+    });
+    let _publisher = publish(&there.env, &name("cam"), 1, 0);
+    let made_up: Vec<_> = (0..8).map(|tag| format!("{tag:016x}")).collect();
+    let options = link::Options {
+        note: Some(format!("via {}", made_up.join(","))),
+        timeout: DEADLINE,
+        ..link::Options::default()
+    };
+    let url = ::rtmp::url::Url::parse(&format!("rtmp://{a}/live/cam")).unwrap();
+    // It is the first to ask, so the stream is fetched in its name; with a note that is believed, the other node would refuse.
+    let stranger = link::Link::open(&url, link::Role::Play, &options).await.unwrap();
+    read_until(&mut here.read(&name("cam")), &mut None, 1).await;
+    assert_eq!(here.pull().sources[0].progress.last_failure, None);
+    drop(stranger);
+}
+
+#[tokio::test]
 async fn a_stream_that_had_to_wait_is_fetched_when_there_is_room_again() {
     let (listener_b, b) = listener().await;
     let there = Node::start(listener_b, |_| {});
