@@ -5,12 +5,12 @@
 //! ```
 //!
 //! What a file is follows from its name: `.flv`, `.mp4` (input: plain or fragmented; output: finished, description first), `.fmp4`
-//! (output: fragments). A cut-off recording gives what is whole in it.
+//! (output: fragments) and `.ts`. A cut-off recording gives what is whole in it.
 
 use bytes::{Bytes, BytesMut};
-use media::container::flv;
 use media::container::fmp4::{self, Indexer, Run, Sample, Track};
-use media::{Kind, Packet, Role, Time, TrackId};
+use media::container::{flv, ts};
+use media::{Codec, Kind, Packet, Role, Time, TrackId};
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -21,7 +21,7 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let [input, output] = &arguments[..] else {
-        eprintln!("usage: remux INPUT OUTPUT (.flv, .mp4, .fmp4)");
+        eprintln!("usage: remux INPUT OUTPUT (.flv, .mp4, .fmp4, .ts)");
         return ExitCode::from(2);
     };
     match remux(Path::new(input), Path::new(output)) {
@@ -38,6 +38,7 @@ fn remux(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
     let mut packets = match kind(input) {
         "flv" => read_flv(&bytes)?,
         "mp4" | "fmp4" => read_mp4(&bytes)?,
+        "ts" => read_ts(&bytes)?,
         other => return Err(format!("cannot read {other:?} files").into()),
     };
     shift_to_zero(&mut packets);
@@ -46,6 +47,7 @@ fn remux(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
         "flv" => write_flv(&packets, out),
         "mp4" => write_mp4(&streams(packets), out),
         "fmp4" => write_fragments(&streams(packets), out),
+        "ts" => write_ts(&packets, out),
         other => Err(format!("cannot write {other:?} files").into()),
     }
 }
@@ -72,6 +74,19 @@ fn read_flv(bytes: &Bytes) -> Result<Vec<Packet>, Box<dyn Error>> {
     while let Some(packet) = demuxer.push(&mut input)? {
         packets.push(packet);
     }
+    Ok(packets)
+}
+
+fn read_ts(bytes: &Bytes) -> Result<Vec<Packet>, Box<dyn Error>> {
+    let mut demuxer = ts::Demuxer::new();
+    let mut packets = Vec::new();
+    // In pieces, as a network would bring them.
+    for piece in bytes.chunks(1316) {
+        demuxer.push(piece);
+        packets.extend(std::iter::from_fn(|| demuxer.poll()));
+    }
+    demuxer.finish();
+    packets.extend(std::iter::from_fn(|| demuxer.poll()));
     Ok(packets)
 }
 
@@ -107,6 +122,30 @@ fn write_flv(packets: &[Packet], mut out: impl Write) -> Result<(), Box<dyn Erro
         out.write_all(&bytes)?;
         bytes.clear();
     }
+    Ok(out.flush()?)
+}
+
+fn write_ts(packets: &[Packet], mut out: impl Write) -> Result<(), Box<dyn Error>> {
+    let mut tracks: Vec<(TrackId, Codec)> = Vec::new();
+    for packet in packets.iter().filter(|packet| packet.role == Role::Frame && !packet.payload.is_empty()) {
+        if !tracks.iter().any(|(id, _)| *id == packet.track) {
+            tracks.push((packet.track, packet.codec));
+        }
+    }
+    let mut muxer = ts::Muxer::new(&tracks)?;
+    let mut bytes = BytesMut::new();
+    for packet in packets {
+        // Tables again at each keyframe, where a player may join.
+        if packet.is_video_keyframe() || bytes.is_empty() && packet.role == Role::Frame {
+            muxer.write_tables(&mut bytes);
+        }
+        muxer.write(packet, &mut bytes)?;
+        if bytes.len() > 1 << 20 {
+            out.write_all(&bytes)?;
+            bytes.clear();
+        }
+    }
+    out.write_all(&bytes)?;
     Ok(out.flush()?)
 }
 

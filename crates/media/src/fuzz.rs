@@ -2,7 +2,8 @@
 
 use crate::container::flv::{self, Demuxer};
 use crate::container::fmp4::{self, Indexer};
-use crate::{Codec, Packet, Role, Time, codec};
+use crate::container::ts;
+use crate::{Codec, Packet, Role, Time, TrackId, codec};
 use bytes::{Bytes, BytesMut};
 
 /// A tag body: the first byte is its kind. What was read must survive being written and read again.
@@ -102,6 +103,49 @@ fn index(file: &[u8]) -> Option<fmp4::Movie> {
     Some(indexer.finish())
 }
 
+/// A transport stream: the same packets must come whether it arrives at once or in pieces. Then the same bytes as payloads of
+/// packets that the tables announce, since chance finds no checksums.
+pub fn ts(data: &[u8]) {
+    let whole = ts_packets(data, data.len());
+    assert_eq!(ts_packets(data, 1 + data.len() / 7), whole);
+    let tracks: Vec<_> = [Codec::H264, Codec::H265, Codec::Aac, Codec::Opus, Codec::Mp3, Codec::Eac3]
+        .into_iter()
+        .zip([0, 1, 0, 1, 2, 3])
+        .map(|(codec, index)| match codec {
+            Codec::H264 | Codec::H265 => (TrackId::video(index), codec),
+            _ => (TrackId::audio(index), codec),
+        })
+        .collect();
+    let Ok(mut muxer) = ts::Muxer::new(&tracks) else { return };
+    let mut stream = BytesMut::new();
+    muxer.write_tables(&mut stream);
+    for (counter, payload) in (0u8..).zip(data.chunks(ts::PACKET_BYTES - 4).take(64)) {
+        let pick = payload[0];
+        stream.extend_from_slice(&[0x47, 0x01 | (pick & 0x80) >> 1, pick & 7, 0x10 | counter & 15]);
+        stream.extend_from_slice(payload);
+        stream.resize(stream.len().next_multiple_of(ts::PACKET_BYTES), 0xff);
+    }
+    for packet in ts_packets(&stream, stream.len()) {
+        assert!(tracks.contains(&(packet.track, packet.codec)));
+        assert!(!packet.payload.is_empty());
+        assert!(!packet.flags.keyframe || !packet.flags.disposable);
+        // What was read can be written, unless the stream says more than a muxer can.
+        let _ = muxer.write(&packet, &mut BytesMut::new());
+    }
+}
+
+fn ts_packets(data: &[u8], piece_bytes: usize) -> Vec<Packet> {
+    let mut demuxer = ts::Demuxer::new();
+    let mut packets = Vec::new();
+    for piece in data.chunks(piece_bytes.max(1)) {
+        demuxer.push(piece);
+        packets.extend(std::iter::from_fn(|| demuxer.poll()));
+    }
+    demuxer.finish();
+    packets.extend(std::iter::from_fn(|| demuxer.poll()));
+    packets
+}
+
 /// Configurations and frames: the first byte picks the codec.
 pub fn codec_headers(data: &[u8]) {
     const CODECS: [Codec; 12] = [
@@ -158,6 +202,7 @@ mod tests {
             flv_body(seed);
             flv_file(seed);
             fmp4(seed);
+            ts(seed);
             codec_headers(seed);
         }
     }
@@ -168,6 +213,7 @@ mod tests {
             flv_body(&data);
             flv_file(&data);
             fmp4(&data);
+            ts(&data);
             codec_headers(&data);
         }
 

@@ -2,6 +2,8 @@
 
 pub mod aac;
 pub mod ac3;
+pub mod adts;
+pub mod annex_b;
 pub mod av1;
 mod bits;
 pub mod flac;

@@ -3,5 +3,6 @@
 mod error;
 pub mod flv;
 pub mod fmp4;
+pub mod ts;
 
 pub use error::Error;
