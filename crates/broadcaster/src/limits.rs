@@ -2,12 +2,6 @@
 
 use std::time::Duration;
 
-/// Bytes of the boxes that describe an MP4 file. Ten hours of video with audio need about 20 MB of tables.
-pub const MOOV_BYTES_MAX: usize = 256 << 20;
-
-/// Samples of one MP4 file, all tracks together: a day of 60 fps video with audio has 9 million. Each costs 32 bytes.
-pub const MP4_SAMPLES_MAX: usize = 16 << 20;
-
 /// Bytes of one coded frame: the RTMP message length has 24 bits.
 pub const FRAME_BYTES_MAX: usize = 0xff_ffff - 64;
 

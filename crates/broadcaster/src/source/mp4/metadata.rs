@@ -1,22 +1,21 @@
 //! The `onMetaData` message that players of RTMP and FLV expect first.
 
-use super::Track;
 use bytes::{Bytes, BytesMut};
+use media::container::fmp4::MovieTrack;
 use media::{Codec, Kind, TrackId};
 use rtmp::amf::{Object, Value, amf0};
 
 /// Describes the default tracks: size, rates and codecs (Adobe FLV 10.1 annex E.5).
-pub(super) fn describe(tracks: &[Track]) -> Bytes {
+pub(super) fn describe<'a>(tracks: impl Iterator<Item = &'a MovieTrack>) -> Bytes {
     let mut object = Object::new();
-    for track in tracks.iter().filter(|track| track.id == TrackId::VIDEO || track.id == TrackId::AUDIO) {
-        let config = track.config.as_deref().unwrap_or_default();
-        let summary = media::codec::summary(track.codec, config).unwrap_or_default();
+    for track in tracks.filter(|track| track.id == TrackId::VIDEO || track.id == TrackId::AUDIO) {
+        let summary = media::codec::summary(track.codec, &track.config).unwrap_or_default();
         if track.id.kind == Kind::Video {
             if let (Some(width), Some(height)) = (summary.width, summary.height) {
                 object.push("width", f64::from(width));
                 object.push("height", f64::from(height));
             }
-            if let Some(rate) = track.frame_rate() {
+            if let Some(rate) = frame_rate(track) {
                 object.push("framerate", rate);
             }
         } else {
@@ -37,6 +36,15 @@ pub(super) fn describe(tracks: &[Track]) -> Bytes {
     amf0::write_str(&mut payload, "onMetaData");
     amf0::write(&mut payload, &Value::EcmaArray(object));
     payload.freeze()
+}
+
+/// Frames per second on average.
+fn frame_rate(track: &MovieTrack) -> Option<f64> {
+    let (first, last) = (track.samples.first()?, track.samples.last()?);
+    let seconds = last.dts.saturating_sub(first.dts) as f64 / f64::from(track.timescale);
+    // To the thousandth, where 30000/1001 is 29.97.
+    let rate = (track.samples.len() - 1) as f64 / seconds;
+    (seconds > 0.0).then(|| (rate * 1000.0).round() / 1000.0)
 }
 
 /// The number of a legacy codec, or the FourCC as a number (E-RTMP v2 "Metadata Frame").

@@ -1,8 +1,11 @@
+//! Files as `mp4-atom` writes them, which shares no code with our reader.
+
 use super::*;
+use media::Kind;
 use mp4_atom::{
     Avc1, Avcc, Co64, Codec as Entry, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, Esds, FourCC, Mdhd,
     Moof, Moov, Mp4a, Mvex, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tfdt, Tfhd,
-    Traf, Trak, Trun, TrunEntry, TrunSamples, esds,
+    Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, esds,
 };
 use proptest::prelude::*;
 use std::io::Cursor;
