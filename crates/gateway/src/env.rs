@@ -13,8 +13,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::error;
+
+/// How long a part of the server stays away after a panic: one that panics at every start shall not fill the log.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// The node, as its sessions see it. Shared as `Arc<Env>`.
 pub struct Env {
@@ -75,6 +78,57 @@ impl Env {
             self.metrics.panicked();
             error!(%peer, "a session panicked and was closed; this is a bug, please report it");
         }
+    }
+
+    /// Runs a task that the node depends on, called `task` in logs, until it ends. After a panic, which is counted and told, it is
+    /// started again, unless the node shuts down.
+    pub async fn keep_running<F>(self: Arc<Self>, task: &'static str, start: impl Fn() -> F)
+    where
+        F: Future<Output = ()>,
+    {
+        while net::catch_panic(start()).await.is_err() {
+            self.metrics.panicked();
+            error!(
+                task,
+                "a part of the server panicked and is started again; this is a bug, please report it"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(RESTART_PAUSE) => {}
+                () = self.shutdown.triggered() => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn env() -> (Arc<Env>, net::ShutdownTrigger) {
+        let config = Config::default();
+        let policy = config.access.to_policy(None, None);
+        let (trigger, shutdown) = net::Shutdown::new();
+        (Env::new(config, policy, 1, shutdown), trigger)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_counted_and_started_again() {
+        let (env, _trigger) = env();
+        let starts = AtomicU32::new(0);
+        let start = || async {
+            assert!(starts.fetch_add(1, Ordering::Relaxed) >= 2, "a bug");
+        };
+        env.clone().keep_running("test", start).await;
+        assert_eq!(starts.into_inner(), 3);
+        assert!(env.metrics.render(0, 0).contains("rushlight_panics_total 2\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_at_shutdown_stays_away() {
+        let (env, trigger) = env();
+        trigger.trigger();
+        env.keep_running("test", || async { panic!("a bug") }).await;
     }
 }
 

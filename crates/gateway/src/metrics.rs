@@ -193,7 +193,7 @@ impl Metrics {
             .map(|kind| feedback_family.get_or_create_owned(&ByKind { kind: kind.as_str() }))
             .collect();
         let panics = Counter::default();
-        registry.register("panics", "Sessions closed by a bug", panics.clone());
+        registry.register("panics", "Panics that were caught: each is a bug", panics.clone());
         let (streams, readers) = (Gauge::default(), Gauge::default());
         registry.register("hub_streams", "Live streams", streams.clone());
         registry.register("hub_readers", "Readers of live streams", readers.clone());

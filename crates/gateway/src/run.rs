@@ -145,11 +145,20 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             Env::enter_shard(index);
             env.relays.attach_shard();
             if index == 0 {
-                tokio::spawn(relay::supervise(env.clone()));
+                let node = env.clone();
+                tokio::spawn(env.clone().keep_running("relays", move || relay::supervise(node.clone())));
             }
-            if let Some(wakes) = env.origin.shard(index) {
-                tokio::spawn(wakes);
-            }
+            let node = env.clone();
+            // One that panics leaves its place to the next.
+            let wakes = move || {
+                let shard = node.origin.shard(index);
+                async move {
+                    if let Some(shard) = shard {
+                        shard.await;
+                    }
+                }
+            };
+            tokio::spawn(env.clone().keep_running("wakes", wakes));
             let taken: Vec<_> = {
                 let mut doors = doors.lock().unwrap_or_else(PoisonError::into_inner);
                 doors
@@ -167,7 +176,10 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             for (entrance, listener) in taken {
                 match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => {
-                        tokio::spawn(accept(env.clone(), gate.clone(), entrance, listener));
+                        let (node, gate, listener) = (env.clone(), gate.clone(), Arc::new(listener));
+                        let accept =
+                            move || accept(node.clone(), gate.clone(), entrance.clone(), listener.clone());
+                        tokio::spawn(env.clone().keep_running("accept", accept));
                     }
                     Err(error) => {
                         error!(protocol = entrance.metrics.protocol(), %error, "cannot accept connections");
@@ -177,7 +189,9 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             if index == 0
                 && let Some(tls) = tls
             {
-                tokio::spawn(tls::keep_fresh(env.clone(), tls));
+                let node = env.clone();
+                let keep_fresh = move || tls::keep_fresh(node.clone(), tls.clone());
+                tokio::spawn(env.clone().keep_running("certificate", keep_fresh));
             }
             while !env.shutdown.is_triggered() {
                 if index == 0 {
@@ -239,7 +253,7 @@ impl Entrance {
     }
 }
 
-async fn accept(env: Arc<Env>, gate: Arc<Gate>, entrance: Entrance, listener: tokio::net::TcpListener) {
+async fn accept(env: Arc<Env>, gate: Arc<Gate>, entrance: Entrance, listener: Arc<tokio::net::TcpListener>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -167,10 +167,16 @@ async fn supervise(
     if env.config.demo.enabled
         && let Ok(name) = gateway::config::parse_channel(&env.config.demo.channel)
     {
-        tokio::spawn(demo::run(env.clone(), name));
+        let node = env.clone();
+        tokio::spawn(env.clone().keep_running("demo", move || demo::run(node.clone(), name.clone())));
     }
     if let Some(acme) = acme {
-        tokio::spawn(acme.run(env.shutdown.clone()));
+        let (acme, shutdown) = (Arc::new(acme), env.shutdown.clone());
+        let obtain = move || {
+            let (acme, shutdown) = (acme.clone(), shutdown.clone());
+            async move { acme.run(shutdown).await }
+        };
+        tokio::spawn(env.clone().keep_running("acme", obtain));
     }
     tokio::select! {
         signal = signals.next() => info!(signal, sessions = env.sessions.len(), "shutting down"),

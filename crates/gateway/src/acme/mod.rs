@@ -92,7 +92,7 @@ impl Acme {
     }
 
     /// Obtains a certificate whenever it is due, until the node shuts down.
-    pub async fn run(self, shutdown: Shutdown) {
+    pub async fn run(&self, shutdown: Shutdown) {
         let mut pause = RETRY_MIN;
         loop {
             let mut wait = LOOK_INTERVAL;
