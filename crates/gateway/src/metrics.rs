@@ -16,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::registry::PROTOCOLS;
+
 mod labels;
 mod player;
 mod process;
@@ -99,7 +101,10 @@ pub struct Metrics {
 struct Inner {
     registry: Registry,
     families: Families,
-    protocols: Mutex<BTreeMap<&'static str, ProtocolMetrics>>,
+    /// Of the protocols of the registry. They are made when they are first asked for: what is not used has no samples.
+    registered: Vec<(&'static str, OnceLock<ProtocolMetrics>)>,
+    /// Of what else has sessions: relays, the demo channel.
+    others: Mutex<BTreeMap<&'static str, ProtocolMetrics>>,
     feedback: Vec<Counter>,
     panics: Counter,
     streams: Gauge,
@@ -208,12 +213,13 @@ impl Metrics {
         let player = PlayerMetrics::new(registry.sub_registry_with_prefix("player"));
         let relay = RelayMetrics::new(registry.sub_registry_with_prefix("relay"));
 
-        let protocols = Mutex::default();
+        let registered = PROTOCOLS.iter().map(|protocol| (protocol.name, OnceLock::new())).collect();
         Self {
             inner: Arc::new(Inner {
                 registry: root,
                 families,
-                protocols,
+                registered,
+                others: Mutex::default(),
                 feedback,
                 panics,
                 streams,
@@ -225,10 +231,17 @@ impl Metrics {
         }
     }
 
-    /// The handles of `protocol` (`rtmp`, `http-flv`, ...). Takes a lock: ask once per listener, not per session.
+    /// The handles of `protocol` (`rtmp`, `http-flv`, ...). Every media request asks, on any thread, so those of the registry
+    /// take no lock.
     pub fn protocol(&self, protocol: &'static str) -> ProtocolMetrics {
-        let mut known = self.inner.protocols.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(protocol).or_insert_with(|| ProtocolMetrics::new(&self.inner.families, protocol)).clone()
+        let new = || ProtocolMetrics::new(&self.inner.families, protocol);
+        match self.inner.registered.iter().find(|(name, _)| *name == protocol) {
+            Some((_, handles)) => handles.get_or_init(new).clone(),
+            None => {
+                let mut others = self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
+                others.entry(protocol).or_insert_with(new).clone()
+            }
+        }
     }
 
     /// Counts feedback that reached a publisher.
@@ -449,5 +462,15 @@ mod tests {
         metrics.protocol("rtmp").bytes_in.inc_by(3);
         metrics.protocol("rtmp").bytes_in.inc_by(4);
         assert_eq!(metrics.protocol("rtmp").bytes_in.get(), 7);
+    }
+
+    #[test]
+    fn media_requests_share_handles_without_a_lock() {
+        let metrics = Metrics::new();
+        let _held = metrics.inner.others.lock().unwrap();
+        for protocol in PROTOCOLS {
+            metrics.protocol(protocol.name).bytes_in.inc();
+            assert_eq!(metrics.protocol(protocol.name).bytes_in.get(), 1, "{}", protocol.name);
+        }
     }
 }
