@@ -15,6 +15,17 @@ pub fn rushlight() -> PathBuf {
     path
 }
 
+/// The example of `media` that copies from container to container, from the same build as the test.
+///
+/// # Panics
+/// If it was not built.
+pub fn remux() -> PathBuf {
+    let path = profile_dir().join("examples/remux");
+    let how = "cargo build -p rushlight-media --example remux";
+    assert!(path.exists(), "{} does not exist: run `{how}` first", path.display());
+    path
+}
+
 /// Finds a program on the path, or where Debian keeps servers.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod browser;
+mod containers;
 mod enhanced;
 mod family;
 mod foreign;
