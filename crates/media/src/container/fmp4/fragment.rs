@@ -188,9 +188,9 @@ fn write_traf(track: &Track, start: u64, entries: &[Entry], out: &mut BytesMut) 
     })
 }
 
-/// Writes the box that may begin a segment (`styp`) of one or several fragments.
+/// Writes the box that may begin a segment (`styp`, section 8.16.2) of one or several fragments.
 pub fn write_segment_type(out: &mut BytesMut) {
-    write_file_type(b"styp", b"msdh", &[b"msdh", b"msix", b"cmfs"], out);
+    write_file_type(b"styp", b"msdh", &[b"msdh", b"cmfs"], out);
 }
 
 /// Writes when the first frame of the next fragment was made (`prft`, section 8.16.5): the wall clock as 64 bits of NTP time

@@ -1,7 +1,7 @@
 //! Largest sizes accepted, and why.
 
-/// Bytes of media in one fragment or one progressive file's chunk list entry. Sizes of samples and offsets inside a fragment
-/// have 32 signed bits (`trun` section 8.8.8); a fragment of live media has some megabytes.
+/// Bytes of media in one fragment. Offsets within it have 31 bits (`trun`, section 8.8.8); a fragment of live media has some
+/// megabytes.
 pub const FRAGMENT_BYTES_MAX: u64 = 1 << 30;
 
 /// Bytes of one sample. That of a frame in the other containers ([`flv`](crate::container::flv::limits)), with room for an

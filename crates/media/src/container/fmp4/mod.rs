@@ -15,6 +15,21 @@
 //! Reading is [`Indexer`]: it asks for the bytes that it needs and gives a [`Movie`], lists of samples with their places. So a
 //! file on a disk, in memory or behind HTTP is read alike, and media only when it is played.
 //!
+//! ```
+//! # use bytes::{Bytes, BytesMut};
+//! # use media::{Codec, Packet, Time, TrackId, container::{Error, fmp4::{self, Run, Track}}};
+//! /// The first bytes of a stream of AAC, and then those of some of its frames, in pieces to be written one after the other.
+//! fn stream(config: &[u8], frames: &[Packet], end: Time) -> Result<Vec<Bytes>, Error> {
+//!     let track = Track::new(1, TrackId::AUDIO, Codec::Aac, config, b"")?;
+//!     let mut head = BytesMut::new();
+//!     fmp4::write_init(std::slice::from_ref(&track), &mut head)?;
+//!     let runs = [Run { track: &track, frames, end }];
+//!     fmp4::write_fragment(1, &runs, &mut head)?;
+//!     Ok([head.freeze()].into_iter().chain(fmp4::payloads(&runs)).collect())
+//! }
+//! # assert!(stream(b"", &[], Time::ZERO).is_err());
+//! ```
+//!
 //! # What does not survive
 //!
 //! - Times are ticks of the track's timescale, rounded to the nearest.

@@ -75,6 +75,8 @@ pub(super) struct Edit {
 pub(super) struct Tables {
     /// In the timescale of the track.
     pub(super) duration: u64,
+    /// When the last picture has been shown, on the clock of the samples.
+    pub(super) shown_until: i64,
     /// Runs of equal durations: count and ticks.
     pub(super) durations: Vec<(u32, u32)>,
     /// Runs of equal composition offsets: count and ticks; empty where all are 0.

@@ -125,7 +125,7 @@ fn edits(track: &Track, samples: &[Sample], tables: &Tables, origin: Time) -> Ve
     if late > 0 {
         edits.push(Edit { duration: late, media_time: None });
     }
-    let visible = tables.duration.saturating_sub(media_time.max(0) as u64);
+    let visible = u64::try_from(tables.shown_until.saturating_sub(earliest)).unwrap_or(0);
     // Media times before zero cannot be said; such a track is shown from its first decode time.
     edits.push(Edit { duration: to_movie(visible, track.timescale), media_time: Some(media_time.max(0)) });
     edits
@@ -145,6 +145,8 @@ fn tables(track: &Track, samples: &[Sample], end: i64) -> Result<Tables, Error> 
         let duration = u32::try_from(end.saturating_sub(sample.dts))
             .map_err(|_| Error::Misuse("decode times that go back, or stand still for hours"))?;
         tables.duration += u64::from(duration);
+        // What is decoded last need not be shown last.
+        tables.shown_until = tables.shown_until.max(shown(sample).saturating_add(duration.into()));
         extend_run(&mut tables.durations, duration);
         extend_run(&mut tables.composition, sample.composition);
     }

@@ -134,17 +134,16 @@ fn boxes_around_fragments() {
     let video = video();
     let second = Time::from_millis(1000);
     let two_seconds = Time::from_millis(2000);
-    let styp = r#"00000018 "styp" "msdh" 00000000 "msdh" "msix" "cmfs""#.replace("00000018", "0000001c");
-    assert_eq!(written(&|out| write_segment_type(out)), hex(&bytes(&styp)));
+    let styp = r#"00000018 "styp" "msdh" 00000000 "msdh" "cmfs""#;
+    assert_eq!(written(&|out| write_segment_type(out)), hex(&bytes(styp)));
     let prft = r#"00000020 "prft" 01000018 00000001 ee8f4c1880000000 0000000000015f90"#;
     let ntp = 0xee8f_4c18_8000_0000;
     assert_eq!(written(&|out| write_producer_time(&video, ntp, second, out)), hex(&bytes(prft)));
     let emsg = r#"
-        00000031 "emsg" 01000000
+        0000002d "emsg" 01000000
         00015f90 0000000000015f90 00002328 00000005     # timescale, at 1 s, for 100 ms, number 5
         "urn:x" 00 "v" 00 "hello"
     "#;
-    let emsg = emsg.replace("00000031", "0000002d");
     let event = Event {
         scheme: "urn:x",
         value: "v",
@@ -153,7 +152,7 @@ fn boxes_around_fragments() {
         id: 5,
         data: b"hello",
     };
-    assert_eq!(written(&|out| write_event(&event, out).unwrap()), hex(&bytes(&emsg)));
+    assert_eq!(written(&|out| write_event(&event, out).unwrap()), hex(&bytes(emsg)));
     let sidx = r#"
         00000034 "sidx" 01000000 00000001 00015f90      # of track 1, 90 kHz
         0000000000015f90 0000000000000000 0000 0001     # from 1 s on, at once; 1 piece
@@ -404,6 +403,10 @@ fn a_finished_file_begins_with_what_is_shown_first() {
     assert_eq!(packets(&file, &movie.tracks[0]), shifted(pictures()));
     assert_eq!(packets(&file, &movie.tracks[1]), shifted(sounds()));
     assert_eq!(movie.tracks[0].end, 120 * 90);
+    // Nothing for 80 ms, then 120 ms of pictures from 80 ms on: the picture that is shown last is decoded before the last.
+    let elst = file.windows(4).position(|four| four == b"elst").unwrap();
+    let edits = "00000000 00000002  00001c20 ffffffff 00010000  00002a30 00001c20 00010000";
+    assert_eq!(hex(&file[elst + 4..elst + 36]), hex(&bytes(edits)));
 }
 
 #[test]

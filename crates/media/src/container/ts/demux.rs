@@ -89,7 +89,7 @@ impl Demuxer {
         self.input = input;
     }
 
-    /// The stream ends here: what waits for more is given as it is.
+    /// The stream ends here: what does not say its size is taken as complete.
     pub fn finish(&mut self) {
         let mut input = std::mem::take(&mut self.input);
         while self.find_packet(&mut input, true) {
@@ -237,6 +237,10 @@ impl Demuxer {
                 self.streams[index].pes.clear();
                 self.streams[index].sound.clear();
             }
+            Step::Joined => {
+                self.end_pes(index);
+                self.streams[index].sound.clear();
+            }
             Step::Next => {}
         }
         if piece.start {
@@ -252,12 +256,11 @@ impl Demuxer {
         }
         stream.pes.extend_from_slice(piece.payload);
         // Where the size is said, there is no need to wait for the next one.
-        if let &[_, _, _, _, high, low, ..] = &stream.pes[..] {
-            let size = usize::from(high) << 8 | usize::from(low);
-            if size > 0 && stream.pes.len() >= 6 + size {
-                stream.pes.truncate(6 + size);
-                self.end_pes(index);
-            }
+        if let Some(size) = pes_bytes(&stream.pes)
+            && stream.pes.len() >= size
+        {
+            stream.pes.truncate(size);
+            self.end_pes(index);
         }
     }
 
@@ -266,7 +269,8 @@ impl Demuxer {
         let stream = &mut self.streams[index];
         let pes = std::mem::take(&mut stream.pes);
         if !pes.is_empty() {
-            match read_pes_head(&pes) {
+            let is_cut = pes_bytes(&pes).is_some_and(|size| pes.len() < size);
+            match read_pes_head(&pes).filter(|_| !is_cut) {
                 Some(head) => {
                     let dts = head.dts.or(head.pts).map(|ticks| self.clock.unwrap(ticks));
                     let pts = dts.map(|dts| dts + signed(head.pts.unwrap_or(0).wrapping_sub(dts as u64)));
@@ -295,6 +299,7 @@ impl Table {
                 *damages += 1;
                 self.sections.clear();
             }
+            Step::Joined => self.sections.clear(),
             Step::Next => {}
         }
         let mut found = None;
@@ -311,6 +316,8 @@ impl Table {
 
 enum Step {
     Next,
+    /// The counter begins anew, as the sender says: parts of two streams that were joined.
+    Joined,
     /// The packet was there before (section 2.4.3.3: it may be sent twice).
     Repeated,
     Lost,
@@ -320,10 +327,19 @@ enum Step {
 fn follow(counter: &mut Option<u8>, piece: &Piece<'_>) -> Step {
     match counter.replace(piece.counter) {
         None => Step::Next,
-        Some(_) if piece.discontinuity => Step::Next,
+        Some(_) if piece.discontinuity => Step::Joined,
         Some(last) if last == piece.counter => Step::Repeated,
         Some(last) if (last + 1) & 0x0f == piece.counter => Step::Next,
         Some(_) => Step::Lost,
+    }
+}
+
+/// Bytes of a PES packet, where it says so (section 2.4.3.7); video may leave it open.
+fn pes_bytes(pes: &[u8]) -> Option<usize> {
+    match *pes {
+        [_, _, _, _, 0, 0, ..] => None,
+        [_, _, _, _, high, low, ..] => Some(6 + (usize::from(high) << 8 | usize::from(low))),
+        _ => None,
     }
 }
 
