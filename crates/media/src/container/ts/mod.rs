@@ -19,6 +19,8 @@
 //! | E-AC-3 | 87 and registration `EAC3` | sync frames |
 //! | Opus | 06 and registration `Opus` | packets behind control headers (ETSI TS 103 491 annex A) |
 //!
+//! | ID3 tags | 15 | a tag each, for HLS players; not read |
+//!
 //! The others have no form that players agree on: of AV1 there are drafts that contradict each other, of VP8, VP9 and FLAC nothing.
 //!
 //! # What does not survive
@@ -26,7 +28,7 @@
 //! - Times are ticks of 90 kHz modulo 2^33, unwrapped to the nearest on reading: a stream may last any number of wraps.
 //! - Parameter sets leave the frames and become the configuration; delimiters and filler are dropped.
 //! - An AudioSpecificConfig comes back in its shortest form: what it says of SBR and PS is left to the decoder to find.
-//! - Data tracks and metadata are not written.
+//! - Data tracks are not written; [`Muxer::write_id3`] takes metadata in the form that HLS has for it.
 
 mod demux;
 pub mod limits;
@@ -58,6 +60,7 @@ mod stream_type {
     pub const MPEG2_AUDIO: u8 = 0x04;
     pub const PRIVATE: u8 = 0x06;
     pub const ADTS: u8 = 0x0f;
+    pub const METADATA: u8 = 0x15;
     pub const H264: u8 = 0x1b;
     pub const H265: u8 = 0x24;
     pub const AC3: u8 = 0x81;

@@ -11,6 +11,7 @@ const PROGRAM: u16 = 1;
 /// The ids that ffmpeg gives, which make captures easy to read.
 const PMT_PID: u16 = 0x1000;
 const FIRST_PID: u16 = 0x100;
+const ID3_PID: u16 = 0x1f0;
 
 /// How much earlier than it is decoded the last byte of a frame has arrived, by the program clock: a buffer that a receiver with
 /// a hardware clock can count on.
@@ -28,6 +29,8 @@ pub struct Muxer {
     clock_at: Option<Time>,
     pat_counter: u8,
     pmt_counter: u8,
+    /// The counter of timed ID3 tags, where the stream may have them.
+    id3_counter: Option<u8>,
     /// The PES that is being written.
     scratch: BytesMut,
 }
@@ -45,6 +48,9 @@ struct Stream {
     channels: u8,
 }
 
+/// The stream id of what has none of its own (table 2-22).
+const PRIVATE_1: u8 = 0xbd;
+
 impl Muxer {
     /// A stream of these tracks. The first track of pictures carries the program clock, or else the first of sound.
     ///
@@ -60,7 +66,37 @@ impl Muxer {
             streams.push(Stream::new(*track, *codec, pid)?);
         }
         let clock = tracks.iter().position(|(track, _)| track.kind == Kind::Video).unwrap_or(0);
-        Ok(Self { streams, clock, clock_at: None, pat_counter: 0, pmt_counter: 0, scratch: BytesMut::new() })
+        Ok(Self {
+            streams,
+            clock,
+            clock_at: None,
+            pat_counter: 0,
+            pmt_counter: 0,
+            id3_counter: None,
+            scratch: BytesMut::new(),
+        })
+    }
+
+    /// Announces timed ID3 tags in the tables, which [`Muxer::write_id3`] then may write.
+    pub fn with_id3(mut self) -> Self {
+        self.id3_counter = Some(0);
+        self
+    }
+
+    /// Writes an ID3 tag that is due at `time` (Apple, "Timed Metadata for HTTP Live Streaming").
+    ///
+    /// # Errors
+    ///
+    /// A stream that was made without [`Muxer::with_id3`], or a tag above 64 KiB.
+    pub fn write_id3(&mut self, time: Time, tag: &[u8], out: &mut BytesMut) -> Result<(), Error> {
+        let counter =
+            self.id3_counter.as_mut().ok_or(Error::Misuse("ID3 in a stream that announces none"))?;
+        self.scratch.clear();
+        put_pes_head(PRIVATE_1, clock_ticks(time), None, &mut self.scratch);
+        self.scratch.put_slice(tag);
+        put_pes_size(&mut self.scratch).ok_or(Error::Misuse("an ID3 tag above 64 KiB"))?;
+        write_packets(ID3_PID, counter, false, None, &self.scratch, out);
+        Ok(())
     }
 
     /// Writes the tables that say what is what. They belong at the front of each segment, and before each keyframe of a stream
@@ -72,7 +108,8 @@ impl Muxer {
             codec: stream.codec,
             channels: stream.channels,
         });
-        let pmt = psi::write_pmt(PROGRAM, self.streams[self.clock].pid, entries);
+        let pmt =
+            psi::write_pmt(PROGRAM, self.streams[self.clock].pid, entries, self.id3_counter.map(|_| ID3_PID));
         write_section(PMT_PID, &mut self.pmt_counter, &pmt, out);
     }
 
@@ -118,7 +155,6 @@ impl Stream {
     fn new(track: TrackId, codec: Codec, pid: u16) -> Result<Self, Error> {
         const VIDEO: u8 = 0xe0;
         const AUDIO: u8 = 0xc0;
-        const PRIVATE_1: u8 = 0xbd;
         let stream_id = match codec {
             Codec::H264 | Codec::H265 => VIDEO | track.index & 0x0f,
             Codec::Aac | Codec::Mp3 => AUDIO | track.index & 0x1f,
@@ -165,28 +201,14 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes a PES packet (section 2.4.3.6).
+    /// Writes a PES packet.
     fn write_pes(&self, packet: &Packet, out: &mut BytesMut) -> Result<(), Error> {
-        const MARKER_AND_ALIGNED: u8 = 0x84;
-        const HAS_PTS: u8 = 0x80;
-        const HAS_PTS_AND_DTS: u8 = 0xc0;
         let (pts, dts) = (clock_ticks(packet.pts), clock_ticks(packet.dts));
-        out.put_slice(&[0, 0, 1, self.stream_id]);
-        out.put_u16(0);
-        if pts == dts {
-            out.put_slice(&[MARKER_AND_ALIGNED, HAS_PTS, 5]);
-            put_time(0x2, pts, out);
-        } else {
-            out.put_slice(&[MARKER_AND_ALIGNED, HAS_PTS_AND_DTS, 10]);
-            put_time(0x3, pts, out);
-            put_time(0x1, dts, out);
-        }
+        put_pes_head(self.stream_id, pts, Some(dts).filter(|dts| *dts != pts), out);
         self.write_frame(packet, out)?;
         // Only video may leave the size open.
-        match u16::try_from(out.len() - 6) {
-            Ok(size) => out[4..6].copy_from_slice(&size.to_be_bytes()),
-            Err(_) if packet.track.kind == Kind::Video => {}
-            Err(_) => return Err(Error::Misuse("a frame of sound above 64 KiB")),
+        if put_pes_size(out).is_none() && packet.track.kind != Kind::Video {
+            return Err(Error::Misuse("a frame of sound above 64 KiB"));
         }
         Ok(())
     }
@@ -212,6 +234,32 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+/// Writes the head of a PES packet, its size left open (section 2.4.3.6). The payload begins with a frame.
+fn put_pes_head(stream_id: u8, pts: u64, dts: Option<u64>, out: &mut BytesMut) {
+    const MARKER_AND_ALIGNED: u8 = 0x84;
+    const HAS_PTS: u8 = 0x80;
+    const HAS_PTS_AND_DTS: u8 = 0xc0;
+    out.put_slice(&[0, 0, 1, stream_id, 0, 0, MARKER_AND_ALIGNED]);
+    match dts {
+        None => {
+            out.put_slice(&[HAS_PTS, 5]);
+            put_time(0x2, pts, out);
+        }
+        Some(dts) => {
+            out.put_slice(&[HAS_PTS_AND_DTS, 10]);
+            put_time(0x3, pts, out);
+            put_time(0x1, dts, out);
+        }
+    }
+}
+
+/// Fills in the size of the PES packet `pes`; `None` where 16 bits cannot say it.
+fn put_pes_size(pes: &mut BytesMut) -> Option<()> {
+    let size = u16::try_from(pes.len() - 6).ok()?;
+    pes[4..6].copy_from_slice(&size.to_be_bytes());
+    Some(())
 }
 
 /// Ticks of a clock that wraps.

@@ -11,6 +11,8 @@ const TABLE_PMT: u8 = 2;
 /// Descriptor tags (ISO/IEC 13818-1 table 2-45, ETSI EN 300 468 table 12).
 mod tag {
     pub const REGISTRATION: u8 = 0x05;
+    pub const METADATA_POINTER: u8 = 0x25;
+    pub const METADATA: u8 = 0x26;
     pub const DVB_AC3: u8 = 0x6a;
     pub const DVB_EAC3: u8 = 0x7a;
     pub const EXTENSION: u8 = 0x7f;
@@ -60,17 +62,43 @@ pub(super) struct Entry {
     pub(super) channels: u8,
 }
 
-/// The program map table.
-pub(super) fn write_pmt(program: u16, pcr_pid: u16, entries: impl Iterator<Item = Entry>) -> BytesMut {
+/// What the descriptors of metadata begin with (ISO/IEC 13818-1 sections 2.6.58 and 2.6.60): named application and format, ID3,
+/// and service 0.
+const ID3_FORMAT: &[u8] = b"\xff\xffID3 \xffID3 \x00";
+
+/// The program map table. `id3_pid` are the packets of timed ID3 tags, where there are any.
+pub(super) fn write_pmt(
+    program: u16,
+    pcr_pid: u16,
+    entries: impl Iterator<Item = Entry>,
+    id3_pid: Option<u16>,
+) -> BytesMut {
     write_section(TABLE_PMT, program, |out| {
         out.put_u16(0xe000 | pcr_pid);
-        out.put_u16(0xf000); // no descriptors of the program
+        let mut descriptors = Vec::new();
+        if id3_pid.is_some() {
+            // No locator; the metadata is in this program.
+            descriptors.extend_from_slice(&[tag::METADATA_POINTER, ID3_FORMAT.len() as u8 + 3]);
+            descriptors.extend_from_slice(ID3_FORMAT);
+            descriptors.push(0x1f);
+            descriptors.extend_from_slice(&program.to_be_bytes());
+        }
+        out.put_u16(0xf000 | descriptors.len() as u16);
+        out.put_slice(&descriptors);
         for entry in entries {
             let (kind, descriptors) = describe(&entry);
             out.put_u8(kind);
             out.put_u16(0xe000 | entry.pid);
             out.put_u16(0xf000 | descriptors.len() as u16);
             out.put_slice(&descriptors);
+        }
+        if let Some(pid) = id3_pid {
+            out.put_u8(stream_type::METADATA);
+            out.put_u16(0xe000 | pid);
+            out.put_u16(0xf000 | (ID3_FORMAT.len() as u16 + 3));
+            out.put_slice(&[tag::METADATA, ID3_FORMAT.len() as u8 + 1]);
+            out.put_slice(ID3_FORMAT);
+            out.put_u8(0x0f); // no configuration
         }
     })
 }

@@ -138,6 +138,26 @@ fn tables_and_a_keyframe_byte_by_byte() {
 }
 
 #[test]
+fn id3_tags_have_a_stream_of_their_own() {
+    let mut muxer = Muxer::new(&[(TrackId::AUDIO, Codec::Mp3)]).unwrap();
+    let mut out = BytesMut::new();
+    let time = Time::from_millis(1000);
+    assert!(matches!(muxer.write_id3(time, b"ID3", &mut out), Err(Error::Misuse(_))), "not announced");
+    let mut muxer = muxer.with_id3();
+    muxer.write_tables(&mut out);
+    let pmt = "47 5000 10 00  02 b037 0001 c1 00 00  e100 f011
+        250f ffff 49443320 ff 49443320 00 1f 0001  03 e100 f000
+        15 e1f0 f00f  260d ffff 49443320 ff 49443320 00 0f";
+    let pmt = bytes(pmt);
+    assert_eq!(hex(&out[PACKET_BYTES..PACKET_BYTES + pmt.len()]), hex(&pmt));
+    muxer.write_id3(time, b"ID3\x04\0\0\0\0\0\0", &mut out).unwrap();
+    let pes = bytes("000001 bd 0012 84 80 05 21 0005bf21  494433 04000000000000");
+    assert!(out.ends_with(&pes), "{}", hex(&out[2 * PACKET_BYTES..]));
+    assert!(muxer.write_id3(time, &[0; 70_000], &mut out).is_err());
+    assert_eq!(demux(&out), (Vec::new(), 0));
+}
+
+#[test]
 fn every_codec_comes_back() {
     let mp3 = bytes("ff fb 90 44").into_iter().chain([1; 413]).collect::<Vec<_>>();
     let ac3 = bytes("0b77b50b1e40ebf8403eff").into_iter().chain([1; 1792 - 11]).collect::<Vec<_>>();
