@@ -72,7 +72,7 @@ fn channels(mode: u8, low_frequency: bool) -> u8 {
 }
 
 fn read_plain(bits: &mut Bits<'_>, identification: u8) -> Result<Header, Malformed> {
-    /// kbit/s by half of `frmsizecod` (table 4.13).
+    /// kbit/s by half of `frmsizecod` (section 4.4.1.4).
     const KILOBITS: [usize; 19] =
         [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640];
     bits.skip(16)?; // crc1

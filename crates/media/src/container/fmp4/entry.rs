@@ -116,7 +116,7 @@ fn visual(out: &mut BytesMut, kind: &Kind, summary: &Summary, boxes: impl FnOnce
 fn audio(out: &mut BytesMut, kind: &Kind, summary: &Summary, boxes: impl FnOnce(&mut BytesMut)) {
     const SAMPLE_BITS: u16 = 16;
     let mut rate = summary.sample_rate.unwrap_or(0);
-    // 16 bits before the point. Of a higher rate, the greatest regular division (FLAC in ISOBMFF section 3.3.1).
+    // 16 bits before the point. Of a higher rate, the greatest regular division (FLAC in ISOBMFF, sample entry).
     while rate > u32::from(u16::MAX) {
         rate /= 2;
     }
@@ -305,7 +305,7 @@ fn dec3_record(frame: &[u8]) -> Result<BytesMut, Malformed> {
     Ok(out)
 }
 
-/// `chan_loc` (table F.6.1) of a `chanmap` (table E.1.4): the pair Lc/Rc in the lowest bit.
+/// `chan_loc` (section F.6) of a `chanmap` (section E.1.2.2): the pair Lc/Rc in the lowest bit.
 fn places(channel_map: u16) -> u16 {
     const FIRST: usize = 5; // Lc/Rc in the channel map, counted from the highest bit
     const LOW_FREQUENCY_2: usize = 14;

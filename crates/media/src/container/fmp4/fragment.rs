@@ -193,15 +193,17 @@ pub fn write_segment_type(out: &mut BytesMut) {
     write_file_type(b"styp", b"msdh", &[b"msdh", b"cmfs"], out);
 }
 
-/// Writes when the first frame of the next fragment was made (`prft`, section 8.16.5): the wall clock as 64 bits of NTP time
-/// (seconds since 1900 and fractions of a second), beside `dts` on the clock of the track. It stands right before `moof`.
-pub fn write_producer_time(track: &Track, ntp: u64, dts: Time, out: &mut BytesMut) {
-    /// The time is that of capture, as near as the writer knows.
-    const CAPTURED: u32 = 24;
-    write_full_box(out, b"prft", 1, CAPTURED, |out| {
+/// Writes when a frame of the next fragment was captured (`prft`, section 8.16.5): the wall clock as 64 bits of NTP time
+/// (seconds since 1900 and fractions of a second), beside the frame's presentation time. It stands right before `moof`.
+pub fn write_producer_time(track: &Track, ntp: u64, pts: Time, out: &mut BytesMut) {
+    /// The difference between the two clocks is the same for all fragments.
+    const CONSISTENT: u32 = 8;
+    /// It is that of real time, at capture.
+    const REAL_TIME: u32 = 16;
+    write_full_box(out, b"prft", 1, CONSISTENT | REAL_TIME, |out| {
         out.put_u32(track.number);
         out.put_u64(ntp);
-        out.put_u64(dts.to_ticks(track.timescale).max(0) as u64);
+        out.put_u64(pts.to_ticks(track.timescale).max(0) as u64);
     });
 }
 

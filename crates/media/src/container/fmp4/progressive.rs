@@ -44,8 +44,8 @@ pub struct Chunk {
 /// Media of one track that lies together before the other tracks have their turn: what a player has to fetch ahead.
 const CHUNK_TIME: Time = Time::from_millis(500);
 
-/// Writes a progressive MP4 file up to its media: `ftyp`, `moov` and the head of `mdat`. `ends` in each track is the tick at which
-/// its last sample ends. Sample positions are not looked at: they tell the caller what to copy.
+/// Writes a progressive MP4 file up to its media: `ftyp`, `moov` and the head of `mdat`. Of each track it takes the description, the
+/// samples, and the tick at which the last of them ends. Positions are not looked at: they tell the caller what to copy.
 ///
 /// All tracks keep their place on the presentation clock relative to each other; the one that is shown first begins the file.
 ///

@@ -17,7 +17,7 @@
 //! | MP3 | 03 (04 is read as well) | frames |
 //! | AC-3 | 81 and registration `AC-3` | sync frames |
 //! | E-AC-3 | 87 and registration `EAC3` | sync frames |
-//! | Opus | 06 and registration `Opus` | packets behind control headers (ETSI TS 103 491 annex A) |
+//! | Opus | 06 and registration `Opus` | packets behind control headers (ETSI draft TS Opus 0.1.3) |
 //!
 //! | ID3 tags | 15 | a tag each, for HLS players; not read |
 //!

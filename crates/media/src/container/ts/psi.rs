@@ -16,7 +16,7 @@ mod tag {
     pub const DVB_AC3: u8 = 0x6a;
     pub const DVB_EAC3: u8 = 0x7a;
     pub const EXTENSION: u8 = 0x7f;
-    /// Behind [`EXTENSION`]: Opus (ETSI TS 103 491 annex A).
+    /// Behind [`EXTENSION`]: Opus (ETSI draft TS Opus 0.1.3).
     pub const OPUS: u8 = 0x80;
 }
 

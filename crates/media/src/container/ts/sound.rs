@@ -118,7 +118,7 @@ fn eac3_frames(bytes: &[u8]) -> Front {
     }
 }
 
-/// A packet behind its control header (ETSI TS 103 491 annex A): `3ff:11 start_trim:1 end_trim:1 extension:1 reserved:2`, the size
+/// A packet behind its control header (ETSI draft TS Opus 0.1.3): `3ff:11 start_trim:1 end_trim:1 extension:1 reserved:2`, the size
 /// in bytes that are summed up to the first below 255, and what the flags announce.
 fn opus_packet(bytes: &[u8], channels: u8) -> Option<Frame> {
     const START_TRIM: u8 = 0x10;
