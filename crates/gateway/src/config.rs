@@ -69,6 +69,8 @@ section! {
         https: HttpsConfig = HttpsConfig::default(),
         /// The certificate of the ports with TLS.
         tls: TlsConfig = TlsConfig::default(),
+        /// HLS: playing in segments, which every phone can.
+        hls: HlsConfig = HlsConfig::default(),
         /// How streams are kept and handed to players.
         hub: HubConfig = HubConfig::default(),
         /// Who may publish and play.
@@ -176,6 +178,24 @@ section! {
         acme_ca: Option<PathBuf> = None,
         /// A connection that has not finished the TLS handshake by then is closed.
         handshake_timeout_ms: u64 = 10_000,
+    }
+}
+
+section! {
+    /// HLS: playing in segments, which every phone can. Segments are made while somebody watches, and kept in memory.
+    HlsConfig {
+        /// How long segments are at least. They begin at keyframes, so a longer GOP makes longer segments. Players without
+        /// low latency stay three segments behind; with it, segments of two seconds are as good as longer ones.
+        segment_ms: u64 = 2_000,
+        /// How long the parts of a segment are that players with low latency fetch: they stay three of them behind. What suits
+        /// the durations of frames best is chosen near it.
+        part_ms: u64 = 334,
+        /// How much a playlist lists, and how far back players can seek. As much again is kept for those on the way.
+        window_ms: u64 = 10_000,
+        /// Most memory for the segments of one track, in bytes. Older segments leave first.
+        bytes_max: usize = 64 << 20,
+        /// How long segments go on being made when nobody asks for any.
+        idle_ms: u64 = 30_000,
     }
 }
 
@@ -381,6 +401,7 @@ impl Config {
             doc!("http", HttpConfig),
             doc!("https", HttpsConfig),
             doc!("tls", TlsConfig),
+            doc!("hls", HlsConfig),
             doc!("hub", HubConfig),
             doc!("access", AccessConfig),
             doc!("access.channel", list of ChannelAccess),
@@ -463,6 +484,8 @@ impl Config {
             ("tls.handshake_timeout_ms", self.tls.handshake_timeout_ms, 1),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 1),
             ("http.write_timeout_ms", self.http.write_timeout_ms, 1),
+            ("hls.window_ms", self.hls.window_ms, 0),
+            ("hls.idle_ms", self.hls.idle_ms, 1_000),
             ("hub.grace_ms", self.hub.grace_ms, 0),
             ("hub.wait_ms", self.hub.wait_ms, 0),
             ("hub.retain_ms", self.hub.retain_ms, 0),
@@ -478,6 +501,18 @@ impl Config {
                 "hub.batch_ms",
                 "must lie between 0 and 1000: it is added to the latency of everybody".to_owned(),
             );
+        }
+        if !(500..=30_000).contains(&self.hls.segment_ms) {
+            wrong("hls.segment_ms", "must lie between 500 and 30000 (milliseconds)".to_owned());
+        }
+        if !(50..=2_000).contains(&self.hls.part_ms) || self.hls.part_ms > self.hls.segment_ms {
+            wrong(
+                "hls.part_ms",
+                "must lie between 50 and 2000 (milliseconds), and not above hls.segment_ms".to_owned(),
+            );
+        }
+        if self.hls.bytes_max < 1 << 20 {
+            wrong("hls.bytes_max", "must be 1048576 (1 MiB) or more".to_owned());
         }
         if self.hub.log_bytes_max < 1 << 20 {
             wrong("hub.log_bytes_max", "must be 1048576 (1 MiB) or more to hold one GOP".to_owned());

@@ -1,6 +1,7 @@
 //! What every session needs from its node.
 
 use crate::config::{Config, SwfFile};
+use crate::hls::Packagers;
 use crate::log_quota::LogQuota;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
@@ -39,6 +40,8 @@ pub struct Env {
     pub(crate) shared_objects: SharedObjects,
     /// RTMP connections inside HTTP requests.
     pub(crate) tunnels: Tunnels,
+    /// Streams that are cut into segments.
+    pub(crate) packagers: Packagers,
     /// Streams that are sent to other servers and fetched from them.
     pub(crate) relays: Relays,
     /// Listeners are up and the node does not shut down.
@@ -63,6 +66,7 @@ impl Env {
             sessions: Sessions::new(config.limits.connections_max),
             shared_objects: SharedObjects::default(),
             tunnels: Tunnels::new(&config),
+            packagers: Packagers::default(),
             relays: Relays::new(&config.relay),
             ready: AtomicBool::new(false),
             started: Instant::now(),

@@ -6,7 +6,7 @@ use crate::http_flv::websocket::{Asked, FRAME_BYTES_MAX, Violation, read_frame};
 use crate::metrics::Metrics;
 use crate::target::Target;
 use crate::testing::publish;
-use crate::{Config, Env, config::parse_channel, relay};
+use crate::{Config, Env, config::parse_channel, hls, relay};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -124,6 +124,14 @@ pub fn names(data: &[u8]) {
     }
 }
 
+/// A request for segments: the name of a file, a query and a range, in lines.
+pub fn hls(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.splitn(3, '\n');
+    let mut next = || lines.next().unwrap_or_default();
+    hls::check_request(next(), next(), next());
+}
+
 /// A name that was accepted is safe in a path and means itself.
 fn check_target(target: &Target) {
     let name = target.name.as_str();
@@ -169,6 +177,8 @@ impl Node {
         let mut config = Config::default();
         // A stream that does not exist is not waited for.
         config.hub.wait_ms = 0;
+        // Nor is the rest of one that has only begun.
+        config.http.request_timeout_ms = 5;
         let policy = config.access.to_policy(Some("0123456789abcdef".into()), Some(TOKEN.into()));
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
@@ -192,11 +202,11 @@ impl Node {
 mod tests {
     use proptest::prelude::*;
 
-    const TARGETS: [fn(&[u8]); 5] =
-        [super::http_head, super::http_request, super::websocket, super::beacon, super::names];
+    const TARGETS: [fn(&[u8]); 6] =
+        [super::http_head, super::http_request, super::websocket, super::beacon, super::names, super::hls];
 
     /// Inputs that reach deep, and those that once broke something.
-    const SEEDS: [&[u8]; 18] = [
+    const SEEDS: [&[u8]; 21] = [
         b"",
         b"GET /live/x.flv?startPts=-1&key=a%20b HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\nUser-Agent: u\r\n\r\n",
         b"GET /live/x.flv HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
@@ -212,6 +222,9 @@ mod tests {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
         br#"{"session":"k3j9","stream":"live/x","protocol":"ws-flv","renderer":"mse","event":"end","t":{"t1":1.5,"t5":1e2},"stalls":1,"stallMs":25e1,"droppedFrames":2,"decodedFrames":298,"latencyMs":480,"watchedMs":10000}"#,
         b"\x89\x82\x01\x02\x03\x04ab\x82\xfe\x01\x00\0\0\0\0\x88\x80\0\0\0\0",
+        b"GET /live/x.m3u8 HTTP/1.1\r\n\r\n",
+        b"GET /live/x/video0.m3u8?_HLS_msn=1 HTTP/1.1\r\nRange: bytes=1-\r\n\r\n",
+        b"audio12-70.3.m4s\n_HLS_msn=7&_HLS_part=2&_HLS_skip=YES\nbytes=1-2",
         b"live/show-*\nrtmp://host/{app}/{channel}",
         b"FMLE/3.0 (compatible; Rushlight/0.1.0) (via 5f3a91c20b6677ad,08d1b7e4c4d1f0a9)",
         b"live/x?key=1\n?key=%31&startPts=-9223372036854775808",

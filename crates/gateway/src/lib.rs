@@ -12,6 +12,7 @@ mod env;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
+mod hls;
 pub mod http;
 mod http_flv;
 mod log_quota;

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::metrics::ProtocolMetrics;
 use crate::tls::Tls;
-use crate::{Env, http, http_flv, rtmp};
+use crate::{Env, hls, http, http_flv, rtmp};
 use net::Stream;
 use net::tls::Acceptor;
 use std::future::Future;
@@ -37,7 +37,7 @@ pub enum Door {
         /// Serves one accepted connection.
         serve: fn(Arc<Env>, ProtocolMetrics, Stream, SocketAddr) -> Serving,
     },
-    /// The paths `/APP/CHANNEL.extension` of the HTTP ports.
+    /// The paths `/APP/CHANNEL.extension` of the HTTP ports, and maybe the files `/APP/CHANNEL/FILE`.
     Http(http::MediaRoute),
     /// Those of another protocol, from which the handshake tells it apart.
     Handshake {
@@ -128,6 +128,11 @@ pub static PROTOCOLS: &[Protocol] = &[
         name: "ws-flv",
         about: "FLV over WebSocket: ws://HOST:8080/APP/CHANNEL.flv, play",
         door: Door::Http(http_flv::ROUTE_WEBSOCKET),
+    },
+    Protocol {
+        name: "hls",
+        about: "HLS with low latency: http://HOST:8080/APP/CHANNEL.m3u8, play",
+        door: Door::Http(hls::ROUTE),
     },
     Protocol {
         name: "rtmpt",

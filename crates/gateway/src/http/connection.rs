@@ -56,12 +56,13 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Strea
     let port = Port(metrics.protocol());
     match first {
         Sniffed::Get(request, length) => {
-            if let Some((name, route)) = route(&request.path, request.websocket_key.is_some()) {
+            let route = route(&request.path, request.websocket_key.is_some());
+            if let Some((name, serve)) = route.and_then(|(name, route)| Some((name, route.serve?))) {
                 let metrics = env.metrics.protocol(name);
                 metrics.join(JoinStage::Request, accepted.elapsed());
                 // A player that pipelines behind a media request would wait for ever; its bytes are of no use.
                 drop(head.split_to(length));
-                return (route.serve)(env, metrics, request, stream, peer).await;
+                return serve(env, metrics, request, stream, peer).await;
             }
         }
         Sniffed::Tunnel => {
@@ -92,15 +93,19 @@ async fn read_head(stream: &mut Stream, head: &mut BytesMut) -> io::Result<Sniff
 /// The media route of a path, with the name of its protocol.
 fn route(path: &str, websocket: bool) -> Option<(&'static str, &'static MediaRoute)> {
     let (app, file) = path.strip_prefix('/')?.split_once('/')?;
-    let (_, extension) = file.rsplit_once('.')?;
     // `/assets/x.EXT` and the like belong to pages.
-    if file.contains('/') || routes::RESERVED.contains(&app) {
+    if routes::RESERVED.contains(&app) {
         return None;
     }
-    PROTOCOLS.iter().find_map(|protocol| match &protocol.door {
-        Door::Http(route) if route.websocket == websocket && route.extension == extension => {
-            Some((protocol.name, route))
+    let leads_here = |route: &MediaRoute| match file.split_once('/') {
+        Some((_, name)) => route.folder && !websocket && !name.contains('/'),
+        None => {
+            let extension = file.rsplit_once('.').map(|(_, extension)| extension);
+            route.websocket == websocket && Some(route.extension) == extension
         }
+    };
+    PROTOCOLS.iter().find_map(|protocol| match &protocol.door {
+        Door::Http(route) if leads_here(route) => Some((protocol.name, route)),
         _ => None,
     })
 }

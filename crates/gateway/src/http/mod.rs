@@ -23,7 +23,7 @@ pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};
 pub(crate) use prefixed::Prefixed;
 pub(crate) use problem::{problem, problem_text};
 pub(crate) use routes::router;
-pub(crate) use status::title as channel_title;
+pub(crate) use status::{rfc3339, title as channel_title};
 
 use crate::Env;
 use crate::metrics::ProtocolMetrics;
@@ -39,6 +39,9 @@ use std::sync::Arc;
 /// A response in the making.
 pub(crate) type Responding = Pin<Box<dyn Future<Output = Response> + Send>>;
 
+/// Answers the first request of a connection, and takes the connection.
+pub(crate) type Serve = fn(Arc<Env>, ProtocolMetrics, RawRequest, Stream, SocketAddr) -> Serving;
+
 /// The paths `/APP/CHANNEL.extension`, with or without a WebSocket upgrade.
 #[derive(Clone, Copy)]
 pub struct MediaRoute {
@@ -46,8 +49,10 @@ pub struct MediaRoute {
     pub extension: &'static str,
     /// Whether this is the WebSocket side of the paths.
     pub websocket: bool,
-    /// Answers on the bare socket.
-    pub(crate) serve: fn(Arc<Env>, ProtocolMetrics, RawRequest, Stream, SocketAddr) -> Serving,
+    /// Whether the files `/APP/CHANNEL/FILE` belong to it, too.
+    pub folder: bool,
+    /// Answers on the bare socket, which no other request can follow; `None` where others usually do.
+    pub(crate) serve: Option<Serve>,
     /// Answers through hyper.
     pub(crate) respond: fn(Arc<Env>, ProtocolMetrics, SocketAddr, Request) -> Responding,
 }

@@ -75,6 +75,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     // Media waits for its stream as long as the hub says, so the deadline of other answers is not its own.
     let media = Router::new()
         .route("/{app}/{file}", get(super::media).merge(tunnel()))
+        .route("/{app}/{channel}/{file}", get(super::media))
         .route("/send/{id}/{number}", tunnel())
         .route("/idle/{id}/{number}", tunnel())
         .route("/close/{id}/{number}", tunnel())

@@ -207,7 +207,8 @@ fn to_millis(duration: Duration) -> u64 {
 }
 
 /// `2026-11-22T08:15:30Z`. Years after 9999 do not occur.
-fn rfc3339(time: SystemTime) -> String {
+/// A moment as RFC 3339 writes it, to the second.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Days since 0000-03-01, so that a leap day is the last of its year, in eras of 400 years (146,097 days).

@@ -15,7 +15,10 @@ use crate::http::MediaRoute;
 pub(crate) const ROUTE: MediaRoute = MediaRoute {
     extension: "flv",
     websocket: false,
-    serve: |env, metrics, request, stream, peer| Box::pin(player::serve(env, metrics, request, stream, peer)),
+    folder: false,
+    serve: Some(|env, metrics, request, stream, peer| {
+        Box::pin(player::serve(env, metrics, request, stream, peer))
+    }),
     respond: |env, metrics, peer, request| Box::pin(body::respond(env, metrics, peer, request)),
 };
 
@@ -23,6 +26,9 @@ pub(crate) const ROUTE: MediaRoute = MediaRoute {
 pub(crate) const ROUTE_WEBSOCKET: MediaRoute = MediaRoute {
     extension: "flv",
     websocket: true,
-    serve: |env, metrics, request, stream, peer| Box::pin(player::serve(env, metrics, request, stream, peer)),
+    folder: false,
+    serve: Some(|env, metrics, request, stream, peer| {
+        Box::pin(player::serve(env, metrics, request, stream, peer))
+    }),
     respond: |env, metrics, peer, request| Box::pin(body::respond_websocket(env, metrics, peer, request)),
 };

@@ -7,6 +7,7 @@ mod containers;
 mod enhanced;
 mod family;
 mod foreign;
+mod hls;
 mod hostile;
 mod http;
 mod obs;

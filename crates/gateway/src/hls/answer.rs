@@ -1,0 +1,382 @@
+//! Requests and their answers.
+
+use super::body::{Chunks, growing};
+use super::channel::{Channel, Phase};
+use super::limits;
+use super::name::{BadDirective, Directives, File};
+use super::range::{self, Range};
+use super::viewers::ViewerKey;
+use super::window::Edge;
+use crate::Env;
+use crate::http::problem;
+use crate::metrics::{ProtocolMetrics, RejectReason, Role};
+use crate::policy::{Action, Denied, Request as PolicyRequest};
+use crate::target::Target;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use media::{Kind, TrackId};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+
+/// How long an answer may be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// What the name says never changes. An hour is longer than anybody plays live media behind live.
+    Immutable,
+    For(Duration),
+}
+
+/// A request that got past the policy.
+struct Admitted {
+    channel: Arc<Channel>,
+    viewer: ViewerKey,
+}
+
+/// Why a request is not answered as it wants.
+struct Refusal {
+    status: StatusCode,
+    detail: String,
+    keep: Duration,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), keep: Duration::ZERO }
+    }
+
+    /// Something that is not there, and that a cache need not ask for again for a moment.
+    fn not_found(detail: &str) -> Self {
+        Self { keep: Duration::from_secs(1), ..Self::new(StatusCode::NOT_FOUND, detail) }
+    }
+}
+
+impl From<BadDirective> for Refusal {
+    fn from(bad: BadDirective) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("{}.", bad.0))
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        let mut response = problem(refusal.status, refusal.detail);
+        if !refusal.keep.is_zero() {
+            set_cache(response.headers_mut(), Keep::For(refusal.keep));
+        }
+        response
+    }
+}
+
+/// Answers a request for `/APP/CHANNEL.m3u8` or for a file below `/APP/CHANNEL/`.
+pub(super) async fn respond(
+    env: Arc<Env>,
+    metrics: ProtocolMetrics,
+    peer: SocketAddr,
+    request: Request,
+) -> Response {
+    let requested = Asked::new(&request);
+    match requested.answer(&env, &metrics, peer).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into(),
+    }
+}
+
+/// What a request says.
+struct Asked<'a> {
+    path: &'a str,
+    query: &'a str,
+    headers: &'a HeaderMap,
+}
+
+impl<'a> Asked<'a> {
+    fn new(request: &'a Request) -> Self {
+        let uri = request.uri();
+        Self { path: uri.path(), query: uri.query().unwrap_or_default(), headers: request.headers() }
+    }
+
+    async fn answer(
+        &self,
+        env: &Arc<Env>,
+        metrics: &ProtocolMetrics,
+        peer: SocketAddr,
+    ) -> Result<Response, Refusal> {
+        let Some((folder, file)) = folder_and_file(self.path) else {
+            let target = Target::from_http(self.path, self.query, "m3u8");
+            let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
+            let admitted = self.admit(env, metrics, peer, target, true).await?;
+            let written = admitted.channel.multivariant();
+            return Ok(self.playlist(metrics, &admitted, written, admitted.channel.target() / 2));
+        };
+        let file = File::parse(file).ok_or_else(|| Refusal::not_found("There is no file of this name."))?;
+        // The folder is named like the stream.
+        let target = Target::from_http(&format!("{folder}.m3u8"), self.query, "m3u8");
+        let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
+        let is_playlist = matches!(file, File::Playlist(_));
+        let admitted = self.admit(env, metrics, peer, target, is_playlist).await?;
+        match file {
+            File::Playlist(track) => self.media_playlist(env, metrics, &admitted, track).await,
+            File::Init(track, number) => {
+                let init = admitted.channel.init(track, number);
+                let init = init.ok_or_else(|| Refusal::not_found("This initialization is gone."))?;
+                self.whole(metrics, &admitted, track, vec![init.bytes])
+            }
+            File::Part(track, segment, part) => {
+                let bytes = self.part(env, &admitted.channel, track, segment, part).await?;
+                self.whole(metrics, &admitted, track, vec![bytes])
+            }
+            File::Segment(track, number) => self.segment(env, metrics, &admitted, track, number).await,
+        }
+    }
+
+    /// Lets a request in. `enters` says whether it begins a session where there is none.
+    async fn admit(
+        &self,
+        env: &Arc<Env>,
+        metrics: &ProtocolMetrics,
+        peer: SocketAddr,
+        target: Result<Target, media::NameError>,
+        enters: bool,
+    ) -> Result<Admitted, Refusal> {
+        let refuse = |reason, status, detail: String| {
+            metrics.rejected(Role::Play, reason);
+            Refusal::new(status, detail)
+        };
+        let target =
+            target.map_err(|error| refuse(RejectReason::Name, StatusCode::BAD_REQUEST, error.to_string()))?;
+        let query = admitted_query(env, &target)
+            .map_err(|denied| refuse(RejectReason::Key, StatusCode::FORBIDDEN, denied.to_string()))?;
+        let channel = env.packagers.channel(env, &target.name, &query, peer).map_err(|error| {
+            refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        })?;
+        let viewer = ViewerKey::of(peer.ip(), self.query, self.headers);
+        if enters {
+            let user_agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+            channel.viewers.enter(env, viewer, &target.name, peer, user_agent, metrics).map_err(
+                |refused| refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, refused.to_string()),
+            )?;
+        }
+        let mut phase = channel.phase.subscribe();
+        let patience = Duration::from_millis(env.config.hub.wait_ms) + env.config.http.request_timeout();
+        let ready = tokio::select! {
+            ready = phase.wait_for(|phase| *phase != Phase::Starting) => ready.map_or(Phase::Absent, |phase| *phase),
+            () = tokio::time::sleep(patience) => Phase::Starting,
+            () = env.shutdown.triggered() => Phase::Starting,
+        };
+        match ready {
+            Phase::Ready => Ok(Admitted { channel, viewer }),
+            Phase::Starting => {
+                let detail = "The stream has only begun; ask again.".to_owned();
+                Err(refuse(RejectReason::NotFound, StatusCode::SERVICE_UNAVAILABLE, detail))
+            }
+            Phase::Absent => {
+                metrics.rejected(Role::Play, RejectReason::NotFound);
+                Err(Refusal::not_found("Nobody publishes this stream."))
+            }
+        }
+    }
+
+    /// A media playlist, when it has what is asked for (RFC 8216bis section 6.2.5.2).
+    async fn media_playlist(
+        &self,
+        env: &Env,
+        metrics: &ProtocolMetrics,
+        admitted: &Admitted,
+        track: TrackId,
+    ) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        let directives = Directives::parse(self.query)?;
+        let mut edge = channel.follow(track).ok_or_else(no_track)?;
+        let target = channel.target();
+        let mut keep = target / 2;
+        if let Some(segment) = directives.segment {
+            let now = *edge.borrow();
+            if !now.ended && now.is_beyond(segment, directives.part, channel.part_target()) {
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "The playlist is not that far yet."));
+            }
+            await_edge(env, &mut edge, target, |edge| edge.ended || edge.shows(segment, directives.part))
+                .await?;
+            // The query names a state that the playlist never goes back behind (appendix B.1).
+            keep = 6 * target;
+        } else if !channel.has_segment(track) {
+            // A player that knows whole segments only takes an empty list for the end.
+            let first = *edge.borrow();
+            await_edge(env, &mut edge, target, |edge| edge.ended || edge.shows(first.segment, None)).await?;
+        }
+        let written = channel.playlist(track, directives).ok_or_else(no_track)?;
+        Ok(self.playlist(metrics, admitted, written, keep))
+    }
+
+    /// A part that is there, or that comes next.
+    async fn part(
+        &self,
+        env: &Env,
+        channel: &Channel,
+        track: TrackId,
+        segment: u64,
+        part: u32,
+    ) -> Result<Bytes, Refusal> {
+        let mut edge = channel.follow(track).ok_or_else(no_track)?;
+        let now = *edge.borrow();
+        let (next_segment, next_part) = now.next();
+        let is_next = (segment, part) == (next_segment, next_part);
+        if is_next && !now.ended {
+            let is_decided = |edge: &Edge| edge.shows(segment, Some(part)) || edge.is_past(segment);
+            await_edge(env, &mut edge, channel.target(), is_decided).await?;
+        }
+        channel
+            .part(track, segment, part)
+            .ok_or_else(|| Refusal::not_found("This part is gone, or yet to come."))
+    }
+
+    /// A segment: whole if it is complete, else as it grows.
+    async fn segment(
+        &self,
+        env: &Arc<Env>,
+        metrics: &ProtocolMetrics,
+        admitted: &Admitted,
+        track: TrackId,
+        number: u64,
+    ) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        let mut edge = channel.follow(track).ok_or_else(no_track)?;
+        let now = *edge.borrow();
+        if !now.ended && now.next() == (number, 0) {
+            await_edge(env, &mut edge, channel.target(), |edge| edge.ended || edge.shows(number, Some(0)))
+                .await?;
+        }
+        let gone = || Refusal::not_found("This segment is gone, or yet to come.");
+        let media = channel.segment(track, number, 0).ok_or_else(gone)?;
+        if media.closed {
+            return self.whole(metrics, admitted, track, media.parts);
+        }
+        let body = growing(env.clone(), metrics.clone(), channel.clone(), admitted.viewer, track, number);
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type(track));
+        set_cache(headers, Keep::Immutable);
+        Ok(response)
+    }
+
+    fn playlist(
+        &self,
+        metrics: &ProtocolMetrics,
+        admitted: &Admitted,
+        written: Bytes,
+        keep: Duration,
+    ) -> Response {
+        self.count(metrics, admitted, written.len());
+        let mut response = Body::from(written).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
+        set_cache(headers, Keep::For(keep));
+        response
+    }
+
+    /// Media that is complete, or a range of it.
+    fn whole(
+        &self,
+        metrics: &ProtocolMetrics,
+        admitted: &Admitted,
+        track: TrackId,
+        parts: Vec<Bytes>,
+    ) -> Result<Response, Refusal> {
+        let total: usize = parts.iter().map(Bytes::len).sum();
+        let asked = self.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+        let range = asked.map_or(Range::Whole, |asked| range::parse(asked, total));
+        let (status, parts) = match range {
+            Range::Whole => (StatusCode::OK, parts),
+            Range::Bytes(first, last) => (StatusCode::PARTIAL_CONTENT, range::slice(&parts, first, last)),
+            Range::Outside => {
+                let mut response: Response =
+                    Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "The file is not that long.").into();
+                set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{total}"));
+                return Ok(response);
+            }
+        };
+        self.count(metrics, admitted, parts.iter().map(Bytes::len).sum());
+        let mut response = Response::new(Body::new(Chunks::new(parts)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type(track));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if let Range::Bytes(first, last) = range {
+            set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{total}"));
+        }
+        set_cache(headers, Keep::Immutable);
+        Ok(response)
+    }
+
+    fn count(&self, metrics: &ProtocolMetrics, admitted: &Admitted, bytes: usize) {
+        count(metrics, &admitted.channel, admitted.viewer, bytes);
+    }
+}
+
+/// Counts bytes for the viewer who gets them, or for nobody in particular.
+pub(super) fn count(metrics: &ProtocolMetrics, channel: &Channel, viewer: ViewerKey, bytes: usize) {
+    if !channel.viewers.note(viewer, bytes as u64) {
+        metrics.bytes_out.inc_by(bytes as u64);
+    }
+}
+
+/// Asks the policy. Returns the query that media of the channel is to be asked for with: the key, where one is needed.
+fn admitted_query(env: &Env, target: &Target) -> Result<String, Denied> {
+    let ask =
+        |key| env.policy.admit(PolicyRequest { action: Action::Play, name: &target.name, key, local: false });
+    if ask(None).is_ok() {
+        return Ok(String::new());
+    }
+    let key = target.key();
+    ask(key.as_ref())?;
+    // A key that was accepted is one of the configuration, which has none that a URL would change.
+    Ok(key.map(|key| format!("?key={}", key.expose())).unwrap_or_default())
+}
+
+/// Waits until a track has come so far, but not for longer than a server should.
+async fn await_edge(
+    env: &Env,
+    edge: &mut watch::Receiver<Edge>,
+    target: Duration,
+    is_there: impl FnMut(&Edge) -> bool,
+) -> Result<(), Refusal> {
+    let late = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The stream does not go on.");
+    tokio::select! {
+        waited = tokio::time::timeout(limits::BLOCKED_TARGETS_MAX * target, edge.wait_for(is_there)) => {
+            waited.map_err(|_| late())?.map(|_| ()).map_err(|_| late())
+        }
+        () = env.shutdown.triggered() => Err(late()),
+    }
+}
+
+fn no_track() -> Refusal {
+    Refusal::not_found("The stream has no such track.")
+}
+
+/// The folder and the last part of a path of three parts.
+fn folder_and_file(path: &str) -> Option<(&str, &str)> {
+    let (folder, file) = path.rsplit_once('/')?;
+    folder.strip_prefix('/')?.contains('/').then_some((folder, file))
+}
+
+fn content_type(track: TrackId) -> HeaderValue {
+    HeaderValue::from_static(if track.kind == Kind::Audio { "audio/mp4" } else { "video/mp4" })
+}
+
+fn set_cache(headers: &mut HeaderMap, keep: Keep) {
+    let text = match keep {
+        Keep::Immutable => "public, max-age=3600, immutable".to_owned(),
+        Keep::For(time) => format!("public, max-age={}", time.as_secs()),
+    };
+    set(headers, header::CACHE_CONTROL, &text);
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

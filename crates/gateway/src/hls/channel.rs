@@ -1,0 +1,211 @@
+//! A stream as it is offered over HTTP: its newest segments, shared by the task that makes them and all who ask.
+
+use super::muxer::Packed;
+use super::name::Directives;
+use super::playlist::{self, Terms};
+use super::viewers::Viewers;
+use super::window::{Edge, Init, Keep, Rendition, Segment};
+use bytes::Bytes;
+use media::{StreamName, TrackId};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How far a channel has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is no playlist yet.
+    Starting,
+    /// There is one.
+    Ready,
+    /// Nobody published the stream while it was waited for, or nothing in it can be packaged.
+    Absent,
+}
+
+/// What is to be had of one stream.
+pub(super) struct Channel {
+    pub(super) name: StreamName,
+    pub(super) phase: watch::Sender<Phase>,
+    pub(super) viewers: Viewers,
+    state: Mutex<State>,
+    keep: Keep,
+}
+
+struct State {
+    renditions: Vec<Rendition>,
+    terms: Terms,
+    /// Playlists as they are now, by track and whether they are delta updates.
+    written: HashMap<(TrackId, bool), Bytes>,
+    /// When somebody asked last.
+    asked: Instant,
+    ended: bool,
+}
+
+/// Bytes of a segment as far as it has come, and whether it is complete.
+pub(super) struct Media {
+    pub(super) parts: Vec<Bytes>,
+    pub(super) closed: bool,
+}
+
+impl Channel {
+    /// A channel without media. `query` is what media is to be asked for with.
+    pub(super) fn new(name: StreamName, query: String, keep: Keep, now: Instant) -> Self {
+        let terms = Terms { target: Duration::from_secs(1), part_target: Duration::from_secs(1), query };
+        let state =
+            State { renditions: Vec::new(), terms, written: HashMap::new(), asked: now, ended: false };
+        Self {
+            name,
+            phase: watch::Sender::new(Phase::Starting),
+            viewers: Viewers::default(),
+            state: Mutex::new(state),
+            keep,
+        }
+    }
+
+    /// Adds a part. A segment that has become longer than promised moves the target duration.
+    pub(super) fn append(&self, packed: Packed) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let index = match state.renditions.iter().position(|rendition| rendition.id == packed.track) {
+            Some(index) => index,
+            None => {
+                let first = packed.new.as_ref().map_or(0, |new| new.number);
+                state.renditions.push(Rendition::new(packed.track, first));
+                state.renditions.sort_by_key(|rendition| rendition.id);
+                // Just put there.
+                state.renditions.iter().position(|rendition| rendition.id == packed.track).unwrap_or(0)
+            }
+        };
+        let keep = Keep { listed: self.keep.listed.max(4 * state.terms.target), ..self.keep };
+        let rendition = &mut state.renditions[index];
+        state.written.clear();
+        rendition.append(packed.new, packed.part, packed.closes, keep);
+        if let Some(segment) = rendition.segments.back() {
+            let longest = Duration::from_secs(segment.duration().as_secs_f64().round() as u64);
+            state.terms.target = state.terms.target.max(longest);
+        }
+    }
+
+    /// The promises of the playlists, made once they are known.
+    pub(super) fn promise(&self, segment_max: Duration, part_target: Duration) {
+        let mut state = self.state();
+        let target = Duration::from_secs(segment_max.as_secs_f64().ceil() as u64);
+        state.terms.target = state.terms.target.max(target);
+        state.terms.part_target = part_target;
+        state.written.clear();
+    }
+
+    /// There will be no more.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        state.written.clear();
+        state.renditions.iter_mut().for_each(Rendition::end);
+    }
+
+    /// Whether there will be no more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
+    /// The tracks that there are.
+    pub(super) fn tracks(&self) -> Vec<TrackId> {
+        self.state().renditions.iter().map(|rendition| rendition.id).collect()
+    }
+
+    /// How much there is of the track that has most.
+    pub(super) fn duration(&self) -> Duration {
+        let state = self.state();
+        let duration = |rendition: &Rendition| rendition.segments.iter().map(Segment::duration).sum();
+        state.renditions.iter().map(duration).max().unwrap_or_default()
+    }
+
+    /// Whether a track has a complete segment.
+    pub(super) fn has_segment(&self, track: TrackId) -> bool {
+        let state = self.state();
+        state.rendition(track).is_some_and(|rendition| rendition.listed().any(|segment| segment.closed))
+    }
+
+    /// The number of the newest segment.
+    pub(super) fn newest(&self) -> Option<u64> {
+        let state = self.state();
+        state.renditions.iter().map(|rendition| rendition.edge.borrow().segment).max()
+    }
+
+    /// Notes that somebody asked.
+    pub(super) fn note_asked(&self, now: Instant) {
+        self.state().asked = now;
+    }
+
+    /// How long nobody has asked.
+    pub(super) fn idle(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.state().asked)
+    }
+
+    /// The target duration.
+    pub(super) fn target(&self) -> Duration {
+        self.state().terms.target
+    }
+
+    /// The part target duration.
+    pub(super) fn part_target(&self) -> Duration {
+        self.state().terms.part_target
+    }
+
+    /// How far a track has come, and follows it.
+    pub(super) fn follow(&self, track: TrackId) -> Option<watch::Receiver<Edge>> {
+        self.state().rendition(track).map(|rendition| rendition.edge.subscribe())
+    }
+
+    /// The multivariant playlist.
+    pub(super) fn multivariant(&self) -> Bytes {
+        let state = self.state();
+        playlist::multivariant(&state.renditions, self.name.channel(), &state.terms).into()
+    }
+
+    /// The media playlist of a track.
+    pub(super) fn playlist(&self, track: TrackId, directives: Directives) -> Option<Bytes> {
+        let mut state = self.state();
+        let state = &mut *state;
+        if let Some(written) = state.written.get(&(track, directives.skip)) {
+            return Some(written.clone());
+        }
+        let rendition = state.rendition(track)?;
+        let others = state.renditions.iter().filter(|other| other.id != track);
+        let others = others.map(|other| (other.id, *other.edge.borrow()));
+        let written = Bytes::from(playlist::media(rendition, others, &state.terms, directives.skip));
+        state.written.insert((track, directives.skip), written.clone());
+        Some(written)
+    }
+
+    /// An initialization section.
+    pub(super) fn init(&self, track: TrackId, number: u64) -> Option<Init> {
+        self.state().rendition(track)?.init(number).cloned()
+    }
+
+    /// A part.
+    pub(super) fn part(&self, track: TrackId, segment: u64, part: u32) -> Option<Bytes> {
+        let state = self.state();
+        let segment = state.rendition(track)?.segment(segment)?;
+        segment.parts.get(part as usize).map(|part| part.bytes.clone())
+    }
+
+    /// A segment from part `from` on.
+    pub(super) fn segment(&self, track: TrackId, number: u64, from: usize) -> Option<Media> {
+        let state = self.state();
+        let segment = state.rendition(track)?.segment(number)?;
+        let parts = segment.parts.iter().skip(from).map(|part| part.bytes.clone()).collect();
+        Some(Media { parts, closed: segment.closed || state.ended })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn rendition(&self, track: TrackId) -> Option<&Rendition> {
+        self.renditions.iter().find(|rendition| rendition.id == track)
+    }
+}

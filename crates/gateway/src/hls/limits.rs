@@ -1,0 +1,31 @@
+//! The most of everything, and why.
+
+use std::time::Duration;
+
+/// A segment that has come to this length ends with the next frame, keyframe or not: a source that sends no more keyframes
+/// must not fill memory. Encoders in use have at most ten seconds between keyframes.
+pub(super) const SEGMENT_MAX: Duration = Duration::from_secs(30);
+
+/// The same for its bytes: 30 seconds at 8 Mbit/s, or 4 seconds of the highest rates in use.
+pub(super) const SEGMENT_BYTES_MAX: usize = 32 << 20;
+
+/// Frames of one part. Times that stand still would make it endless; half a second has 60 frames at the highest rates in
+/// use, and sound 200.
+pub(super) const PART_FRAMES_MAX: usize = 512;
+
+/// Frames that are looked at to choose the length of parts, over all tracks, and how far into the stream. They
+/// wait for that.
+pub(super) const CALIBRATION_FRAMES_MAX: usize = 512;
+
+/// Keyframe times that a track may be behind the one that leads. Tracks of one publisher are a second apart at most.
+pub(super) const BOUNDARIES_MAX: usize = 16;
+
+/// Tracks of one stream that are offered; the hub has a limit of its own that is lower by default.
+pub(super) const RENDITIONS_MAX: usize = 32;
+
+/// The distance of keyframes that is expected before the second one has come, in seconds: most encoders in use stay below.
+pub(super) const GOP_EXPECTED: Duration = Duration::from_secs(4);
+
+/// How long the answer to a request for what is yet to come may take, in target durations. RFC 8216bis section 6.2.5.2
+/// says when a server gives up.
+pub(super) const BLOCKED_TARGETS_MAX: u32 = 3;

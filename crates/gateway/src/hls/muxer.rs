@@ -1,0 +1,154 @@
+//! From runs of frames to the bytes of parts.
+
+use super::segmenter::{Cut, Opening};
+use super::window::{Init, NewSegment, Part};
+use bytes::{Bytes, BytesMut};
+use media::container::Error;
+use media::container::fmp4::{self, Run};
+use media::{Codec, Time, TrackId};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds from 1900, where NTP begins, to 1970.
+const NTP_OFFSET_SECONDS: u64 = 2_208_988_800;
+
+/// A part that is ready.
+#[derive(Debug)]
+pub(super) struct Packed {
+    /// The track.
+    pub(super) track: TrackId,
+    /// What begins with it.
+    pub(super) new: Option<NewSegment>,
+    /// The part.
+    pub(super) part: Part,
+    /// Whether it is the last of its segment.
+    pub(super) closes: bool,
+}
+
+/// Writes CMAF tracks.
+#[derive(Debug)]
+pub(super) struct Muxer {
+    tracks: Vec<Track>,
+    /// A moment of the media clock and the time of day it belongs to.
+    anchor: (Time, SystemTime),
+}
+
+#[derive(Debug)]
+struct Track {
+    id: TrackId,
+    /// The number of the track in files that hold several.
+    number: u32,
+    /// The track in MP4, with what it was made from.
+    made: Option<(Codec, Bytes, fmp4::Track)>,
+    /// Fragments so far.
+    fragments: u32,
+    /// The number of the next segment.
+    next: u64,
+}
+
+impl Muxer {
+    /// A muxer whose media clock shows `anchor.0` at `anchor.1`.
+    pub(super) fn new(anchor: (Time, SystemTime)) -> Self {
+        Self { tracks: Vec::new(), anchor }
+    }
+
+    /// The clock was set anew: the stream was interrupted.
+    pub(super) fn set_anchor(&mut self, anchor: (Time, SystemTime)) {
+        self.anchor = anchor;
+    }
+
+    /// Makes the part of `cut`. `first` is the number of the first segment of a track that is new.
+    ///
+    /// # Errors
+    ///
+    /// A codec that MP4 has no form for, or a configuration that makes no sense.
+    pub(super) fn pack(&mut self, cut: &Cut, first: u64) -> Result<Packed, Error> {
+        let date = self.date_of(cut.frames.first().map_or(cut.end, |frame| frame.pts));
+        let index = match self.tracks.iter().position(|track| track.id == cut.track) {
+            Some(index) => index,
+            None => {
+                let number = self.tracks.len() as u32 + 1;
+                self.tracks.push(Track { id: cut.track, number, made: None, fragments: 0, next: first });
+                self.tracks.len() - 1
+            }
+        };
+        let track = &mut self.tracks[index];
+        let new = match &cut.opens {
+            Some(opening) => Some(track.open(opening, cut, date)?),
+            None => None,
+        };
+        let Some((.., made)) = &track.made else {
+            return Err(Error::Unsupported("a part without a segment"));
+        };
+        track.fragments = track.fragments.wrapping_add(1);
+        let media: usize = cut.frames.iter().map(|frame| frame.payload.len()).sum();
+        let mut bytes = BytesMut::with_capacity(media + 256 + 16 * cut.frames.len());
+        if new.is_some() {
+            let start = cut.frames.first().map_or(cut.end, |frame| frame.pts);
+            fmp4::write_producer_time(made, ntp(date), start, &mut bytes);
+        }
+        let run = Run { track: made, frames: &cut.frames, end: cut.end };
+        let runs = [run];
+        fmp4::write_fragment(track.fragments, &runs, &mut bytes)?;
+        // One copy for all viewers: what comes from a publisher would keep its read buffers alive for as long as the window.
+        fmp4::payloads(&runs).for_each(|payload| bytes.extend_from_slice(&payload));
+        let start = cut.frames.first().map_or(cut.end, |frame| frame.dts);
+        let part = Part {
+            bytes: bytes.freeze(),
+            duration: cut.end.since(start),
+            frames: cut.frames.len(),
+            independent: cut.track.kind == media::Kind::Audio
+                || cut.frames.iter().any(|frame| frame.flags.keyframe),
+        };
+        Ok(Packed { track: cut.track, new, part, closes: cut.closes })
+    }
+
+    /// When a moment of the media clock was, as the time of day.
+    fn date_of(&self, time: Time) -> SystemTime {
+        let (anchor, date) = self.anchor;
+        let ahead = date + time.since(anchor);
+        ahead.checked_sub(anchor.since(time)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+impl Track {
+    /// Begins a segment.
+    fn open(&mut self, opening: &Opening, cut: &Cut, date: SystemTime) -> Result<NewSegment, Error> {
+        let is_same = |(codec, config, _): &(Codec, Bytes, fmp4::Track)| {
+            *codec == opening.codec && *config == opening.config
+        };
+        let number = self.next;
+        let mut init = None;
+        if !self.made.as_ref().is_some_and(is_same) {
+            self.made = None;
+            let frame = cut.frames.first().map_or(&[][..], |frame| &frame.payload);
+            let track = fmp4::Track::new(self.number, self.id, opening.codec, &opening.config, frame)?;
+            let mut bytes = BytesMut::new();
+            fmp4::write_init(std::slice::from_ref(&track), &mut bytes)?;
+            init = Some(Init { number, bytes: bytes.freeze(), track: track.clone() });
+            self.made = Some((opening.codec, opening.config.clone(), track));
+        }
+        self.next += 1;
+        Ok(NewSegment { init, number, date, discontinuities: opening.discontinuities })
+    }
+}
+
+/// The time of day as 32 bits of seconds and 32 of their fraction (RFC 5905 section 6).
+fn ntp(date: SystemTime) -> u64 {
+    let since = date.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    (since.as_secs() + NTP_OFFSET_SECONDS) << 32 | fraction
+}
+
+/// The number of the first segment of a stream that is packaged from now on.
+///
+/// Names of segments must not come back, since caches keep them: so numbers begin with the seconds since 2025, and no stream
+/// has segments that are shorter than that on average.
+pub(super) fn first_number(now: SystemTime) -> u64 {
+    const YEAR_2025: Duration = Duration::from_secs(1_735_689_600);
+    now.duration_since(UNIX_EPOCH + YEAR_2025).unwrap_or_default().as_secs()
+}
+
+/// Whether a stream of this codec can be packaged.
+pub(super) fn is_packable(codec: Codec) -> bool {
+    !matches!(codec, Codec::FlvVideo(_) | Codec::FlvAudio(_) | Codec::Amf)
+}

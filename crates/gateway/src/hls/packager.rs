@@ -1,0 +1,275 @@
+//! The task that makes the segments of one stream, and the table of those tasks.
+//!
+//! The first request starts it, on the thread that got the request; it ends when nobody has asked for a while. It reads the
+//! stream as one passive reader. That somebody watches is said by the viewers themselves.
+
+use super::channel::{Channel, Phase};
+use super::limits;
+use super::muxer::{Muxer, first_number, is_packable};
+use super::segmenter::{Cut, Goals, Segmenter};
+use super::window::Keep;
+use crate::Env;
+use hub::{BatchLimits, EndReason, Entry, Next, ReadError, ReadOptions, Reader, Start};
+use media::{Kind, Packet, Role, StreamName, Time, TrackId};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, warn};
+
+/// One pick.
+const BATCH: BatchLimits = BatchLimits { packets_max: 128, bytes_max: 1 << 20 };
+/// How often it is looked at who has left.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How far it may fall behind the stream: it does nothing that takes long, and what it skips all its viewers lose.
+const LAG_MAX: Duration = Duration::from_secs(60);
+
+/// The channels that are packaged now.
+#[derive(Default)]
+pub(crate) struct Packagers(Mutex<HashMap<StreamName, Arc<Channel>>>);
+
+impl Packagers {
+    /// The channel of that name. It is started if there is none; `query` is what its media is to be asked for with.
+    ///
+    /// # Errors
+    ///
+    /// No room for another reader.
+    pub(super) fn channel(
+        &self,
+        env: &Arc<Env>,
+        name: &StreamName,
+        query: &str,
+        peer: SocketAddr,
+    ) -> Result<Arc<Channel>, ReadError> {
+        let now = Instant::now();
+        let mut channels = self.channels();
+        if let Some(channel) = channels.get(name) {
+            // One that has ended stays for those who watch its end, until it begins anew.
+            if !(channel.has_ended() && env.origin.presence(name).begun) {
+                channel.note_asked(now);
+                return Ok(channel.clone());
+            }
+        }
+        let options = ReadOptions {
+            start: Start::Behind(Duration::from_secs(3600)),
+            pace: None,
+            passive: true,
+            lag_max: Some(LAG_MAX),
+            ..env.read_options(Start::Live)
+        };
+        let reader = env.origin.read(name, options, now)?;
+        let hls = &env.config.hls;
+        let keep = Keep { listed: Duration::from_millis(hls.window_ms), bytes_max: hls.bytes_max };
+        let channel = Arc::new(Channel::new(name.clone(), query.to_owned(), keep, now));
+        channels.insert(name.clone(), channel.clone());
+        drop(channels);
+        let task = Packager::new(env.clone(), channel.clone(), reader);
+        tokio::spawn(env.clone().contain(peer, task.run()));
+        Ok(channel)
+    }
+
+    fn remove(&self, channel: &Arc<Channel>) {
+        let mut channels = self.channels();
+        if channels.get(&channel.name).is_some_and(|known| Arc::ptr_eq(known, channel)) {
+            channels.remove(&channel.name);
+        }
+    }
+
+    fn channels(&self) -> MutexGuard<'_, HashMap<StreamName, Arc<Channel>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Packager {
+    env: Arc<Env>,
+    channel: Arc<Channel>,
+    reader: Reader,
+    segmenter: Segmenter,
+    /// There from the first frame on.
+    muxer: Option<Muxer>,
+    /// What is added to the times of packets, so that none is below zero.
+    shift: Duration,
+    /// The next frame sets the time of day anew.
+    interrupted: bool,
+    /// Groups of pictures that the reader had to skip.
+    skipped: u64,
+    first: u64,
+    /// Tracks that could not be packaged.
+    left_out: Vec<TrackId>,
+}
+
+impl Packager {
+    fn new(env: Arc<Env>, channel: Arc<Channel>, reader: Reader) -> Self {
+        let hls = &env.config.hls;
+        let goals = Goals {
+            segment: Duration::from_millis(hls.segment_ms),
+            part: Duration::from_millis(hls.part_ms),
+        };
+        let gop = env.origin.stream(&channel.name).and_then(|stream| stream.gop);
+        Self {
+            channel,
+            reader,
+            segmenter: Segmenter::new(goals, gop),
+            muxer: None,
+            shift: Duration::ZERO,
+            interrupted: true,
+            skipped: 0,
+            first: first_number(SystemTime::now()),
+            left_out: Vec::new(),
+            env,
+        }
+    }
+
+    async fn run(mut self) {
+        debug!(stream = %self.channel.name, "packaging begins");
+        let shutdown = self.env.shutdown.clone();
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::new();
+        let mut ended = false;
+        loop {
+            let reader = &mut self.reader;
+            tokio::select! {
+                biased;
+                next = poll_fn(|cx| reader.poll_next(Instant::now(), &mut batch, BATCH, cx)), if !ended => {
+                    ended = self.take(next, &mut batch).is_break();
+                }
+                _ = sweep.tick() => {
+                    if self.is_idle() {
+                        break;
+                    }
+                }
+                () = shutdown.triggered() => break,
+            }
+        }
+        debug!(stream = %self.channel.name, "packaging ends");
+    }
+
+    /// Whether the task is of no more use. Viewers who have left are forgotten.
+    fn is_idle(&self) -> bool {
+        let now = Instant::now();
+        self.channel.viewers.sweep(now, self.channel.target());
+        let absent = *self.channel.phase.borrow() == Phase::Absent;
+        absent || self.channel.idle(now) >= Duration::from_millis(self.env.config.hls.idle_ms)
+    }
+
+    fn take(&mut self, next: Next, batch: &mut Vec<Arc<Entry>>) -> ControlFlow<()> {
+        let mut cuts = Vec::new();
+        match next {
+            Next::Packets => {
+                let skipped = self.reader.stats().gops_skipped;
+                if std::mem::replace(&mut self.skipped, skipped) != skipped {
+                    self.interrupt(&mut cuts);
+                }
+                for entry in batch.drain(..) {
+                    self.push(&entry, &mut cuts);
+                }
+            }
+            Next::Dry => self.interrupt(&mut cuts),
+            // Without a pace nothing comes later; if it does, the next look is at the next tick.
+            Next::Later(_) => {}
+            Next::Ended(_) => self.segmenter.interrupt(&mut cuts),
+        }
+        self.pack(cuts);
+        if let Next::Ended(reason) = next {
+            self.end(reason);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn interrupt(&mut self, cuts: &mut Vec<Cut>) {
+        self.segmenter.interrupt(cuts);
+        self.interrupted = true;
+    }
+
+    fn push(&mut self, entry: &Entry, cuts: &mut Vec<Cut>) {
+        let mut packet: Packet = entry.packet.clone();
+        if packet.role == Role::Frame && packet.track.kind != Kind::Data {
+            if self.muxer.is_none() {
+                self.shift = Time::ZERO.since(packet.dts);
+            }
+            (packet.dts, packet.pts) = (packet.dts + self.shift, packet.pts + self.shift);
+            if packet.dts < Time::ZERO {
+                return;
+            }
+            if self.interrupted {
+                self.interrupted = false;
+                let date = SystemTime::now().checked_sub(entry.arrived.elapsed());
+                let anchor = (packet.dts, date.unwrap_or(SystemTime::UNIX_EPOCH));
+                match &mut self.muxer {
+                    Some(muxer) => muxer.set_anchor(anchor),
+                    None => self.muxer = Some(Muxer::new(anchor)),
+                }
+            }
+        }
+        self.segmenter.push(packet, cuts);
+    }
+
+    fn pack(&mut self, cuts: Vec<Cut>) {
+        let Some(muxer) = &mut self.muxer else { return };
+        for cut in cuts {
+            let first = self.channel.newest().unwrap_or(self.first);
+            match muxer.pack(&cut, first) {
+                Ok(packed) => self.channel.append(packed),
+                Err(error) if !self.left_out.contains(&cut.track) => {
+                    self.left_out.push(cut.track);
+                    warn!(stream = %self.channel.name, track = %cut.track, %error, "a track cannot be packaged");
+                }
+                Err(_) => {}
+            }
+        }
+        if *self.channel.phase.borrow() == Phase::Starting && self.is_complete() {
+            self.begin();
+        }
+    }
+
+    /// Whether there is enough for playlists: every track of the publisher, and a whole segment, from which the distance of
+    /// keyframes is known. What does not come in time is not waited for.
+    fn is_complete(&self) -> bool {
+        let duration = self.channel.duration();
+        if duration.is_zero() || duration >= limits::GOP_EXPECTED {
+            return !duration.is_zero();
+        }
+        let Some(stream) = self.env.origin.stream(&self.channel.name) else { return true };
+        let mut wanted = stream.tracks.iter().filter(|track| is_packable(track.codec));
+        wanted.all(|track| self.channel.has_segment(track.id) || self.left_out.contains(&track.id))
+    }
+
+    fn begin(&mut self) {
+        let part_target = self.segmenter.part_target().unwrap_or_default();
+        self.channel.promise(self.segmenter.promise_segment_max(), part_target);
+        self.channel.phase.send_replace(Phase::Ready);
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        let has_media = !self.channel.tracks().is_empty();
+        if *self.channel.phase.borrow() == Phase::Starting && has_media {
+            self.begin();
+        }
+        self.channel.end();
+        if reason == EndReason::NoPublisher || !has_media {
+            self.channel.phase.send_replace(Phase::Absent);
+            // Whoever asks next waits anew.
+            self.env.packagers.remove(&self.channel);
+        }
+    }
+}
+
+impl Drop for Packager {
+    /// However the task ends, nobody waits for what will not come.
+    fn drop(&mut self) {
+        self.env.packagers.remove(&self.channel);
+        self.channel.end();
+        self.channel.phase.send_if_modified(|phase| {
+            let is_starting = *phase == Phase::Starting;
+            if is_starting {
+                *phase = Phase::Absent;
+            }
+            is_starting
+        });
+    }
+}

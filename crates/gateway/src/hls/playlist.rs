@@ -1,0 +1,224 @@
+//! Playlists: what a client reads to find media (RFC 8216bis). Pure.
+
+use super::name::File;
+use super::window::{Edge, Rendition, Segment};
+use crate::http::rfc3339;
+use media::codec::Summary;
+use media::{Kind, TrackId};
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What holds for all playlists of a stream. It holds the key, so it is not for printing.
+#[derive(Clone)]
+pub(super) struct Terms {
+    /// The target duration, in whole seconds.
+    pub(super) target: Duration,
+    /// The part target duration.
+    pub(super) part_target: Duration,
+    /// The query that media is asked for with: `?key=...`, or nothing.
+    pub(super) query: String,
+}
+
+impl Terms {
+    /// How much of the end of a playlist a delta update always has (section 4.4.3.8, CAN-SKIP-UNTIL).
+    pub(super) fn skip_until(&self) -> Duration {
+        6 * self.target
+    }
+}
+
+/// The multivariant playlist: every video track with each kind of sound. `folder` is where the media playlists are.
+pub(super) fn multivariant(renditions: &[Rendition], folder: &str, terms: &Terms) -> String {
+    let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    let of = |kind| renditions.iter().filter(move |rendition| rendition.id.kind == kind);
+    let mut groups: Vec<(&str, Vec<&Rendition>)> = Vec::new();
+    for (rendition, summary) in
+        of(Kind::Audio).filter_map(|rendition| rendition.summary().map(|s| (rendition, s)))
+    {
+        match groups.iter_mut().find(|(codec, _)| *codec == summary.mime) {
+            Some((_, group)) => group.push(rendition),
+            None => groups.push((&summary.mime, vec![rendition])),
+        }
+    }
+    let uri = |rendition: &Rendition| format!("{folder}/{}{}", File::Playlist(rendition.id), terms.query);
+    if of(Kind::Video).next().is_none() {
+        for (codec, group) in &groups {
+            for rendition in group {
+                let (peak, mean) = rendition.bits_per_second();
+                let _ = writeln!(
+                    out,
+                    "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={mean},CODECS=\"{codec}\"\n{}",
+                    uri(rendition)
+                );
+            }
+        }
+        return out;
+    }
+    for (index, (_, group)) in groups.iter().enumerate() {
+        for (at, rendition) in group.iter().enumerate() {
+            let _ = write!(
+                out,
+                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound{index}\",NAME=\"{}\",DEFAULT={},AUTOSELECT=YES",
+                rendition.id,
+                if at == 0 { "YES" } else { "NO" }
+            );
+            if let Some(channels) = rendition.summary().and_then(|summary| summary.channels) {
+                let _ = write!(out, ",CHANNELS=\"{channels}\"");
+            }
+            let _ = writeln!(out, ",URI=\"{}\"", uri(rendition));
+        }
+    }
+    for (rendition, summary) in
+        of(Kind::Video).filter_map(|rendition| rendition.summary().map(|s| (rendition, s)))
+    {
+        let variants: Vec<_> = match groups.is_empty() {
+            true => vec![None],
+            false => groups.iter().enumerate().map(Some).collect(),
+        };
+        for sound in variants {
+            write_variant(&mut out, rendition, summary, sound);
+            let _ = writeln!(out, "{}", uri(rendition));
+        }
+    }
+    out
+}
+
+fn write_variant(
+    out: &mut String,
+    rendition: &Rendition,
+    summary: &Summary,
+    sound: Option<(usize, &(&str, Vec<&Rendition>))>,
+) {
+    let (mut peak, mut mean) = rendition.bits_per_second();
+    let mut codecs = summary.mime.clone();
+    if let Some((_, (codec, group))) = sound {
+        // A client plays one of the group; the largest counts.
+        let rates = group.iter().map(|rendition| rendition.bits_per_second());
+        let (peak_of_sound, mean_of_sound) = rates.max().unwrap_or_default();
+        (peak, mean) = (peak + peak_of_sound, mean + mean_of_sound);
+        let _ = write!(codecs, ",{codec}");
+    }
+    let _ = write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={mean},CODECS=\"{codecs}\"");
+    if let (Some(width), Some(height)) = (summary.width, summary.height) {
+        let _ = write!(out, ",RESOLUTION={width}x{height}");
+    }
+    if let Some(rate) = summary.fps.or(rendition.frames_per_second()) {
+        let _ = write!(out, ",FRAME-RATE={rate:.3}");
+    }
+    match summary.color.map(|color| color.transfer) {
+        Some(16) => out.push_str(",VIDEO-RANGE=PQ"),
+        Some(18) => out.push_str(",VIDEO-RANGE=HLG"),
+        _ => {}
+    }
+    if let Some((index, _)) = sound {
+        let _ = write!(out, ",AUDIO=\"sound{index}\"");
+    }
+    out.push('\n');
+}
+
+/// The media playlist of `rendition`. `others` are the renditions that a client may change to, with how far they have come;
+/// `skip` asks for a delta update.
+pub(super) fn media(
+    rendition: &Rendition,
+    others: impl Iterator<Item = (TrackId, Edge)>,
+    terms: &Terms,
+    skip: bool,
+) -> String {
+    let query = &terms.query;
+    let edge = *rendition.edge.borrow();
+    let listed = || rendition.listed();
+    let total: Duration = listed().map(Segment::duration).sum();
+    let mut out = String::with_capacity(4096);
+    let _ = writeln!(out, "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{}", terms.target.as_secs());
+    let _ = write!(
+        out,
+        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={:.3},HOLD-BACK={:.1}",
+        (3 * terms.part_target).as_secs_f64(),
+        (3 * terms.target).as_secs_f64()
+    );
+    if total > terms.skip_until() {
+        let _ = write!(out, ",CAN-SKIP-UNTIL={:.1}", terms.skip_until().as_secs_f64());
+    }
+    let _ = writeln!(out, "\n#EXT-X-PART-INF:PART-TARGET={:.3}", terms.part_target.as_secs_f64());
+    let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", rendition.first_listed);
+    let first = listed().next();
+    let _ =
+        writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", first.map_or(0, |segment| segment.discontinuities));
+    out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    // Segments that begin before the last six target durations.
+    let mut skipped = 0;
+    if skip {
+        let mut left = total;
+        for segment in listed() {
+            left = left.saturating_sub(segment.duration());
+            if left < terms.skip_until() {
+                break;
+            }
+            skipped += 1;
+        }
+        if skipped > 0 {
+            let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
+        }
+    }
+    // Parts are for those who are near the live edge (section 6.2.2).
+    let mut left = total;
+    let mut before: Option<&Segment> = None;
+    for (index, segment) in listed().enumerate() {
+        let duration = segment.duration();
+        left = left.saturating_sub(duration);
+        let previous = before.replace(segment);
+        if index < skipped {
+            continue;
+        }
+        if previous.is_some_and(|previous| previous.discontinuities != segment.discontinuities) {
+            out.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        if previous.is_none_or(|previous| previous.init != segment.init) {
+            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", rendition.init_file(segment.init));
+        }
+        let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(segment.date));
+        if left < 3 * terms.target {
+            for (part, number) in segment.parts.iter().zip(0..) {
+                let _ = writeln!(
+                    out,
+                    "#EXT-X-PART:DURATION={:.5},URI=\"{}{query}\"{}",
+                    part.duration.as_secs_f64(),
+                    File::Part(rendition.id, segment.number, number),
+                    if part.independent { ",INDEPENDENT=YES" } else { "" }
+                );
+            }
+        }
+        if segment.closed {
+            let file = File::Segment(rendition.id, segment.number);
+            let _ = writeln!(out, "#EXTINF:{:.5},\n{file}{query}", duration.as_secs_f64());
+        }
+    }
+    if edge.ended {
+        out.push_str("#EXT-X-ENDLIST\n");
+        return out;
+    }
+    let (segment, part) = edge.next();
+    let _ = writeln!(
+        out,
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}{query}\"",
+        File::Part(rendition.id, segment, part)
+    );
+    for (id, edge) in others {
+        let _ = writeln!(
+            out,
+            "#EXT-X-RENDITION-REPORT:URI=\"{}{query}\",LAST-MSN={},LAST-PART={}",
+            File::Playlist(id),
+            edge.segment,
+            edge.parts.saturating_sub(1)
+        );
+    }
+    out
+}
+
+/// A moment to the millisecond.
+pub(super) fn date_time(time: SystemTime) -> String {
+    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    format!("{}.{millis:03}Z", rfc3339(time).trim_end_matches('Z'))
+}
+
+#[cfg(test)]
+mod tests;

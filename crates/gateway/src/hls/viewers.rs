@@ -1,0 +1,159 @@
+//! Who watches: players that ask again and again, told apart without changing what they ask for.
+//!
+//! A viewer is an address with a program, or with the name that the program gives its session: AVPlayer sends
+//! `X-Playback-Session-Id`, players with CMCD a `sid`. Addresses of media stay the same for all, so that a cache between
+//! holds them once. Players of one program behind one address count as one viewer, unless they name their sessions.
+
+use crate::metrics::{Outcome, ProtocolMetrics, Role};
+use crate::sessions::{Full, NewSession, SessionGuard};
+use crate::{Env, target};
+use http::{HeaderMap, HeaderName, header};
+use hub::{ReadError, Reader, Start};
+use media::StreamName;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A player that has asked for nothing in so many target durations has left.
+const ABSENT_TARGETS: u32 = 3;
+/// It has so much time at least: some ask for a playlist only when they are about to run out of media.
+const ABSENT_MIN: Duration = Duration::from_secs(10);
+
+const PLAYBACK_SESSION: HeaderName = HeaderName::from_static("x-playback-session-id");
+const CMCD_SESSION: HeaderName = HeaderName::from_static("cmcd-session");
+
+/// One player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ViewerKey {
+    address: IpAddr,
+    program: u64,
+}
+
+impl ViewerKey {
+    /// Who sends a request from `address` with this query and these headers.
+    pub(super) fn of(address: IpAddr, query: &str, headers: &HeaderMap) -> Self {
+        let text = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes().to_vec());
+        let cmcd = text(&CMCD_SESSION).map(|value| String::from_utf8_lossy(&value).into_owned());
+        let named = target::query_value(query, "CMCD").or(cmcd).and_then(|cmcd| session_of(&cmcd));
+        let mut hasher = DefaultHasher::new();
+        match text(&PLAYBACK_SESSION).or(named.map(String::into_bytes)) {
+            Some(session) => (1, session).hash(&mut hasher),
+            None => (2, text(&header::USER_AGENT)).hash(&mut hasher),
+        }
+        Self { address: address.to_canonical(), program: hasher.finish() }
+    }
+}
+
+/// The `sid` of CMCD (CTA-5004 section 3.1): `key=value,key="text"`.
+fn session_of(cmcd: &str) -> Option<String> {
+    cmcd.split(',')
+        .find_map(|pair| pair.trim().strip_prefix("sid="))
+        .map(|sid| sid.trim_matches('"').to_owned())
+}
+
+/// Why nobody more can watch.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Sessions(Full),
+    Readers(ReadError),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sessions(full) => full.fmt(f),
+            Self::Readers(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The viewers of one channel.
+#[derive(Default)]
+pub(super) struct Viewers(Mutex<HashMap<ViewerKey, Viewer>>);
+
+struct Viewer {
+    guard: SessionGuard,
+    seen: Instant,
+    /// Never read: it counts as a viewer of the stream, so that a relay fetches the stream and status pages show it.
+    _presence: Reader,
+}
+
+impl Viewers {
+    /// Notes that a player asks for a playlist; the first time, that is the begin of its session.
+    ///
+    /// # Errors
+    ///
+    /// The node or the stream is full.
+    pub(super) fn enter(
+        &self,
+        env: &Env,
+        key: ViewerKey,
+        stream: &StreamName,
+        peer: SocketAddr,
+        user_agent: Option<&str>,
+        metrics: &ProtocolMetrics,
+    ) -> Result<(), Refused> {
+        let now = Instant::now();
+        let mut viewers = self.viewers();
+        if let Some(viewer) = viewers.get_mut(&key) {
+            viewer.seen = now;
+            return Ok(());
+        }
+        let mut presence =
+            env.origin.read(stream, env.read_options(Start::Live), now).map_err(Refused::Readers)?;
+        presence.pause();
+        let new =
+            NewSession { role: Role::Play, stream: stream.clone(), address: peer, user_agent, started: now };
+        let mut guard = env.sessions.open(new, metrics).map_err(Refused::Sessions)?;
+        guard.set_outcome(Outcome::Left);
+        viewers.insert(key, Viewer { guard, seen: now, _presence: presence });
+        Ok(())
+    }
+
+    /// Notes that a player asks for media of so many bytes. False if it is no viewer: it has no playlist from here.
+    pub(super) fn note(&self, key: ViewerKey, bytes: u64) -> bool {
+        let mut viewers = self.viewers();
+        let Some(viewer) = viewers.get_mut(&key) else { return false };
+        viewer.seen = Instant::now();
+        viewer.guard.add_bytes_out(bytes);
+        true
+    }
+
+    /// Forgets those who have left.
+    pub(super) fn sweep(&self, now: Instant, target: Duration) {
+        let absent = ABSENT_MIN.max(ABSENT_TARGETS * target);
+        self.viewers().retain(|_, viewer| now.saturating_duration_since(viewer.seen) < absent);
+    }
+
+    fn viewers(&self) -> MutexGuard<'_, HashMap<ViewerKey, Viewer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(address: &str, query: &str, headers: &[(&'static str, &str)]) -> ViewerKey {
+        let headers =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        ViewerKey::of(address.parse().unwrap(), query, &headers.collect())
+    }
+
+    #[test]
+    fn players_are_told_apart_by_address_program_and_the_session_that_they_name() {
+        let chrome = [("user-agent", "chrome")];
+        let one = key("192.0.2.1", "_HLS_msn=7", &chrome);
+        assert_eq!(one, key("::ffff:192.0.2.1", "key=x", &chrome));
+        assert_ne!(one, key("192.0.2.2", "", &chrome));
+        assert_ne!(one, key("192.0.2.1", "", &[("user-agent", "firefox")]));
+        let named = key("192.0.2.1", "", &[("user-agent", "a"), ("x-playback-session-id", "s1")]);
+        assert_eq!(named, key("192.0.2.1", "", &[("user-agent", "b"), ("x-playback-session-id", "s1")]));
+        let cmcd = key("192.0.2.1", "CMCD=bl%3D100%2Csid%3D%22s1%22", &chrome);
+        assert_eq!(cmcd, named);
+        assert_eq!(cmcd, key("192.0.2.1", "", &[("cmcd-session", "cid=\"c\", sid=\"s1\"")]));
+    }
+}

@@ -1,0 +1,337 @@
+//! The newest segments of one track, in memory: what playlists list, and a while longer.
+
+use super::name::File;
+use bytes::Bytes;
+use media::TrackId;
+use media::codec::Summary;
+use std::collections::{VecDeque, vec_deque};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+
+/// A part: a CMAF chunk of whole frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Heads and media.
+    pub(super) bytes: Bytes,
+    /// On the decoding clock.
+    pub(super) duration: Duration,
+    /// Frames in it.
+    pub(super) frames: usize,
+    /// Whether decoding can start in it.
+    pub(super) independent: bool,
+}
+
+/// A segment, complete or growing.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// Its media sequence number.
+    pub(super) number: u64,
+    /// When its first frame is shown, as the time of day.
+    pub(super) date: SystemTime,
+    /// Interruptions of the stream before it.
+    pub(super) discontinuities: u64,
+    /// The number of the initialization section that it needs.
+    pub(super) init: u64,
+    /// At least one.
+    pub(super) parts: Vec<Part>,
+    /// No part will follow.
+    pub(super) closed: bool,
+}
+
+impl Segment {
+    /// The sum of its parts.
+    pub(super) fn duration(&self) -> Duration {
+        self.parts.iter().map(|part| part.duration).sum()
+    }
+
+    /// Bytes of all its parts.
+    pub(super) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes.len()).sum()
+    }
+}
+
+/// What a decoder must know first.
+#[derive(Debug, Clone)]
+pub(super) struct Init {
+    /// The segment that it was made for.
+    pub(super) number: u64,
+    /// `ftyp` and `moov`.
+    pub(super) bytes: Bytes,
+    /// The track as it is in MP4.
+    pub(super) track: media::container::fmp4::Track,
+}
+
+/// How far a track has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Edge {
+    /// The number of the newest segment.
+    pub(super) segment: u64,
+    /// Its parts so far.
+    pub(super) parts: u32,
+    /// It is complete.
+    pub(super) closed: bool,
+    /// Nothing will follow.
+    pub(super) ended: bool,
+}
+
+impl Edge {
+    /// Whether a playlist shows the segment, or the part of it. A part that the segment does not have stands for the first one
+    /// of the next (RFC 8216bis section 6.2.5.2).
+    pub(super) fn shows(&self, segment: u64, part: Option<u32>) -> bool {
+        match part {
+            Some(part) => self.segment > segment || (self.segment == segment && self.parts > part),
+            None => self.segment > segment || (self.segment == segment && self.closed),
+        }
+    }
+
+    /// Whether a part will never be there that is not there now.
+    pub(super) fn is_past(&self, segment: u64) -> bool {
+        self.ended || self.segment > segment || (self.segment == segment && self.closed)
+    }
+
+    /// Whether a request is for something too far ahead to be waited for (the same section).
+    pub(super) fn is_beyond(&self, segment: u64, part: Option<u32>, part_target: Duration) -> bool {
+        let complete = if self.closed { self.segment } else { self.segment.saturating_sub(1) };
+        // The "Advance Part Limit".
+        let ahead = match part_target < Duration::from_secs(1) {
+            true => 3_000_u128.div_ceil(part_target.as_millis().max(1)) as u32,
+            false => 3,
+        };
+        let has = if self.segment == segment { self.parts } else { 0 };
+        segment > complete.saturating_add(2) || part.is_some_and(|part| part >= has.saturating_add(ahead))
+    }
+
+    /// The part that comes next.
+    pub(super) fn next(&self) -> (u64, u32) {
+        if self.closed { (self.segment + 1, 0) } else { (self.segment, self.parts) }
+    }
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    /// At least so much is listed.
+    pub(super) listed: Duration,
+    /// Bytes of the segments of one track.
+    pub(super) bytes_max: usize,
+}
+
+/// A track with its newest segments.
+#[derive(Debug)]
+pub(super) struct Rendition {
+    pub(super) id: TrackId,
+    pub(super) inits: Vec<Init>,
+    pub(super) segments: VecDeque<Segment>,
+    /// The oldest that is listed.
+    pub(super) first_listed: u64,
+    pub(super) edge: watch::Sender<Edge>,
+    bytes: usize,
+}
+
+/// What begins with a part that begins a segment.
+#[derive(Debug)]
+pub(super) struct NewSegment {
+    /// There if it differs from that of the segment before.
+    pub(super) init: Option<Init>,
+    pub(super) number: u64,
+    pub(super) date: SystemTime,
+    pub(super) discontinuities: u64,
+}
+
+impl Rendition {
+    /// A track without segments. The first one will have the number `first`.
+    pub(super) fn new(id: TrackId, first: u64) -> Self {
+        Self {
+            id,
+            inits: Vec::new(),
+            segments: VecDeque::new(),
+            first_listed: first,
+            edge: watch::Sender::new(Edge { segment: first, ..Edge::default() }),
+            bytes: 0,
+        }
+    }
+
+    /// Appends a part, in a new segment or in the one at hand.
+    pub(super) fn append(&mut self, new: Option<NewSegment>, part: Part, closes: bool, keep: Keep) {
+        if let Some(NewSegment { init, number, date, discontinuities }) = new {
+            self.inits.extend(init);
+            let init = self.inits.last().map_or(0, |init| init.number);
+            self.segments.push_back(Segment {
+                number,
+                date,
+                discontinuities,
+                init,
+                parts: Vec::new(),
+                closed: false,
+            });
+        }
+        let Some(segment) = self.segments.back_mut() else { return };
+        self.bytes += part.bytes.len();
+        segment.parts.push(part);
+        segment.closed = closes;
+        let edge =
+            Edge { segment: segment.number, parts: segment.parts.len() as u32, closed: closes, ended: false };
+        self.trim(keep);
+        self.edge.send_replace(edge);
+    }
+
+    /// Nothing will follow.
+    pub(super) fn end(&mut self) {
+        self.edge.send_modify(|edge| edge.ended = true);
+    }
+
+    /// The segments that playlists list, the last of which may be growing.
+    pub(super) fn listed(&self) -> vec_deque::Iter<'_, Segment> {
+        let first = self.segments.front().map_or(self.first_listed, |segment| segment.number);
+        let delisted = self.first_listed.saturating_sub(first) as usize;
+        self.segments.range(delisted.min(self.segments.len())..)
+    }
+
+    /// A segment that is still there.
+    pub(super) fn segment(&self, number: u64) -> Option<&Segment> {
+        let first = self.segments.front()?.number;
+        self.segments.get(usize::try_from(number.checked_sub(first)?).ok()?)
+    }
+
+    /// The initialization section of that number.
+    pub(super) fn init(&self, number: u64) -> Option<&Init> {
+        self.inits.iter().find(|init| init.number == number)
+    }
+
+    /// What the track is now.
+    pub(super) fn summary(&self) -> Option<&Summary> {
+        self.inits.last().map(|init| init.track.summary())
+    }
+
+    /// The highest and the mean rate of the listed segments, in bits per second; of the growing one alone while no other is
+    /// there.
+    pub(super) fn bits_per_second(&self) -> (u64, u64) {
+        let rate = |bytes: usize, duration: Duration| {
+            (bytes as f64 * 8.0 / duration.as_secs_f64().max(0.001)).ceil() as u64
+        };
+        let closed = || self.listed().filter(|segment| segment.closed);
+        let peak = closed().map(|segment| rate(segment.bytes(), segment.duration())).max();
+        let (bytes, duration) = match peak {
+            Some(_) => closed().fold((0, Duration::ZERO), |(bytes, duration), segment| {
+                (bytes + segment.bytes(), duration + segment.duration())
+            }),
+            None => self.segments.back().map_or((0, Duration::ZERO), |last| (last.bytes(), last.duration())),
+        };
+        let mean = rate(bytes, duration);
+        (peak.unwrap_or(mean), mean)
+    }
+
+    /// Frames per second of what is listed.
+    pub(super) fn frames_per_second(&self) -> Option<f64> {
+        let parts = || self.listed().flat_map(|segment| &segment.parts);
+        let duration: Duration = parts().map(|part| part.duration).sum();
+        let frames: usize = parts().map(|part| part.frames).sum();
+        (!duration.is_zero()).then(|| frames as f64 / duration.as_secs_f64())
+    }
+
+    /// The name of an initialization section of this track.
+    pub(super) fn init_file(&self, number: u64) -> File {
+        File::Init(self.id, number)
+    }
+
+    /// Takes old segments from the list, and gives those up that nobody can still be on the way to: a segment stays for as
+    /// long as the list lasts after it has left it (RFC 8216bis section 6.2.2).
+    fn trim(&mut self, keep: Keep) {
+        let closed = |segment: &&Segment| segment.closed;
+        let mut listed: Duration = self.listed().filter(closed).map(Segment::duration).sum();
+        while let Some(first) = self.listed().next().filter(closed) {
+            let (number, rest) = (first.number, listed.saturating_sub(first.duration()));
+            if rest < keep.listed {
+                break;
+            }
+            (self.first_listed, listed) = (number + 1, rest);
+        }
+        let delisted = self.segments.iter().take_while(|segment| segment.number < self.first_listed);
+        let mut delisted: Duration = delisted.map(Segment::duration).sum();
+        while let Some(first) = self.segments.front()
+            && first.number < self.first_listed
+            && (delisted.saturating_sub(first.duration()) >= listed || self.bytes > keep.bytes_max)
+        {
+            delisted = delisted.saturating_sub(first.duration());
+            self.drop_first();
+        }
+        // The newest two stay, however large: the one that players are at, and the one that grows.
+        while self.bytes > keep.bytes_max && self.segments.len() > 2 {
+            self.drop_first();
+        }
+        let oldest = self.segments.front().map_or(0, |segment| segment.init);
+        self.inits.retain(|init| init.number >= oldest);
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(first) = self.segments.pop_front() {
+            self.bytes -= first.bytes();
+            self.first_listed = self.first_listed.max(first.number + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendition() -> Rendition {
+        Rendition::new(TrackId::VIDEO, 10)
+    }
+
+    fn append(rendition: &mut Rendition, number: u64, bytes: usize, keep: Keep) {
+        let new = NewSegment { init: None, number, date: SystemTime::UNIX_EPOCH, discontinuities: 0 };
+        let part = Part {
+            bytes: vec![0; bytes].into(),
+            duration: Duration::from_secs(1),
+            frames: 25,
+            independent: true,
+        };
+        rendition.append(Some(new), part.clone(), false, keep);
+        rendition.append(None, part, true, keep);
+    }
+
+    #[test]
+    fn a_segment_stays_as_long_as_the_list_lasts_after_it_has_left_it() {
+        let mut rendition = rendition();
+        let keep = Keep { listed: Duration::from_secs(6), bytes_max: usize::MAX };
+        for number in 10..30 {
+            append(&mut rendition, number, 10, keep);
+            let listed: Vec<_> = rendition.listed().map(|segment| segment.number).collect();
+            let kept: Vec<_> = rendition.segments.iter().map(|segment| segment.number).collect();
+            assert_eq!(listed, (number.saturating_sub(2).max(10)..=number).collect::<Vec<_>>());
+            assert_eq!(kept, (number.saturating_sub(5).max(10)..=number).collect::<Vec<_>>());
+        }
+        assert_eq!(rendition.bytes, 6 * 20);
+        assert!(rendition.segment(23).is_none() && rendition.segment(24).is_some_and(|s| s.number == 24));
+        assert!(rendition.segment(30).is_none() && rendition.segment(0).is_none());
+    }
+
+    #[test]
+    fn bytes_are_bounded_except_for_the_newest_two() {
+        let mut rendition = rendition();
+        let keep = Keep { listed: Duration::from_secs(60), bytes_max: 100 };
+        for number in 10..30 {
+            append(&mut rendition, number, 10, keep);
+            assert!(rendition.bytes <= 100);
+        }
+        assert_eq!(rendition.listed().count(), 5);
+        append(&mut rendition, 30, 1000, keep);
+        assert_eq!(rendition.listed().map(|segment| segment.number).collect::<Vec<_>>(), [29, 30]);
+    }
+
+    #[test]
+    fn requests_are_answered_waited_for_or_too_far_ahead() {
+        let part_target = Duration::from_millis(400);
+        let open = Edge { segment: 7, parts: 3, closed: false, ended: false };
+        assert!(open.shows(6, None) && open.shows(7, Some(2)) && open.shows(6, Some(99)));
+        assert!(!open.shows(7, None) && !open.shows(7, Some(3)));
+        assert!(!open.is_beyond(8, None, part_target) && open.is_beyond(9, None, part_target));
+        assert!(!open.is_beyond(7, Some(10), part_target) && open.is_beyond(7, Some(11), part_target));
+        let closed = Edge { closed: true, ..open };
+        assert!(closed.shows(7, None) && !closed.shows(7, Some(3)) && closed.is_past(7));
+        assert!(!closed.is_beyond(9, None, part_target) && closed.is_beyond(10, None, part_target));
+        assert!(closed.is_beyond(u64::MAX, Some(u32::MAX), part_target));
+        assert_eq!((open.next(), closed.next()), ((7, 3), (8, 0)));
+    }
+}

@@ -1,0 +1,292 @@
+//! HLS: what playlists promise holds, and other people's players get every packet.
+
+use e2e::clip::{self, Layout};
+use e2e::framehash::{self, Extent};
+use e2e::hls::{Follower, Playlist, fetch};
+use e2e::program::{self, Repeat};
+use e2e::{Process, Server, http, need, until};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const PLAY_MAX: Duration = Duration::from_secs(60);
+
+/// A server with the channel `cam`, on which `clip` runs over and over.
+fn live(clip: &Path, settings: &[&str]) -> Result<(Server, Process), String> {
+    let ffmpeg = program::ffmpeg()?;
+    let server = Server::with(settings);
+    let publisher = program::publish(&ffmpeg, clip, Repeat::Forever, &server.rtmp_url("cam"));
+    until("the channel is live", || server.is_live("cam").then_some(()));
+    Ok((server, publisher))
+}
+
+fn multivariant(server: &Server, query: &str) -> String {
+    let answer = fetch(server.http, &format!("/live/cam.m3u8{query}"));
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    String::from_utf8(answer.body).unwrap()
+}
+
+#[test]
+fn playlists_and_media_keep_the_rules() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, _publisher) = need!(live(&clip, &["hls.window_ms=16000"]));
+    let main = multivariant(&server, "");
+    assert!(main.contains("RESOLUTION=640x360,FRAME-RATE=25.000,AUDIO="), "{main}");
+    let mut video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    let mut audio = Follower::new(server.http, "/live/cam/", "audio0.m3u8", "");
+    let first = video.playlist.edge().0;
+    video.check_refusals();
+    while video.playlist.edge().0 < first + 10 {
+        video.next_part();
+        video.check_hint();
+        let (uri, segment, part) = &video.playlist.reports[0];
+        let reported = (uri.as_str(), *segment, *part as usize);
+        audio.next_part();
+        let now = audio.playlist.edge();
+        assert!(
+            reported.0 == "audio0.m3u8" && (reported.1, reported.2) <= (now.0, now.1 + 1),
+            "{reported:?}, {now:?}"
+        );
+    }
+    assert!(video.check_delta() > 0, "a long playlist has delta updates: {:?}", video.playlist);
+    assert!(video.check_media() >= 300 && audio.check_media() >= 500);
+    video.check_refusals();
+}
+
+#[test]
+fn tracks_of_many_kinds_keep_the_rules() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    for (layout, codecs) in [
+        (Layout::Av1Opus, "av01.0"),
+        (Layout::Vp9Flac, "fLaC"),
+        (Layout::H264Ac3, "ac-3"),
+        (Layout::FourCodecs, "hvc1."),
+    ] {
+        let clip = need!(clip::enhanced(&ffmpeg, &ffmpeg9, layout));
+        let server = Server::start();
+        let _publisher = program::publish(&ffmpeg9, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+        server.await_live("cam");
+        let main = multivariant(&server, "");
+        assert!(main.contains(codecs), "{main}");
+        let playlists: BTreeSet<&str> =
+            main.split(['"', '\n']).filter_map(|text| text.strip_prefix("cam/")).collect();
+        assert_eq!(playlists.len(), if layout == Layout::FourCodecs { 4 } else { 2 }, "{main}");
+        for name in playlists {
+            let mut follower = Follower::new(server.http, "/live/cam/", name, "");
+            (0..12).for_each(|_| follower.next_part());
+            assert!(follower.check_media() > 0, "{layout:?} {name}");
+        }
+    }
+}
+
+/// Lets `player` play a clip that is published once and is over when it is; it has joined in time for the first packet.
+fn plays_all(clip: &Path, player: impl FnOnce(&Server, &Path) -> Result<Process, String>, extent: Extent) {
+    let ffmpeg = need!(program::ffmpeg());
+    let server = Server::with(&["hub.grace_ms=500", "hls.window_ms=30000"]);
+    let out = server.scratch().join("out");
+    let publisher = program::publish(&ffmpeg, clip, Repeat::Once, &server.rtmp_url("cam"));
+    until("the channel is live", || server.is_live("cam").then_some(()));
+    // The window holds the stream from its beginning.
+    multivariant(&server, "");
+    let mut player = need!(player(&server, &out));
+    player.wait(PLAY_MAX);
+    drop(publisher);
+    let played = framehash::parse(&std::fs::read_to_string(&out).unwrap_or_default()).unwrap();
+    framehash::compare(&framehash::of_file(&ffmpeg, clip), &played, extent)
+        .unwrap_or_else(|why| panic!("{why}\n{}", player.output()));
+}
+
+/// ffmpeg from the first segment in the playlist on.
+fn ffmpeg_hashes(ffmpeg: &Path, url: &str, out: &Path) -> Process {
+    let mut command = Command::new(ffmpeg);
+    command.args(["-v", "warning", "-y", "-live_start_index", "0", "-copyts", "-i", url]);
+    command.args(["-map", "0", "-c", "copy", "-copyinkf", "-f", "framehash", "-hash", "md5"]);
+    Process::spawn(command.arg(out))
+}
+
+fn url(server: &Server) -> String {
+    format!("http://{}/live/cam.m3u8", server.http)
+}
+
+#[test]
+fn debian_ffmpeg_plays_every_packet() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    plays_all(&clip, |server, out| Ok(ffmpeg_hashes(&ffmpeg, &url(server), out)), Extent::Whole);
+}
+
+#[test]
+fn ffmpeg_9_plays_every_packet() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    plays_all(&clip, |server, out| Ok(ffmpeg_hashes(&ffmpeg9, &url(server), out)), Extent::Whole);
+}
+
+/// A part of the clip: `-an` or `-vn`.
+fn only(ffmpeg: &Path, clip: &Path, without: &str, out: PathBuf) -> Result<PathBuf, String> {
+    let mut command = Command::new(ffmpeg);
+    command.args(["-v", "error", "-y", "-i"]).arg(clip).args([without, "-c", "copy"]).arg(&out);
+    e2e::process::run(&mut command).map(|_| out)
+}
+
+#[test]
+fn ffmpeg_plays_pictures_alone_and_sound_alone() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let scratch = e2e::process::Scratch::new();
+    let pictures = need!(only(&ffmpeg, &clip, "-an", scratch.file("pictures.flv")));
+    plays_all(&pictures, |server, out| Ok(ffmpeg_hashes(&ffmpeg, &url(server), out)), Extent::Whole);
+    let sound = need!(only(&ffmpeg, &clip, "-vn", scratch.file("sound.flv")));
+    plays_all(&sound, |server, out| Ok(ffmpeg_hashes(&ffmpeg, &url(server), out)), Extent::AtLeast(200));
+}
+
+#[test]
+fn a_publisher_that_returns_continues_after_a_discontinuity() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, mut publisher) = need!(live(&clip, &["hls.window_ms=30000"]));
+    multivariant(&server, "");
+    let mut video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    (0..4).for_each(|_| video.next_part());
+    publisher.kill();
+    until("the publisher is missed", || (!server.is_live("cam")).then_some(()));
+    let _again = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    until("the stream goes on", || {
+        video.next_part();
+        let from = video.playlist.segments.iter().position(|segment| segment.discontinuity);
+        from.filter(|from| *from + 2 < video.playlist.segments.len())
+    });
+    video.check_media();
+    let audio = Follower::new(server.http, "/live/cam/", "audio0.m3u8", "");
+    assert!(audio.playlist.segments.iter().filter(|segment| segment.discontinuity).count() == 1);
+}
+
+#[test]
+fn a_stream_that_ends_ends_its_playlists_and_the_next_one_begins_new_ones() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, publisher) = need!(live(&clip, &[]));
+    multivariant(&server, "");
+    let mut video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    (0..4).for_each(|_| video.next_part());
+    publisher.signal("INT");
+    until("the playlist ends", || {
+        video.next_part();
+        video.playlist.ended.then_some(())
+    });
+    let last = video.playlist.edge().0;
+    let _again = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    until("the channel is live again", || server.is_live("cam").then_some(()));
+    multivariant(&server, "");
+    let again = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    assert!(!again.playlist.ended && again.playlist.edge().0 > last, "names of segments do not come back");
+}
+
+#[test]
+fn keys_are_asked_for_and_carried_on() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, _publisher) = need!(live(&clip, &["access.play_key=let-me-see"]));
+    for path in ["/live/cam.m3u8", "/live/cam/video0.m3u8", "/live/cam/video0-1.m4s", "/live/cam.m3u8?key=x"]
+    {
+        assert_eq!(fetch(server.http, path).status, 403, "{path}");
+    }
+    let main = multivariant(&server, "?key=let-me-see");
+    assert!(main.contains("cam/video0.m3u8?key=let-me-see\n"), "{main}");
+    let mut video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "key=let-me-see");
+    video.next_part();
+    let without = video.playlist.segments[0].uri.clone().unwrap().replace("?key=let-me-see", "");
+    assert_eq!(fetch(server.http, &format!("/live/cam/{without}")).status, 403);
+    video.check_media();
+}
+
+#[test]
+fn a_viewer_is_one_session_however_often_it_asks() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, _publisher) = need!(live(&clip, &[]));
+    let mut video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    (0..3).for_each(|_| video.next_part());
+    video.check_media();
+    assert_eq!(server.sessions("play"), 1);
+    let sessions = server.api("sessions").unwrap();
+    let session = sessions["sessions"].as_array().unwrap().iter().find(|s| s["role"] == "play").unwrap();
+    assert_eq!(session["protocol"], "hls");
+    assert!(session["bytesOut"].as_u64().unwrap() > 10_000, "{session}");
+    assert_eq!(server.channel("cam").unwrap()["viewers"], 1);
+    until("a viewer that asks for nothing is forgotten", || (server.sessions("play") == 0).then_some(()));
+    assert_eq!(server.channel("cam").unwrap()["viewers"], 0);
+}
+
+#[test]
+fn segments_have_ranges_heads_and_headers_for_caches_and_pages() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, _publisher) = need!(live(&clip, &[]));
+    let mut video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    while video.playlist.segments[0].uri.is_none() {
+        video.next_part();
+    }
+    let path = format!("/live/cam/{}", video.playlist.segments[0].uri.clone().unwrap());
+    let whole = fetch(server.http, &path).body;
+    let ask = |method: &str, range: &str| {
+        let mut headers = vec![("Connection", "close"), ("Origin", "https://example.org")];
+        headers.extend((!range.is_empty()).then_some(("Range", range)));
+        http::request(server.http, method, &path, &headers, b"").unwrap()
+    };
+    let head = ask("HEAD", "");
+    assert_eq!((head.status, head.header("content-length")), (200, Some(whole.len().to_string().as_str())));
+    assert_eq!(head.header("access-control-allow-origin"), Some("*"));
+    let mut part = ask("GET", "bytes=100-1099");
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut part.body, &mut bytes).unwrap();
+    assert_eq!((part.status, &bytes[..]), (206, &whole[100..1100]));
+    assert_eq!(part.header("content-range"), Some(format!("bytes 100-1099/{}", whole.len()).as_str()));
+    assert_eq!(ask("GET", &format!("bytes={}-", whole.len())).status, 416);
+    for path in
+        ["/live/cam/video1.m3u8", "/live/cam/video0-1.m4s", "/live/cam/x", "/live/cam/video0-init-1.mp4"]
+    {
+        let answer = fetch(server.http, path);
+        assert_eq!((answer.status, answer.cache.as_str()), (404, "public, max-age=1"), "{path}");
+    }
+}
+
+#[test]
+fn http_2_carries_blocked_requests_side_by_side() {
+    let curl = need!(program::find("curl"));
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, _publisher) = need!(live(&clip, &[]));
+    let video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    let audio = Follower::new(server.http, "/live/cam/", "audio0.m3u8", "");
+    let asked = |follower: &Follower, name: &str| {
+        format!("https://{}/live/cam/{name}?_HLS_msn={}", server.https, follower.playlist.edge().0 + 1)
+    };
+    let mut command = Command::new(curl);
+    command.args([
+        "--silent",
+        "--http2",
+        "--insecure",
+        "--parallel",
+        "--write-out",
+        "%{http_version} %{http_code}\\n",
+    ]);
+    for (follower, name) in [(&video, "video0.m3u8"), (&audio, "audio0.m3u8")] {
+        command.arg("--output").arg(server.scratch().join(name)).arg(asked(follower, name));
+    }
+    let printed = Process::spawn(&mut command).finish(e2e::wait::DEADLINE);
+    assert_eq!(printed.matches("2 200").count(), 2, "{printed}");
+    let written = Playlist::parse(&std::fs::read_to_string(server.scratch().join("video0.m3u8")).unwrap());
+    assert!(written.segments.iter().any(|s| s.number > video.playlist.edge().0 && s.uri.is_some()));
+}
+
+#[test]
+fn a_stream_that_nobody_publishes_is_not_found_after_a_wait() {
+    let server = Server::with(&["hub.wait_ms=300"]);
+    for path in ["/live/nobody.m3u8", "/live/nobody/video0.m3u8", "/live/nobody/video0-1.m4s"] {
+        assert_eq!(fetch(server.http, path).status, 404, "{path}");
+    }
+    until("nothing is left of it", || (server.sessions("play") == 0).then_some(()));
+}
