@@ -135,6 +135,11 @@ pub static PROTOCOLS: &[Protocol] = &[
         door: Door::Http(hls::ROUTE),
     },
     Protocol {
+        name: "dash",
+        about: "DASH with low latency: http://HOST:8080/APP/CHANNEL.mpd, play",
+        door: Door::Http(hls::ROUTE_DASH),
+    },
+    Protocol {
         name: "rtmpt",
         about: "RTMP inside HTTP requests: rtmpt://HOST:8080/APP/CHANNEL, publish and play",
         door: Door::Tunnel { of: &["http"] },

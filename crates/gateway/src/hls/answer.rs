@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+const MANIFEST: &str = "application/dash+xml";
 
 /// How long an answer may be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl From<Refusal> for Response {
     }
 }
 
-/// Answers a request for `/APP/CHANNEL.m3u8` or for a file below `/APP/CHANNEL/`.
+/// Answers a request for `/APP/CHANNEL.m3u8`, `/APP/CHANNEL.mpd`, or for a file below `/APP/CHANNEL/`.
 pub(super) async fn respond(
     env: Arc<Env>,
     metrics: ProtocolMetrics,
@@ -107,11 +108,15 @@ impl<'a> Asked<'a> {
         peer: SocketAddr,
     ) -> Result<Response, Refusal> {
         let Some((folder, file)) = folder_and_file(self.path) else {
-            let target = Target::from_http(self.path, self.query, "m3u8");
+            let is_dash = self.path.ends_with(".mpd");
+            let target = Target::from_http(self.path, self.query, if is_dash { "mpd" } else { "m3u8" });
             let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
             let admitted = self.admit(env, metrics, peer, target, true).await?;
-            let written = admitted.channel.multivariant();
-            return Ok(self.playlist(metrics, &admitted, written, admitted.channel.target() / 2));
+            let (written, format) = match is_dash {
+                true => (admitted.channel.manifest(), MANIFEST),
+                false => (admitted.channel.multivariant(), PLAYLIST),
+            };
+            return Ok(self.playlist(metrics, &admitted, written, format, admitted.channel.target() / 2));
         };
         let file = File::parse(file).ok_or_else(|| Refusal::not_found("There is no file of this name."))?;
         // The folder is named like the stream.
@@ -209,7 +214,7 @@ impl<'a> Asked<'a> {
             await_edge(env, &mut edge, target, |edge| edge.ended || edge.shows(first.segment, None)).await?;
         }
         let written = channel.playlist(track, directives).ok_or_else(no_track)?;
-        Ok(self.playlist(metrics, admitted, written, keep))
+        Ok(self.playlist(metrics, admitted, written, PLAYLIST, keep))
     }
 
     /// A part that is there, or that comes next.
@@ -268,12 +273,13 @@ impl<'a> Asked<'a> {
         metrics: &ProtocolMetrics,
         admitted: &Admitted,
         written: Bytes,
+        format: &'static str,
         keep: Duration,
     ) -> Response {
         self.count(metrics, admitted, written.len());
         let mut response = Body::from(written).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
         set_cache(headers, Keep::For(keep));
         response
     }

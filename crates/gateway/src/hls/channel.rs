@@ -1,15 +1,16 @@
 //! A stream as it is offered over HTTP: its newest segments, shared by the task that makes them and all who ask.
 
+use super::manifest::{Epoch, manifest};
 use super::muxer::Packed;
 use super::name::Directives;
 use super::playlist::{self, Terms};
 use super::viewers::Viewers;
-use super::window::{Edge, Init, Keep, Rendition, Segment};
+use super::window::{Edge, Init, Keep, NewSegment, Rendition, Segment};
 use bytes::Bytes;
 use media::{StreamName, TrackId};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 /// How far a channel has come.
@@ -40,6 +41,8 @@ struct State {
     /// When somebody asked last.
     asked: Instant,
     ended: bool,
+    /// In order; those of which nothing is listed any more are left out.
+    epochs: Vec<Epoch>,
 }
 
 /// Bytes of a segment as far as it has come, and whether it is complete.
@@ -52,8 +55,14 @@ impl Channel {
     /// A channel without media. `query` is what media is to be asked for with.
     pub(super) fn new(name: StreamName, query: String, keep: Keep, now: Instant) -> Self {
         let terms = Terms { target: Duration::from_secs(1), part_target: Duration::from_secs(1), query };
-        let state =
-            State { renditions: Vec::new(), terms, written: HashMap::new(), asked: now, ended: false };
+        let state = State {
+            renditions: Vec::new(),
+            terms,
+            written: HashMap::new(),
+            asked: now,
+            epochs: Vec::new(),
+            ended: false,
+        };
         Self {
             name,
             phase: watch::Sender::new(Phase::Starting),
@@ -77,6 +86,9 @@ impl Channel {
                 state.renditions.iter().position(|rendition| rendition.id == packed.track).unwrap_or(0)
             }
         };
+        if let Some(new) = &packed.new {
+            state.note_epoch(new);
+        }
         let keep = Keep { listed: self.keep.listed.max(4 * state.terms.target), ..self.keep };
         let rendition = &mut state.renditions[index];
         state.written.clear();
@@ -164,6 +176,13 @@ impl Channel {
         playlist::multivariant(&state.renditions, self.name.channel(), &state.terms).into()
     }
 
+    /// The manifest.
+    pub(super) fn manifest(&self) -> Bytes {
+        let state = self.state();
+        let (folder, now) = (self.name.channel(), SystemTime::now());
+        manifest(&state.renditions, &state.epochs, folder, &state.terms, state.ended, now).into()
+    }
+
     /// The media playlist of a track.
     pub(super) fn playlist(&self, track: TrackId, directives: Directives) -> Option<Bytes> {
         let mut state = self.state();
@@ -205,6 +224,20 @@ impl Channel {
 }
 
 impl State {
+    /// Notes where an interruption has ended. The first one stays: its date is that of the whole presentation.
+    fn note_epoch(&mut self, new: &NewSegment) {
+        let NewSegment { start, date, discontinuities, .. } = *new;
+        if self.epochs.iter().any(|epoch| epoch.discontinuities == discontinuities) {
+            return;
+        }
+        let listed = |rendition: &Rendition| rendition.listed().map(|segment| segment.discontinuities).min();
+        let oldest = self.renditions.iter().filter_map(listed).min().unwrap_or_default();
+        let mut is_first = true;
+        self.epochs.retain(|epoch| std::mem::take(&mut is_first) || epoch.discontinuities >= oldest);
+        self.epochs.push(Epoch { discontinuities, start, date });
+        self.epochs.sort_by_key(|epoch| epoch.discontinuities);
+    }
+
     fn rendition(&self, track: TrackId) -> Option<&Rendition> {
         self.renditions.iter().find(|rendition| rendition.id == track)
     }

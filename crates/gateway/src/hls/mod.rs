@@ -1,14 +1,15 @@
-//! HLS with low latency (RFC 8216bis): play on `/APP/CHANNEL.m3u8`, from memory.
+//! HLS with low latency (RFC 8216bis) and DASH: play on `/APP/CHANNEL.m3u8` and `/APP/CHANNEL.mpd`, from memory.
 //!
 //! One task for each stream that somebody watches reads the stream's log and cuts it (`segmenter`) into parts and segments,
 //! one CMAF track for each track of the publisher (`muxer`). They stay in memory for a while (`window`), and playlists
-//! (`playlist`) are written once for all who ask at the same moment. A request for what is yet to come waits for it
+//! (`playlist`) are written once for all who ask at the same moment; the manifest of DASH (`manifest`) names the same segments. A request for what is yet to come waits for it
 //! (`answer`). Nothing is made for streams that nobody asks for.
 
 mod answer;
 mod body;
 mod channel;
 mod limits;
+mod manifest;
 mod muxer;
 mod name;
 mod packager;
@@ -43,3 +44,6 @@ pub(crate) const ROUTE: MediaRoute = MediaRoute {
     serve: None,
     respond: |env, metrics, peer, request| Box::pin(answer::respond(env, metrics, peer, request)),
 };
+
+/// The manifest of a stream. Its segments are those of HLS.
+pub(crate) const ROUTE_DASH: MediaRoute = MediaRoute { extension: "mpd", folder: false, ..ROUTE };

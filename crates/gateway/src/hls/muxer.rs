@@ -128,7 +128,8 @@ impl Track {
             self.made = Some((opening.codec, opening.config.clone(), track));
         }
         self.next += 1;
-        Ok(NewSegment { init, number, date, discontinuities: opening.discontinuities })
+        let start = cut.frames.first().map_or(cut.end, |frame| frame.pts);
+        Ok(NewSegment { init, number, start, date, discontinuities: opening.discontinuities })
     }
 }
 

@@ -221,4 +221,4 @@ pub(super) fn date_time(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

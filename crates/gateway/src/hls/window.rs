@@ -2,8 +2,8 @@
 
 use super::name::File;
 use bytes::Bytes;
-use media::TrackId;
 use media::codec::Summary;
+use media::{Time, TrackId};
 use std::collections::{VecDeque, vec_deque};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -26,7 +26,9 @@ pub(super) struct Part {
 pub(super) struct Segment {
     /// Its media sequence number.
     pub(super) number: u64,
-    /// When its first frame is shown, as the time of day.
+    /// When its first frame is shown, on the clock of the media.
+    pub(super) start: Time,
+    /// The same as the time of day.
     pub(super) date: SystemTime,
     /// Interruptions of the stream before it.
     pub(super) discontinuities: u64,
@@ -134,6 +136,7 @@ pub(super) struct NewSegment {
     /// There if it differs from that of the segment before.
     pub(super) init: Option<Init>,
     pub(super) number: u64,
+    pub(super) start: Time,
     pub(super) date: SystemTime,
     pub(super) discontinuities: u64,
 }
@@ -153,11 +156,12 @@ impl Rendition {
 
     /// Appends a part, in a new segment or in the one at hand.
     pub(super) fn append(&mut self, new: Option<NewSegment>, part: Part, closes: bool, keep: Keep) {
-        if let Some(NewSegment { init, number, date, discontinuities }) = new {
+        if let Some(NewSegment { init, number, start, date, discontinuities }) = new {
             self.inits.extend(init);
             let init = self.inits.last().map_or(0, |init| init.number);
             self.segments.push_back(Segment {
                 number,
+                start,
                 date,
                 discontinuities,
                 init,
@@ -280,7 +284,13 @@ mod tests {
     }
 
     fn append(rendition: &mut Rendition, number: u64, bytes: usize, keep: Keep) {
-        let new = NewSegment { init: None, number, date: SystemTime::UNIX_EPOCH, discontinuities: 0 };
+        let new = NewSegment {
+            init: None,
+            number,
+            start: Time::ZERO,
+            date: SystemTime::UNIX_EPOCH,
+            discontinuities: 0,
+        };
         let part = Part {
             bytes: vec![0; bytes].into(),
             duration: Duration::from_secs(1),

@@ -4,6 +4,7 @@ mod access;
 mod acme;
 mod browser;
 mod containers;
+mod dash;
 mod enhanced;
 mod family;
 mod foreign;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::hls::window::{Init, Keep, NewSegment, Part};
-use media::Codec;
 use media::container::fmp4;
+use media::{Codec, Time};
 
 const SPS: &[u8] = &[
     0x01, 0x64, 0x00, 0x0a, 0xff, 0xe1, 0x00, 0x19, 0x67, 0x64, 0x00, 0x0a, 0xac, 0x72, 0x84, 0x44, 0x26,
@@ -19,7 +19,12 @@ fn init(id: TrackId, number: u64) -> Init {
 }
 
 /// `count` segments of two seconds in parts of half a second, the last one with `parts` only.
-fn rendition(id: TrackId, count: u64, parts: usize, discontinuity_at: Option<u64>) -> Rendition {
+pub(in crate::hls) fn rendition(
+    id: TrackId,
+    count: u64,
+    parts: usize,
+    discontinuity_at: Option<u64>,
+) -> Rendition {
     let mut rendition = Rendition::new(id, 100);
     let keep = Keep { listed: Duration::from_secs(600), bytes_max: usize::MAX };
     for number in 0..count {
@@ -29,6 +34,7 @@ fn rendition(id: TrackId, count: u64, parts: usize, discontinuity_at: Option<u64
             let new = (part == 0).then(|| NewSegment {
                 init: (number == 0 || discontinuity_at == Some(number)).then(|| init(id, 100 + number)),
                 number: 100 + number,
+                start: Time::from_millis(2000 * number as i64),
                 date: UNIX_EPOCH + Duration::from_millis(1_790_000_000_123 + 2000 * number),
                 discontinuities: u64::from(is_interrupted),
             });
@@ -43,7 +49,7 @@ fn rendition(id: TrackId, count: u64, parts: usize, discontinuity_at: Option<u64
     rendition
 }
 
-fn terms(query: &str) -> Terms {
+pub(in crate::hls) fn terms(query: &str) -> Terms {
     Terms { target: Duration::from_secs(2), part_target: Duration::from_millis(500), query: query.into() }
 }
 

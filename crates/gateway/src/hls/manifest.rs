@@ -1,0 +1,199 @@
+//! The manifest of DASH (ISO/IEC 23009-1): the same segments as in playlists, told in another way. Pure.
+//!
+//! Segments have the lengths that keyframes give them, so each is listed with its own (`SegmentTimeline`), the growing one with the
+//! length that is expected of it. A period begins wherever the stream was interrupted.
+
+use super::name::File;
+use super::playlist::{Terms, date_time};
+use super::window::{Rendition, Segment};
+use media::codec::Summary;
+use media::{Kind, Time};
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+/// Where the clock of the media and the time of day meet: at the beginning of the stream, and after each interruption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Epoch {
+    /// Interruptions before it.
+    pub(super) discontinuities: u64,
+    /// A moment of the media clock.
+    pub(super) start: Time,
+    /// The time of day it belongs to.
+    pub(super) date: SystemTime,
+}
+
+/// The manifest. `epochs` are in order; media is in `folder`.
+pub(super) fn manifest(
+    renditions: &[Rendition],
+    epochs: &[Epoch],
+    folder: &str,
+    terms: &Terms,
+    ended: bool,
+    now: SystemTime,
+) -> String {
+    let mut out = String::with_capacity(4096);
+    let begin = epochs.first().map_or(now, |epoch| epoch.date);
+    let end = epochs.last().map_or(Duration::ZERO, |epoch| {
+        let segments = renditions.iter().flat_map(|rendition| rendition.segments.back());
+        let last = segments.map(|segment| (segment.start + segment.duration()).since(epoch.start)).max();
+        since(epoch.date, begin) + last.unwrap_or_default()
+    });
+    let listed = |rendition: &Rendition| rendition.listed().map(Segment::duration).sum::<Duration>();
+    let depth = renditions.iter().map(listed).max().unwrap_or_default();
+    out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"");
+    out.push_str(" profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\"");
+    match ended {
+        true => {
+            let _ = write!(out, " type=\"static\" mediaPresentationDuration=\"{}\"", duration(end));
+        }
+        false => {
+            let _ = write!(
+                out,
+                " type=\"dynamic\" availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"{}\" \
+                 timeShiftBufferDepth=\"{}\" suggestedPresentationDelay=\"{}\"",
+                date_time(begin),
+                date_time(now),
+                duration(terms.target),
+                duration(depth),
+                duration(2 * terms.target),
+            );
+        }
+    }
+    let _ = writeln!(out, " minBufferTime=\"{}\">", duration(terms.part_target));
+    if !ended {
+        // As with HLS: three parts, and the one that is being made.
+        let latency = (4 * terms.part_target).as_millis();
+        let _ = writeln!(
+            out,
+            "<ServiceDescription id=\"0\"><Latency target=\"{latency}\" min=\"{}\" max=\"{}\"/>\
+             <PlaybackRate min=\"0.96\" max=\"1.04\"/></ServiceDescription>",
+            latency / 2,
+            4 * latency,
+        );
+    }
+    for epoch in epochs {
+        let of_epoch = |segment: &&Segment| segment.discontinuities == epoch.discontinuities;
+        if !renditions.iter().any(|rendition| rendition.listed().any(|segment| of_epoch(&segment))) {
+            continue;
+        }
+        let start = duration(since(epoch.date, begin));
+        let _ = writeln!(out, "<Period id=\"{}\" start=\"{start}\">", epoch.discontinuities);
+        for (index, rendition) in renditions.iter().enumerate() {
+            write_track(&mut out, index, rendition, epoch, folder, terms, ended);
+        }
+        out.push_str("</Period>\n");
+    }
+    if !ended {
+        let _ = writeln!(
+            out,
+            "<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>",
+            date_time(now)
+        );
+    }
+    out.push_str("</MPD>\n");
+    out
+}
+
+fn write_track(
+    out: &mut String,
+    index: usize,
+    rendition: &Rendition,
+    epoch: &Epoch,
+    folder: &str,
+    terms: &Terms,
+    ended: bool,
+) {
+    let segments: Vec<&Segment> =
+        rendition.listed().filter(|segment| segment.discontinuities == epoch.discontinuities).collect();
+    let Some((first, last)) = segments.first().zip(segments.last()) else { return };
+    let Some(init) = rendition.init(first.init) else { return };
+    let (summary, timescale) = (init.track.summary(), init.track.timescale());
+    let kind = if rendition.id.kind == Kind::Audio { "audio" } else { "video" };
+    let _ = writeln!(
+        out,
+        "<AdaptationSet id=\"{index}\" contentType=\"{kind}\" mimeType=\"{kind}/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">"
+    );
+    if !ended {
+        // Every segment says the same in a box of its own.
+        let _ = writeln!(
+            out,
+            "<ProducerReferenceTime id=\"{index}\" type=\"captured\" inband=\"true\" wallClockTime=\"{}\" presentationTime=\"{}\"/>",
+            date_time(epoch.date),
+            epoch.start.to_ticks(timescale),
+        );
+    }
+    let (peak, _) = rendition.bits_per_second();
+    let _ = write!(
+        out,
+        "<Representation id=\"{}\" bandwidth=\"{peak}\" codecs=\"{}\"",
+        rendition.id, summary.mime
+    );
+    write_format(out, rendition, summary);
+    // What the growing segment will be like, most likely.
+    let closed = segments.iter().rev().find(|segment| segment.closed);
+    let expected = closed.map_or(terms.target, |segment| segment.duration());
+    let ahead = expected.saturating_sub(terms.part_target);
+    let _ = write!(
+        out,
+        "<SegmentTemplate timescale=\"{timescale}\" presentationTimeOffset=\"{}\" startNumber=\"{}\" \
+         initialization=\"{folder}/{}{query}\" media=\"{folder}/{}-$Number$.m4s{query}\"",
+        epoch.start.to_ticks(timescale),
+        first.number,
+        File::Init(rendition.id, first.init),
+        rendition.id,
+        query = terms.query,
+    );
+    if !ended {
+        let _ = write!(
+            out,
+            " availabilityTimeOffset=\"{:.3}\" availabilityTimeComplete=\"false\"",
+            ahead.as_secs_f64()
+        );
+    }
+    out.push_str(">\n<SegmentTimeline>\n");
+    for pair in segments.windows(2) {
+        write_entry(out, pair[0], pair[1].start, timescale);
+    }
+    let length = if last.closed || ended { last.duration() } else { expected.max(last.duration()) };
+    write_entry(out, last, last.start + length, timescale);
+    out.push_str("</SegmentTimeline>\n</SegmentTemplate>\n</Representation>\n</AdaptationSet>\n");
+}
+
+fn write_entry(out: &mut String, segment: &Segment, end: Time, timescale: u32) {
+    let start = segment.start.to_ticks(timescale);
+    let _ = writeln!(out, "<S t=\"{start}\" d=\"{}\"/>", (end.to_ticks(timescale) - start).max(1));
+}
+
+fn write_format(out: &mut String, rendition: &Rendition, summary: &Summary) {
+    if let (Some(width), Some(height)) = (summary.width, summary.height) {
+        let _ = write!(out, " width=\"{width}\" height=\"{height}\"");
+    }
+    if rendition.id.kind == Kind::Video
+        && let Some(rate) = summary.fps.or(rendition.frames_per_second())
+    {
+        let _ = write!(out, " frameRate=\"{}/1000\"", (rate * 1000.0).round());
+    }
+    if let Some(rate) = summary.sample_rate {
+        let _ = write!(out, " audioSamplingRate=\"{rate}\"");
+    }
+    out.push_str(">\n");
+    if let Some(channels) = summary.channels {
+        let _ = writeln!(
+            out,
+            "<AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" \
+             value=\"{channels}\"/>"
+        );
+    }
+}
+
+/// A duration as XML Schema writes it, to the millisecond.
+fn duration(duration: Duration) -> String {
+    format!("PT{:.3}S", duration.as_secs_f64())
+}
+
+fn since(date: SystemTime, begin: SystemTime) -> Duration {
+    date.duration_since(begin).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+use super::*;
+use crate::hls::playlist::tests::{rendition, terms};
+use media::TrackId;
+use std::time::UNIX_EPOCH;
+
+fn epoch(discontinuities: u64) -> Epoch {
+    let start = Time::from_millis(14_000 * discontinuities as i64);
+    let date = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123 + 20_000 * discontinuities);
+    Epoch { discontinuities, start, date }
+}
+
+fn of(renditions: &[Rendition], epochs: &[Epoch], ended: bool) -> String {
+    let now = UNIX_EPOCH + Duration::from_secs(1_790_000_100);
+    manifest(renditions, epochs, "cam", &terms("?key=secret-key"), ended, now)
+}
+
+#[test]
+fn every_listed_segment_has_its_place_on_the_clock_and_the_growing_one_the_expected_length() {
+    let written = of(&[rendition(TrackId::VIDEO, 3, 2, None)], &[epoch(0)], false);
+    let entries: Vec<_> = written.lines().filter(|line| line.starts_with("<S ")).collect();
+    assert_eq!(
+        entries,
+        ["<S t=\"0\" d=\"180000\"/>", "<S t=\"180000\" d=\"180000\"/>", "<S t=\"360000\" d=\"180000\"/>"]
+    );
+    for part in [
+        "type=\"dynamic\" availabilityStartTime=\"2026-09-21T14:13:20.123Z\"",
+        "<Period id=\"0\" start=\"PT0.000S\">",
+        "startNumber=\"100\" initialization=\"cam/video0-init-100.mp4?key=secret-key\" \
+         media=\"cam/video0-$Number$.m4s?key=secret-key\" availabilityTimeOffset=\"1.500\" availabilityTimeComplete=\"false\"",
+        "<Latency target=\"2000\"",
+        "codecs=\"avc1.64000a\"",
+    ] {
+        assert!(written.contains(part), "{part} is not in {written}");
+    }
+}
+
+#[test]
+fn an_interruption_begins_a_period_at_the_time_of_day_it_ended() {
+    let renditions = [TrackId::VIDEO, TrackId::AUDIO].map(|id| rendition(id, 10, 4, Some(7)));
+    let written = of(&renditions, &[epoch(0), epoch(1)], false);
+    let second = written.split_once("<Period id=\"1\" start=\"PT20.000S\">").unwrap().1;
+    assert!(second.contains("presentationTimeOffset=\"1260000\" startNumber=\"107\""), "{second}");
+    assert_eq!((written.matches("<S ").count(), second.matches("<S ").count()), (20, 6));
+    assert!(!of(&renditions[..1], &[epoch(3)], false).contains("<Period"), "nothing is left of this one");
+}
+
+#[test]
+fn an_ended_stream_is_static_and_has_a_length() {
+    let written = of(&[rendition(TrackId::AUDIO, 3, 4, None)], &[epoch(0)], true);
+    assert!(written.contains("type=\"static\" mediaPresentationDuration=\"PT6.000S\""), "{written}");
+    for live in ["minimumUpdatePeriod", "UTCTiming", "availabilityTimeOffset", "Latency"] {
+        assert!(!written.contains(live), "{live}");
+    }
+}
