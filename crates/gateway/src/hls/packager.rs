@@ -169,7 +169,7 @@ impl Packager {
                 }
             }
             Next::Dry => self.interrupt(&mut cuts),
-            // Without a pace nothing comes later; if it does, the next look is at the next tick.
+            // Only what is read at a pace is held back.
             Next::Later(_) => {}
             Next::Ended(_) => self.segmenter.interrupt(&mut cuts),
         }

@@ -4,6 +4,7 @@ use e2e::clip::{self, Layout};
 use e2e::framehash::{self, Extent};
 use e2e::hls::{Follower, Playlist, fetch};
 use e2e::program::{self, Repeat};
+use e2e::wait::until_within;
 use e2e::{Process, Server, http, need, until};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -140,6 +141,29 @@ fn ffmpeg_plays_pictures_alone_and_sound_alone() {
     plays_all(&pictures, |server, out| Ok(ffmpeg_hashes(&ffmpeg, &url(server), out)), Extent::Whole);
     let sound = need!(only(&ffmpeg, &clip, "-vn", scratch.file("sound.flv")));
     plays_all(&sound, |server, out| Ok(ffmpeg_hashes(&ffmpeg, &url(server), out)), Extent::AtLeast(200));
+}
+
+#[test]
+fn gstreamer_plays() {
+    let gst =
+        need!(program::gst("hlsdemux").and(program::gst("souphttpsrc")).and(program::gst("avdec_h264")));
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, _publisher) = need!(live(&clip, &[]));
+    let out = server.scratch().join("out.gray");
+    let picture = format!(
+        "video-sink=videoconvert ! videoscale ! video/x-raw,format=GRAY8,width=64,height=36 ! filesink location={}",
+        out.display()
+    );
+    let mut command = Command::new(gst);
+    command.args(["playbin", &format!("uri={}", url(&server)), &picture, "audio-sink=fakesink sync=true"]);
+    command.env("GST_PLUGIN_FEATURE_RANK", "hlsdemux2:NONE");
+    let mut player = Process::spawn(&mut command);
+    // It begins when it has buffered for some seconds.
+    until_within(PLAY_MAX, "a second of pictures is shown", || {
+        assert!(player.is_running(), "{}", player.output());
+        std::fs::metadata(&out).is_ok_and(|file| file.len() >= 28 * 64 * 36).then_some(())
+    });
 }
 
 #[test]

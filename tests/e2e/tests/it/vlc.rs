@@ -49,3 +49,8 @@ fn vlc_plays_rtmp() {
 fn vlc_plays_http_flv() {
     plays(|server| server.flv_url("cam"));
 }
+
+#[test]
+fn vlc_plays_hls() {
+    plays(|server| format!("http://{}/live/cam.m3u8", server.http));
+}
