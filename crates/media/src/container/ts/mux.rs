@@ -20,6 +20,9 @@ const LEAD: Duration = Duration::from_millis(100);
 /// The program clock is said at least so often (section 2.7.2: 100 ms).
 const CLOCK_PERIOD: Duration = Duration::from_millis(80);
 
+/// From here on, a time before that of the clock is a new beginning, and not a track that is behind another.
+const CLOCK_JUMP: Duration = Duration::from_secs(1);
+
 /// Writes one program. Bytes are appended to what the caller passes, in whole packets.
 #[derive(Debug)]
 pub struct Muxer {
@@ -136,10 +139,13 @@ impl Muxer {
         self.scratch.clear();
         self.streams[index].write_pes(packet, &mut self.scratch)?;
         let mut clock = None;
-        if index == self.clock {
+        // Where sound comes first, it may have said a later time already; the clock never goes back by a little (section 2.7.2).
+        let is_said = self.clock_at.is_some_and(|at| at > packet.dts && at.since(packet.dts) < CLOCK_JUMP);
+        if index == self.clock && !is_said {
             clock = Some(packet.dts - LEAD);
             self.clock_at = Some(packet.dts);
-        } else if self.clock_at.is_some_and(|at| packet.dts.since(at) >= CLOCK_PERIOD) {
+        } else if index != self.clock && self.clock_at.is_some_and(|at| packet.dts.since(at) >= CLOCK_PERIOD)
+        {
             // Pictures come so seldom that the clock has to be said in between.
             write_clock(&self.streams[self.clock], packet.dts - LEAD, out);
             self.clock_at = Some(packet.dts);

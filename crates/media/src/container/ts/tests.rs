@@ -220,6 +220,28 @@ fn times_go_on_past_their_33_bits() {
     assert_eq!((found[1].dts, found[1].pts), (picture[1].dts, picture[1].pts));
 }
 
+/// What the program clock says, in 90 kHz.
+fn clocks(out: &[u8]) -> Vec<u64> {
+    out.chunks(PACKET_BYTES)
+        .filter(|packet| packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x10 != 0)
+        .map(|packet| u64::from(u32::from_be_bytes([packet[6], packet[7], packet[8], packet[9]])) << 1)
+        .collect()
+}
+
+#[test]
+fn the_clock_does_not_go_back_where_sound_comes_first() {
+    let mut packets = stream();
+    packets.truncate(3);
+    for at in 0..50 {
+        let (sound, picture) = (1090 + 20 * at, 1000 + 20 * at);
+        packets.push(frame(TrackId::AUDIO, Codec::Aac, sound, sound, false, &[1; 90]));
+        packets.push(frame(TrackId::VIDEO, Codec::H264, picture, picture, false, &[0, 0, 0, 2, 0x41, 7]));
+    }
+    let clocks = clocks(&mux(&packets));
+    assert!(clocks.len() > 10);
+    assert!(clocks.windows(2).all(|pair| (1..=9000).contains(&(pair[1] - pair[0]))), "{clocks:?}");
+}
+
 #[test]
 fn the_clock_is_said_where_pictures_are_rare() {
     let mut packets = stream();
@@ -227,11 +249,7 @@ fn the_clock_is_said_where_pictures_are_rare() {
     let sound = |at: i64| frame(TrackId::AUDIO, Codec::Aac, 1000 + 20 * at, 1000 + 20 * at, false, &[1; 90]);
     packets.extend((0..50).map(sound));
     let out = mux(&packets);
-    let clocks: Vec<u64> = out
-        .chunks(PACKET_BYTES)
-        .filter(|packet| packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x10 != 0)
-        .map(|packet| u64::from(u32::from_be_bytes([packet[6], packet[7], packet[8], packet[9]])) << 1)
-        .collect();
+    let clocks = clocks(&out);
     assert_eq!(clocks[0], 900 * 90);
     assert!(clocks.windows(2).all(|pair| (1..=9000).contains(&(pair[1] - pair[0]))), "{clocks:?}");
     assert_eq!(clocks.last(), Some(&(1860 * 90)));
