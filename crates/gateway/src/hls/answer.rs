@@ -56,6 +56,14 @@ impl Refusal {
     fn not_found(detail: &str) -> Self {
         Self { keep: Duration::from_secs(1), ..Self::new(StatusCode::NOT_FOUND, detail) }
     }
+
+    /// Media that is gone, or is still to come. The latter is not for caches: they would answer so to those who ask in time.
+    fn no_media(what: &str, is_ahead: bool) -> Self {
+        match is_ahead {
+            true => Self::new(StatusCode::NOT_FOUND, format!("{what} is yet to come.")),
+            false => Self::not_found(&format!("{what} is gone.")),
+        }
+    }
 }
 
 impl From<BadDirective> for Refusal {
@@ -236,7 +244,7 @@ impl<'a> Asked<'a> {
         }
         channel
             .part(track, segment, part)
-            .ok_or_else(|| Refusal::not_found("This part is gone, or yet to come."))
+            .ok_or_else(|| Refusal::no_media("This part", edge.borrow().is_ahead(segment, part)))
     }
 
     /// A segment: whole if it is complete, else as it grows.
@@ -255,8 +263,9 @@ impl<'a> Asked<'a> {
             await_edge(env, &mut edge, channel.target(), |edge| edge.ended || edge.shows(number, Some(0)))
                 .await?;
         }
-        let gone = || Refusal::not_found("This segment is gone, or yet to come.");
-        let media = channel.segment(track, number, 0).ok_or_else(gone)?;
+        let media = channel
+            .segment(track, number, 0)
+            .ok_or_else(|| Refusal::no_media("This segment", edge.borrow().is_ahead(number, 0)))?;
         if media.closed {
             return self.whole(metrics, admitted, track, media.parts);
         }

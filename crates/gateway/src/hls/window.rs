@@ -100,7 +100,14 @@ impl Edge {
             false => 3,
         };
         let has = if self.segment == segment { self.parts } else { 0 };
-        segment > complete.saturating_add(2) || part.is_some_and(|part| part >= has.saturating_add(ahead))
+        let is_far = segment > complete.saturating_add(2)
+            || part.is_some_and(|part| part >= has.saturating_add(ahead));
+        is_far && !self.shows(segment, part)
+    }
+
+    /// Whether the segment, or the part of it, is still to come.
+    pub(super) fn is_ahead(&self, segment: u64, part: u32) -> bool {
+        !self.ended && (segment, part) >= self.next()
     }
 
     /// The part that comes next.
@@ -337,11 +344,14 @@ mod tests {
         assert!(open.shows(6, None) && open.shows(7, Some(2)) && open.shows(6, Some(99)));
         assert!(!open.shows(7, None) && !open.shows(7, Some(3)));
         assert!(!open.is_beyond(8, None, part_target) && open.is_beyond(9, None, part_target));
+        assert!(!open.is_beyond(6, Some(99), part_target), "there already, so it is answered at once");
         assert!(!open.is_beyond(7, Some(10), part_target) && open.is_beyond(7, Some(11), part_target));
         let closed = Edge { closed: true, ..open };
         assert!(closed.shows(7, None) && !closed.shows(7, Some(3)) && closed.is_past(7));
         assert!(!closed.is_beyond(9, None, part_target) && closed.is_beyond(10, None, part_target));
         assert!(closed.is_beyond(u64::MAX, Some(u32::MAX), part_target));
         assert_eq!((open.next(), closed.next()), ((7, 3), (8, 0)));
+        assert!(open.is_ahead(7, 3) && open.is_ahead(8, 0) && !open.is_ahead(7, 2) && !open.is_ahead(6, 99));
+        assert!(!Edge { ended: true, ..open }.is_ahead(7, 3));
     }
 }
