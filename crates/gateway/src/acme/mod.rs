@@ -146,7 +146,14 @@ impl Acme {
             Ok(())
         })
         .await
-        .map_err(|error| Problem(format!("{}: {error}", self.settings.file.display())))
+        .map_err(|error| Problem(format!("{}: {error}", self.settings.file.display())))?;
+        // Without this a clock that is wrong, or a certificate that cannot be used, would order anew with each look.
+        match self.identity.validity() {
+            Some(validity) if !is_old(validity, SystemTime::now()) => Ok(()),
+            _ => Err(Problem(
+                "the certificate that came cannot be used, or is old by the clock of this machine".to_owned(),
+            )),
+        }
     }
 }
 
