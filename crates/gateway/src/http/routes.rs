@@ -76,9 +76,9 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     let media = Router::new()
         .route("/{app}/{file}", get(super::media).merge(tunnel()))
         .route("/{app}/{channel}/{file}", get(super::media))
-        .route("/send/{id}/{number}", tunnel())
-        .route("/idle/{id}/{number}", tunnel())
-        .route("/close/{id}/{number}", tunnel())
+        .route("/send/{id}/{number}", get(super::media).merge(tunnel()))
+        .route("/idle/{id}/{number}", get(super::media).merge(tunnel()))
+        .route("/close/{id}/{number}", get(super::media).merge(tunnel()))
         .with_state(env.clone())
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
@@ -332,7 +332,10 @@ async fn cross_origin(State(env): State<Arc<Env>>, request: Request, next: Next)
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
             headers.insert(
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                HeaderValue::from_static("content-type, range"),
+                // CMCD: what players tell of their session (CTA-5004 section 2.1).
+                HeaderValue::from_static(
+                    "content-type, range, cmcd-object, cmcd-request, cmcd-session, cmcd-status",
+                ),
             );
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
         }

@@ -206,8 +206,7 @@ fn to_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `2026-11-22T08:15:30Z`. Years after 9999 do not occur.
-/// A moment as RFC 3339 writes it, to the second.
+/// A moment as RFC 3339 writes it, to the second: `2026-11-22T08:15:30Z`. Years after 9999 do not occur.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
