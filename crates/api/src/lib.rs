@@ -12,17 +12,26 @@
 //! | `GET /api/v1/relays` (operator, or with the publish key of the streams) | [`Relays`] |
 //! | `POST /api/v1/relays/push` with a [`NewPush`] (the same) | 201, a [`PushTarget`] |
 //! | `DELETE /api/v1/relays/push/{id}` (the same) | 204, nothing |
+//! | `GET /api/v1/recordings?stream=&before=&limit=` (operator) | [`Recordings`] |
+//! | `GET /api/v1/recordings/{id}` (operator) | [`Recording`] |
+//! | `POST /api/v1/recordings` with a [`NewRecording`] (operator) | 202, nothing: the stream is recorded from now on |
+//! | `POST /api/v1/recordings/{id}/stop` (operator) | 202, nothing |
+//! | `DELETE /api/v1/recordings/{id}` (operator) | 204, nothing |
 //! | any error | [`Problem`] |
 
 mod beacon;
 mod channel;
 mod problem;
+mod recording;
 mod relay;
 mod session;
 
 pub use beacon::{Beacon, BeaconEvent, BeaconProtocol, BeaconRenderer, BeaconTimes};
 pub use channel::{Audio, Channel, ChannelDetail, Channels, Counters, Log, Publisher, Track, Video};
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
+pub use recording::{
+    GapReason, NewRecording, RecordedFile, RecordedTrack, Recording, RecordingGap, RecordingState, Recordings,
+};
 pub use relay::{
     NewPush, PullSource, PullStream, PushTarget, RelayFailure, RelayProgress, RelayState, Relays,
 };

@@ -47,9 +47,11 @@ macro_rules! section {
     };
 }
 
+mod record;
 mod redirect;
 mod relay;
 
+pub use record::{RecordConfig, RecordFormat, RecordPolicy, RecordRule};
 pub use redirect::RtmpRedirect;
 pub(crate) use relay::target_name;
 pub use relay::{PullMode, RelayConfig, RelayPull, RelayPush, RelayUrl};
@@ -77,6 +79,8 @@ section! {
         access: AccessConfig = AccessConfig::default(),
         /// Other servers: sending streams to them and fetching streams from them.
         relay: RelayConfig = RelayConfig::default(),
+        /// Recording live streams to files.
+        record: RecordConfig = RecordConfig::default(),
         /// Ceilings that protect the machine.
         limits: LimitsConfig = LimitsConfig::default(),
         /// Threads.
@@ -408,6 +412,8 @@ impl Config {
             doc!("relay", RelayConfig),
             doc!("relay.push", list of RelayPush),
             doc!("relay.pull", list of RelayPull),
+            doc!("record", RecordConfig),
+            doc!("record.rule", list of RecordRule),
             doc!("limits", LimitsConfig),
             doc!("runtime", RuntimeConfig),
             doc!("log", LogConfig),
@@ -560,6 +566,7 @@ impl Config {
         }
         redirect::validate(&self.rtmp.redirect, &mut wrong);
         self.relay.validate(&mut wrong);
+        self.record.validate(&mut wrong);
         for (key, value) in [
             ("limits.connections_max", self.limits.connections_max),
             ("limits.streams_max", self.limits.streams_max),

@@ -5,6 +5,7 @@ use crate::hls::Packagers;
 use crate::log_quota::LogQuota;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::record::Recordings;
 use crate::relay::Relays;
 use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
@@ -44,6 +45,8 @@ pub struct Env {
     pub(crate) packagers: Packagers,
     /// Streams that are sent to other servers and fetched from them.
     pub(crate) relays: Relays,
+    /// Streams that are written to files, and what was recorded.
+    pub(crate) recordings: Recordings,
     /// Listeners are up and the node does not shut down.
     pub ready: AtomicBool,
     /// When the node started.
@@ -68,6 +71,7 @@ impl Env {
             tunnels: Tunnels::new(&config),
             packagers: Packagers::default(),
             relays: Relays::new(&config.relay),
+            recordings: Recordings::new(&config),
             ready: AtomicBool::new(false),
             started: Instant::now(),
             shutdown,

@@ -4,6 +4,7 @@ use crate::http::beacon::{self, limits::BODY_BYTES_MAX};
 use crate::http::{HEAD_BYTES_MAX, Peer, Sequel, Sniffed, channel_title, router, sniff};
 use crate::http_flv::websocket::{Asked, FRAME_BYTES_MAX, Violation, read_frame};
 use crate::metrics::Metrics;
+use crate::pattern::Pattern;
 use crate::target::Target;
 use crate::testing::publish;
 use crate::{Config, Env, config::parse_channel, hls, relay};
@@ -113,8 +114,8 @@ pub fn names(data: &[u8]) {
     }
     let via = relay::Via::parse(first);
     assert_eq!(relay::Via::parse(&format!("x ({})", via.note())), via);
-    if let Ok(pattern) = relay::Pattern::parse(first) {
-        assert_eq!(relay::Pattern::parse(&pattern.to_string()), Ok(pattern));
+    if let Ok(pattern) = Pattern::parse(first) {
+        assert_eq!(Pattern::parse(&pattern.to_string()), Ok(pattern));
     }
     if let Ok(name) = parse_channel(first) {
         assert_eq!(name.as_str(), first);

@@ -21,6 +21,7 @@ use crate::registry::PROTOCOLS;
 mod labels;
 mod player;
 mod process;
+mod record;
 mod relay;
 
 pub use labels::{
@@ -28,6 +29,7 @@ pub use labels::{
     RelayState, Renderer, Role,
 };
 pub use player::PlayerMetrics;
+pub use record::RecordMetrics;
 pub use relay::RelayMetrics;
 
 /// The content type of [`Metrics::render`].
@@ -112,6 +114,7 @@ struct Inner {
     certificate_expires: Gauge,
     player: PlayerMetrics,
     relay: RelayMetrics,
+    record: RecordMetrics,
 }
 
 #[derive(Debug)]
@@ -212,6 +215,7 @@ impl Metrics {
 
         let player = PlayerMetrics::new(registry.sub_registry_with_prefix("player"));
         let relay = RelayMetrics::new(registry.sub_registry_with_prefix("relay"));
+        let record = RecordMetrics::new(registry.sub_registry_with_prefix("record"));
 
         let registered = PROTOCOLS.iter().map(|protocol| (protocol.name, OnceLock::new())).collect();
         Self {
@@ -227,6 +231,7 @@ impl Metrics {
                 certificate_expires,
                 player,
                 relay,
+                record,
             }),
         }
     }
@@ -268,6 +273,11 @@ impl Metrics {
     /// What relays do.
     pub fn relay(&self) -> &RelayMetrics {
         &self.inner.relay
+    }
+
+    /// What recording does.
+    pub fn record(&self) -> &RecordMetrics {
+        &self.inner.record
     }
 
     /// The text that Prometheus reads, in the OpenMetrics form. `streams` and `readers` are the state of the hub.

@@ -5,6 +5,7 @@ use crate::acme::Acme;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::metrics::ProtocolMetrics;
+use crate::record;
 use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
 use crate::relay;
 use crate::tls::{self, Tls};
@@ -135,6 +136,7 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
     let doors = Arc::new(Mutex::new(bound.doors));
     let gate = Arc::new(Gate::new(&env.config));
     let (window, tls) = (Arc::new(window), bound.tls.map(Arc::new));
+    record::start(env.clone())?;
     env.ready.store(true, Ordering::Release);
     net::run_shards(shards, move |index| {
         let (env, doors, gate) = (env.clone(), doors.clone(), gate.clone());
@@ -201,7 +203,9 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             }
             env.ready.store(false, Ordering::Release);
             let deadline = Instant::now() + DRAIN;
-            while gate.open() + env.tunnels.open() + env.relays.active() > 0 && Instant::now() < deadline {
+            while gate.open() + env.tunnels.open() + env.relays.active() + env.recordings.active() > 0
+                && Instant::now() < deadline
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

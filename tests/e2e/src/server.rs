@@ -21,6 +21,8 @@ pub struct Server {
     pub http: SocketAddr,
     /// Where HTTP over TLS listens.
     pub https: SocketAddr,
+    /// The command line it was started with.
+    command: Vec<std::ffi::OsString>,
     scratch: Scratch,
 }
 
@@ -35,24 +37,51 @@ impl Server {
     /// # Panics
     /// If the program was not built, or does not come up.
     pub fn with(settings: &[&str]) -> Self {
+        let Ok(server) = Self::wrapped(settings, Ok::<_, std::convert::Infallible>);
+        server
+    }
+
+    /// As [`Server::with`], started by the command that `wrap` makes of the usual one.
+    ///
+    /// # Errors
+    /// What `wrap` says.
+    ///
+    /// # Panics
+    /// As [`Server::with`].
+    pub fn wrapped<E>(
+        settings: &[&str],
+        wrap: impl FnOnce(Command) -> Result<Command, E>,
+    ) -> Result<Self, E> {
         let scratch = Scratch::new();
         let mut command = Command::new(program::rushlight());
         let data = format!("data_dir={}", scratch.file("data").display());
         let addresses = scratch.file("addresses.json");
         command.arg("serve").arg("--addresses-file").arg(&addresses);
-        let doors = ["rtmp", "rtmps", "http", "https"];
-        for door in doors {
+        for door in DOORS {
             command.arg("--set").arg(format!("{door}.listen=127.0.0.1:0"));
         }
         for setting in [data.as_str()].iter().chain(settings) {
             command.args(["--set", setting]);
         }
+        let mut command = wrap(command)?;
         let mut process = Process::spawn(command.current_dir(scratch.path()));
-        let [rtmp, rtmps, http, https] = wait::until("the server says where it listens", || {
-            assert!(process.is_running(), "the server ended at start");
-            opened(&addresses, doors)
-        });
-        Self { rtmp, rtmps, http, https, process, scratch }
+        let [rtmp, rtmps, http, https] = await_open(&mut process, &addresses);
+        let command = std::iter::once(command.get_program()).chain(command.get_args());
+        let command = command.map(ToOwned::to_owned).collect();
+        Ok(Self { rtmp, rtmps, http, https, process, command, scratch })
+    }
+
+    /// Starts it again, after it has ended, with the same settings and data. It listens elsewhere.
+    ///
+    /// # Panics
+    /// As [`Server::with`].
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let addresses = self.scratch.file("addresses.json");
+        let _ = std::fs::remove_file(&addresses);
+        let mut command = Command::new(&self.command[0]);
+        self.process = Process::spawn(command.args(&self.command[1..]).current_dir(self.scratch.path()));
+        [self.rtmp, self.rtmps, self.http, self.https] = await_open(&mut self.process, &addresses);
     }
 
     /// `rtmp://…/live/CHANNEL`.
@@ -218,6 +247,16 @@ impl Server {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }
+}
+
+/// What it listens for, in the order of the fields of [`Server`].
+const DOORS: [&str; 4] = ["rtmp", "rtmps", "http", "https"];
+
+fn await_open(process: &mut Process, addresses: &Path) -> [SocketAddr; 4] {
+    wait::until("the server says where it listens", || {
+        assert!(process.is_running(), "the server ended at start");
+        opened(addresses, DOORS)
+    })
 }
 
 /// The addresses in the file that the server writes once it listens: `{"rtmp": ["…"], "http": ["…"], …}`.

@@ -1,7 +1,8 @@
 //! The part of the configuration that is about other servers: where streams are sent, and from where they are fetched.
 
 use super::{DURATION_MS_MAX, KeyDoc};
-use crate::relay::{Address, Pattern};
+use crate::pattern::Pattern;
+use crate::relay::Address;
 use net::tls::Trust;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;

@@ -11,6 +11,8 @@ mod cors;
 mod head;
 mod prefixed;
 mod problem;
+mod recorded;
+mod recordings;
 mod relays;
 mod routes;
 mod site;
@@ -23,7 +25,7 @@ pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};
 pub(crate) use prefixed::Prefixed;
 pub(crate) use problem::{problem, problem_text};
 pub(crate) use routes::router;
-pub(crate) use status::{rfc3339, title as channel_title};
+pub(crate) use status::{codec_name, rfc3339, title as channel_title};
 
 use crate::Env;
 use crate::metrics::ProtocolMetrics;

@@ -20,13 +20,13 @@ use serde::Serialize;
 use super::cors::allow_origin;
 use super::site::Site;
 use super::status::{self, Asker};
-use super::{Peer, beacon, problem, relays};
+use super::{Peer, beacon, problem, recorded, recordings, relays};
 use crate::allowance::{Allowance, Rate};
 use crate::target::query_value;
 use crate::{Env, Secret, metrics, rtmp};
 
 /// First path elements that are never an app, so that `/assets/x.flv` is a file and not a stream.
-pub(crate) const RESERVED: &[&str] = &["api", "assets", "watch"];
+pub(crate) const RESERVED: &[&str] = &["api", "assets", "recordings", "watch"];
 
 /// How old a list of channels may be. Every open home page asks for it every few seconds, and making it walks all
 /// streams.
@@ -87,6 +87,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
         .route("/api/v1/channels", get(channels))
         .route("/api/v1/channels/{app}/{channel}", get(channel))
         .route("/api/v1/beacon", post(beacon).layer(DefaultBodyLimit::max(beacon::limits::BODY_BYTES_MAX)))
+        .merge(recorded::routes(env.clone()))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(env.clone(), cross_origin));
     let pages = Router::new()
@@ -101,6 +102,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     open.merge(pages)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
+        .merge(recordings::routes(env.clone()))
         .merge(relays::routes(env.clone()))
         .layer(middleware::from_fn_with_state(env, deadline))
         .merge(media)

@@ -173,7 +173,8 @@ fn mime(summary: &codec::Summary) -> Option<String> {
     (!summary.mime.is_empty()).then(|| summary.mime.clone())
 }
 
-fn codec_name(codec: Codec) -> String {
+/// What a codec is called in the API.
+pub(crate) fn codec_name(codec: Codec) -> String {
     match codec {
         Codec::H264 => "h264".to_owned(),
         Codec::H265 => "h265".to_owned(),

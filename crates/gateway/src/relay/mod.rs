@@ -9,7 +9,6 @@
 mod address;
 mod choice;
 pub(crate) mod limits;
-mod pattern;
 mod progress;
 mod pull;
 mod push;
@@ -22,13 +21,13 @@ mod tests;
 mod via;
 
 pub(crate) use address::Address;
-pub(crate) use pattern::Pattern;
 pub(crate) use status::new_target;
 pub(crate) use supervise::supervise;
 pub(crate) use via::{Direction, Passage, Via};
 
 use crate::config::{PullMode, RelayConfig};
 use crate::metrics::RelayState;
+use crate::pattern::Pattern;
 use choice::Rules;
 use link::Reach;
 use media::StreamName;

@@ -16,6 +16,7 @@ mod ours;
 mod play;
 mod publish;
 mod reconnect;
+mod record;
 mod relay;
 mod stalled;
 mod storm;

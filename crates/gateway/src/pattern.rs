@@ -1,4 +1,4 @@
-//! Which streams a relay is for.
+//! Which streams a relay or a rule is for.
 
 use media::StreamName;
 use std::fmt;

@@ -1,0 +1,127 @@
+//! Recordings of live streams.
+
+use serde::{Deserialize, Serialize};
+
+/// Some recordings, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recordings {
+    /// The recordings.
+    pub recordings: Vec<Recording>,
+    /// What to ask with as `before=` for those that are older; `None` where there are no more.
+    pub next: Option<String>,
+}
+
+/// A recording: one broadcast of one stream, in one file or several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recording {
+    /// Names the recording: when it began, and some random digits.
+    pub id: String,
+    /// `app/channel`.
+    pub stream: String,
+    /// How it stands.
+    pub state: RecordingState,
+    /// When its first packet came (RFC 3339).
+    pub started_at: String,
+    /// When it ended (RFC 3339).
+    pub ended_at: Option<String>,
+    /// Media time of all files together.
+    pub duration_ms: u64,
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// The tracks of the newest file.
+    pub tracks: Vec<RecordedTrack>,
+    /// The files, in order.
+    pub files: Vec<RecordedFile>,
+    /// What is missing. Of very many only the first ones are listed.
+    pub gaps: Vec<RecordingGap>,
+    /// What is wrong now, in words: since when nothing can be written, and why.
+    pub problem: Option<String>,
+}
+
+/// How a recording stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingState {
+    /// The stream is written as it comes.
+    Recording,
+    /// Nothing can be written, and it is tried again.
+    Paused,
+    /// The publisher is away, and may come back in time.
+    Waiting,
+    /// It has ended, and its files are being brought into their final form.
+    Finishing,
+    /// It has ended.
+    Complete,
+}
+
+/// One file of a recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedFile {
+    /// Its name: `/recordings/ID/NAME` plays it.
+    pub name: String,
+    /// `mp4` or `flv`.
+    pub format: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Media time before it, in the files that come before.
+    pub start_ms: u64,
+    /// Media time in it.
+    pub duration_ms: u64,
+    /// Whether it has its final form. Before, it plays as well, as far as it was written.
+    pub finished: bool,
+}
+
+/// A track of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedTrack {
+    /// `video0`, `audio0`, ...
+    pub id: String,
+    /// The codec: `h264`, `aac`, ...
+    pub codec: String,
+    /// The codec as RFC 6381 writes it.
+    pub mime: Option<String>,
+    /// Why the file has no such track although the stream has.
+    pub left_out: Option<String>,
+}
+
+/// Something that the stream had and the recording does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordingGap {
+    /// Media time of the recording at which it is missing.
+    pub at_ms: u64,
+    /// How long it lasted, on the wall clock.
+    pub lasted_ms: u64,
+    /// Packets that are missing; 0 where there were none.
+    pub packets: u64,
+    /// Why.
+    pub why: GapReason,
+}
+
+/// Why something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapReason {
+    /// The publisher was away.
+    PublisherAway,
+    /// The disk was slower than the stream.
+    DiskSlow,
+    /// The disk took nothing: it was full, or failed.
+    DiskFailed,
+    /// The recorder was slower than the stream.
+    RecorderSlow,
+    /// Packets that the file could not hold until its next one began, such as those of a track that came late.
+    TracksChanged,
+}
+
+/// A stream to record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewRecording {
+    /// The stream: `app/channel`.
+    pub stream: String,
+}

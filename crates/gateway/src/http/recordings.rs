@@ -1,0 +1,133 @@
+//! Recordings over the API: what there is, and what is recorded from now on. For the operator.
+
+use std::sync::Arc;
+
+use api::{NewRecording, Recordings};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{RequestExt, Router};
+use http::StatusCode;
+
+use super::problem;
+use super::routes::{asker, json, method_not_allowed, unauthorized};
+use crate::Env;
+use crate::config::parse_channel;
+use crate::record::{DeleteError, Entry, RecordingId, StartError};
+use crate::target::query_value;
+
+/// Bytes of the name of a stream in JSON.
+const BODY_BYTES_MAX: usize = 1024;
+/// Recordings in one answer, if nothing else is asked for; each takes about a kilobyte.
+const PAGE: usize = 50;
+/// Recordings in one answer.
+const PAGE_MAX: usize = 500;
+
+pub(super) fn routes(env: Arc<Env>) -> Router {
+    Router::new()
+        .route("/api/v1/recordings", get(list).post(begin).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .route("/api/v1/recordings/{id}", get(one).delete(remove))
+        .route("/api/v1/recordings/{id}/stop", post(stop))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(env)
+}
+
+async fn list(State(env): State<Arc<Env>>, request: Request) -> Response {
+    if !asker(&env, &request).operator {
+        return unauthorized(&request, "");
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let name = match query_value(query, "stream").map(|text| parse_channel(&text)).transpose() {
+        Ok(name) => name,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, format!("The stream: {message}.")),
+    };
+    let before = query_value(query, "before");
+    let Some(before) = before.map(|text| RecordingId::parse(&text).ok_or(())).transpose().ok() else {
+        return problem(StatusCode::BAD_REQUEST, "before= is no name of a recording.");
+    };
+    let limit = query_value(query, "limit").map_or(Ok(PAGE), |text| text.parse());
+    let Some(limit) = limit.ok().filter(|limit| (1..=PAGE_MAX).contains(limit)) else {
+        return problem(StatusCode::BAD_REQUEST, format!("limit= must lie between 1 and {PAGE_MAX}."));
+    };
+    let (entries, has_more) = env.recordings.list(name.as_ref(), before.as_ref(), limit);
+    let next = entries.last().filter(|_| has_more).map(|entry| entry.id.to_string());
+    json(&Recordings { recordings: entries.iter().map(|entry| entry.describe()).collect(), next })
+}
+
+async fn one(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Request) -> Response {
+    if !asker(&env, &request).operator {
+        return unauthorized(&request, "");
+    }
+    find(&env, &id).map_or_else(absent, |entry| json(&entry.describe()))
+}
+
+async fn begin(State(env): State<Arc<Env>>, request: Request) -> Response {
+    // Before the body is read.
+    if !asker(&env, &request).operator {
+        return unauthorized(&request, "");
+    }
+    let body: Result<Bytes, BytesRejection> = Bytes::from_request(request.with_limited_body(), &()).await;
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return problem(rejection.status(), rejection.body_text()),
+    };
+    let wrong = |detail: String| problem(StatusCode::BAD_REQUEST, detail);
+    let new: NewRecording = match serde_json::from_slice(&body) {
+        Ok(new) => new,
+        Err(error) => return wrong(format!("The recording is not understood: {error}.")),
+    };
+    let name = match parse_channel(&new.stream) {
+        Ok(name) => name,
+        Err(message) => return wrong(format!("The stream: {message}.")),
+    };
+    match env.recordings.begin(&env, &name) {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(StartError::NoRule) => problem(
+            StatusCode::CONFLICT,
+            format!(
+                "No rule is for {name}: add one to record.rule, with policy = \"on-demand\", and restart."
+            ),
+        ),
+        Err(StartError::NotLive) => problem(StatusCode::CONFLICT, format!("{name} is not live.")),
+    }
+}
+
+async fn stop(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Request) -> Response {
+    if !asker(&env, &request).operator {
+        return unauthorized(&request, "");
+    }
+    let Some(entry) = find(&env, &id) else { return absent() };
+    match env.recordings.stop(&entry.id) {
+        true => StatusCode::ACCEPTED.into_response(),
+        false => problem(StatusCode::CONFLICT, "This recording has ended already."),
+    }
+}
+
+async fn remove(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Request) -> Response {
+    if !asker(&env, &request).operator {
+        return unauthorized(&request, "");
+    }
+    let Some(entry) = find(&env, &id) else { return absent() };
+    // The disk is not for this thread.
+    let deleted = tokio::task::spawn_blocking(move || env.recordings.delete(&entry)).await;
+    match deleted {
+        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(DeleteError::Running)) => {
+            problem(StatusCode::CONFLICT, "This recording is being made: stop it first.")
+        }
+        Ok(Err(DeleteError::Failed(error))) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, format!("The files cannot be removed: {error}."))
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "The files were not removed."),
+    }
+}
+
+fn find(env: &Env, id: &str) -> Option<Arc<Entry>> {
+    env.recordings.get(&RecordingId::parse(id)?)
+}
+
+fn absent() -> Response {
+    problem(StatusCode::NOT_FOUND, "There is no such recording.")
+}

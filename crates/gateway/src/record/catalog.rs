@@ -1,0 +1,291 @@
+//! All recordings that there are, and their descriptions on the disk.
+//!
+//! ```text
+//! FOLDER/APP/CHANNEL/ID/recording.json    what it is: api::Recording
+//! FOLDER/APP/CHANNEL/ID/0001.mp4          its files
+//! FOLDER/APP/CHANNEL/ID/0001.mp4.part     one that is being brought into its final form
+//! ```
+//!
+//! A path is made of names that were checked, and of a request only to look something up. Links are not followed.
+
+use super::id::{FileName, RecordingId};
+use super::limits::{DESCRIPTION_BYTES_MAX, LISTED_MAX};
+use api::{Recording, RecordingState};
+use media::StreamName;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The file with the description.
+const DESCRIPTION: &str = "recording.json";
+
+/// What a file is called while it is written, beside what it will be called.
+const UNFINISHED: &str = "part";
+
+/// A recording.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: RecordingId,
+    pub(crate) name: StreamName,
+    folder: PathBuf,
+    description: Mutex<Recording>,
+    /// Held while the description is written.
+    saving: Mutex<()>,
+    /// It was deleted: nothing is written any more.
+    deleted: AtomicBool,
+}
+
+impl Entry {
+    /// What it is.
+    pub(crate) fn describe(&self) -> Recording {
+        self.description().clone()
+    }
+
+    pub(super) fn description(&self) -> MutexGuard<'_, Recording> {
+        self.description.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where its files are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where one of its files is.
+    pub(super) fn file_path(&self, file: &FileName) -> PathBuf {
+        self.folder.join(file.as_str())
+    }
+
+    /// Where one of its files is made.
+    pub(super) fn unfinished_path(&self, file: &FileName) -> PathBuf {
+        self.folder.join(format!("{}.{UNFINISHED}", file.as_str()))
+    }
+
+    /// Opens one of its files to be read, if it has one of that name. Blocks.
+    pub(crate) fn open(&self, file: &FileName) -> Option<File> {
+        let is_listed = self.description().files.iter().any(|listed| listed.name == file.as_str());
+        let path = self.file_path(file);
+        // What is none of ours is not followed.
+        let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_file());
+        if !is_listed || !is_file(&path) { None } else { File::open(path).ok() }
+    }
+
+    /// Writes the description. It is there as it was, or as it is now. Blocks.
+    pub(super) fn save(&self) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.deleted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let text = serde_json::to_vec_pretty(&*self.description())?;
+        fs::create_dir_all(&self.folder)?;
+        let path = self.folder.join(DESCRIPTION);
+        let unfinished = self.folder.join(format!("{DESCRIPTION}.{UNFINISHED}"));
+        let mut file = File::create(&unfinished)?;
+        let written = file.write_all(&text).and_then(|()| file.sync_data());
+        let saved = written.and_then(|()| fs::rename(&unfinished, path));
+        if saved.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        saved
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.deleted.store(true, Ordering::Release);
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // The folders of channel and app go with their last recording; others stay, and that is no error.
+        for folder in self.folder.ancestors().skip(1).take(2) {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All recordings of a node.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    folder: PathBuf,
+    entries: Mutex<BTreeMap<RecordingId, Arc<Entry>>>,
+}
+
+impl Catalog {
+    /// Of what lies in `folder`; see [`Catalog::scan`].
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder, entries: Mutex::default() }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<RecordingId, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a new recording. Nothing is written yet.
+    pub(super) fn add(&self, id: RecordingId, name: &StreamName, started_at: String) -> Arc<Entry> {
+        let description = Recording {
+            id: id.to_string(),
+            stream: name.to_string(),
+            state: RecordingState::Recording,
+            started_at,
+            ended_at: None,
+            duration_ms: 0,
+            bytes: 0,
+            tracks: Vec::new(),
+            files: Vec::new(),
+            gaps: Vec::new(),
+            problem: None,
+        };
+        self.insert(id, name.clone(), description)
+    }
+
+    fn insert(&self, id: RecordingId, name: StreamName, description: Recording) -> Arc<Entry> {
+        let folder = self.folder.join(name.app()).join(name.channel()).join(id.as_str());
+        let entry = Arc::new(Entry {
+            id: id.clone(),
+            name,
+            folder,
+            description: Mutex::new(description),
+            saving: Mutex::default(),
+            deleted: AtomicBool::new(false),
+        });
+        let mut entries = self.entries();
+        entries.insert(id, entry.clone());
+        if entries.len() > LISTED_MAX {
+            entries.pop_first();
+        }
+        entry
+    }
+
+    /// The recording of this name.
+    pub(crate) fn get(&self, id: &RecordingId) -> Option<Arc<Entry>> {
+        self.entries().get(id).cloned()
+    }
+
+    /// Recordings from the newest to the oldest: those before `before`, of `name` alone if there is one, at most `limit`. And
+    /// whether there are more.
+    pub(crate) fn list(
+        &self,
+        name: Option<&StreamName>,
+        before: Option<&RecordingId>,
+        limit: usize,
+    ) -> (Vec<Arc<Entry>>, bool) {
+        let entries = self.entries();
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = entries
+            .range((Bound::Unbounded, end))
+            .rev()
+            .map(|(_, entry)| entry)
+            .filter(|entry| name.is_none_or(|name| entry.name == *name));
+        let listed: Vec<_> = found.by_ref().take(limit).cloned().collect();
+        let has_more = found.next().is_some();
+        (listed, has_more)
+    }
+
+    /// Forgets a recording and removes its files. Blocks.
+    pub(super) fn delete(&self, entry: &Entry) -> io::Result<()> {
+        entry.remove()?;
+        self.entries().remove(&entry.id);
+        Ok(())
+    }
+
+    /// Finds the recordings in the folder, and returns those that are not finished. Blocks.
+    pub(super) fn scan(&self) -> Vec<Arc<Entry>> {
+        let mut unfinished = Vec::new();
+        for app in folders(&self.folder) {
+            for channel in folders(&self.folder.join(&app)) {
+                let Ok(name) = StreamName::parse(&app, &channel) else { continue };
+                for id in folders(&self.folder.join(&app).join(&channel)) {
+                    let Some(id) = RecordingId::parse(&id) else { continue };
+                    if self.get(&id).is_some() {
+                        continue;
+                    }
+                    let folder = self.folder.join(&app).join(&channel).join(id.as_str());
+                    let Some(description) = read_description(&folder, &id, &name) else { continue };
+                    let state = description.state;
+                    let entry = self.insert(id, name.clone(), description);
+                    if state != RecordingState::Complete {
+                        unfinished.push(entry);
+                    }
+                }
+            }
+        }
+        unfinished
+    }
+}
+
+/// The names of the folders in `folder`. Links to folders are none.
+fn folders(folder: &Path) -> Vec<String> {
+    let Ok(found) = fs::read_dir(folder) else { return Vec::new() };
+    found
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+/// Reads what a recording is. One that a crash left without a description is known by its files.
+fn read_description(folder: &Path, id: &RecordingId, name: &StreamName) -> Option<Recording> {
+    let path = folder.join(DESCRIPTION);
+    let mut text = Vec::new();
+    if fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_file()) {
+        File::open(&path).and_then(|file| file.take(DESCRIPTION_BYTES_MAX).read_to_end(&mut text)).ok()?;
+    }
+    let known = serde_json::from_slice::<Recording>(&text).ok();
+    // It says what its folder says, whatever was written into it.
+    let mut recording = known.unwrap_or_else(|| Recording {
+        id: String::new(),
+        stream: String::new(),
+        state: RecordingState::Recording,
+        started_at: started_at(id),
+        ended_at: None,
+        duration_ms: 0,
+        bytes: 0,
+        tracks: Vec::new(),
+        files: Vec::new(),
+        gaps: Vec::new(),
+        problem: None,
+    });
+    (recording.id, recording.stream) = (id.to_string(), name.to_string());
+    recording.files.retain(|file| FileName::parse(&file.name).is_some());
+    if recording.state != RecordingState::Complete {
+        list_files(folder, &mut recording);
+    }
+    Some(recording)
+}
+
+/// Adds the files that the description does not know of: it is brought up to date every few seconds only.
+fn list_files(folder: &Path, recording: &mut Recording) {
+    let Ok(found) = fs::read_dir(folder) else { return };
+    let files = found.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    for name in files.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let Some(file) = FileName::parse(&name) else { continue };
+        if !recording.files.iter().any(|listed| listed.name == name) {
+            recording.files.push(api::RecordedFile {
+                format: if file.is_mp4() { "mp4" } else { "flv" }.to_owned(),
+                name,
+                bytes: 0,
+                start_ms: 0,
+                duration_ms: 0,
+                finished: false,
+            });
+        }
+    }
+    recording.files.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+/// When a recording began, as its name says.
+fn started_at(id: &RecordingId) -> String {
+    let text = id.as_str();
+    let part = |range| text.get(range).unwrap_or_default();
+    let (date, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13), part(13..15)]);
+    format!("{}T{}Z", date.join("-"), time.join(":"))
+}
+
+#[cfg(test)]
+mod tests;

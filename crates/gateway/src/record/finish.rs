@@ -1,0 +1,276 @@
+//! Bringing files into their final form: an MP4 file of fragments becomes one with its description in front, by writing it
+//! anew beside it. Until the new one takes its place, the one of fragments is there and plays.
+//!
+//! One file at a time: this reads and writes as fast as the disk can, and recordings that are being made go first.
+
+use super::catalog::Entry;
+use super::id::FileName;
+use super::recording::sum_up;
+use crate::Env;
+use api::RecordingState;
+use bytes::BytesMut;
+use media::Time;
+use media::container::fmp4::{self, Indexer, Movie, MovieTrack, Sample, Track};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// How long a file that could not be finished waits: somebody has to make room.
+const RETRY: Duration = Duration::from_secs(60);
+/// Bytes that are written together.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Samples that are copied between two looks at whether the node shuts down.
+const SAMPLES_AT_ONCE: usize = 1024;
+
+/// Finishes recordings until the node shuts down.
+pub(super) async fn run(env: Arc<Env>) {
+    let recordings = &env.recordings;
+    let mut failed: Vec<Arc<Entry>> = Vec::new();
+    while !env.shutdown.is_triggered() {
+        let Some(entry) = recordings.next_to_finish() else {
+            tokio::select! {
+                () = env.shutdown.triggered() => {}
+                () = recordings.finishing.notified() => {}
+                () = tokio::time::sleep(RETRY), if !failed.is_empty() => {
+                    failed.drain(..).for_each(|entry| recordings.finish(&entry));
+                }
+            }
+            continue;
+        };
+        let (worker, work) = (env.clone(), entry.clone());
+        let finished = tokio::task::spawn_blocking(move || finish(&worker, &work)).await;
+        if !matches!(finished, Ok(true)) && !env.shutdown.is_triggered() {
+            failed.push(entry);
+        }
+    }
+}
+
+/// Finishes a recording, and says whether that is done. Blocks.
+fn finish(env: &Env, entry: &Entry) -> bool {
+    let metrics = env.metrics.record();
+    let names: Vec<_> = {
+        let description = entry.description();
+        let unfinished = description.files.iter().filter(|file| !file.finished);
+        unfinished.filter_map(|file| FileName::parse(&file.name)).collect()
+    };
+    let mut problem = None;
+    for name in names {
+        match finish_file(env, entry, &name) {
+            Ok(outcome) => {
+                metrics.finished.inc();
+                let mut description = entry.description();
+                match outcome {
+                    Some((bytes, duration)) => {
+                        if let Some(file) =
+                            description.files.iter_mut().find(|file| file.name == name.as_str())
+                        {
+                            file.finished = true;
+                            (file.bytes, file.duration_ms) = (bytes, duration.as_millis() as u64);
+                        }
+                    }
+                    None => description.files.retain(|file| file.name != name.as_str()),
+                }
+            }
+            Err(_) if env.shutdown.is_triggered() => return false,
+            Err(error) => {
+                metrics.finish_errors.inc();
+                warn!(recording = %entry.id, file = name.as_str(), %error, "a file stays in fragments for now");
+                problem = Some(format!("{} is not finished: {error}", name.as_str()));
+            }
+        }
+    }
+    let is_done = problem.is_none();
+    let written = last_written(entry);
+    {
+        let mut description = entry.description();
+        sum_up(&mut description);
+        description.problem = problem;
+        if is_done {
+            description.state = RecordingState::Complete;
+            // After a crash: what is known is how long it was.
+            description.ended_at = description.ended_at.take().or(written);
+        }
+    }
+    if entry.description().files.is_empty() {
+        return env.recordings.catalog.delete(entry).is_ok();
+    }
+    match entry.save() {
+        Ok(()) => {
+            if is_done {
+                info!(stream = %entry.name, recording = %entry.id, "a recording is complete");
+            }
+            is_done
+        }
+        Err(error) => {
+            warn!(recording = %entry.id, %error, "a recording is not described on the disk");
+            false
+        }
+    }
+}
+
+/// When a file of the recording was written last.
+fn last_written(entry: &Entry) -> Option<String> {
+    let names = entry.describe().files;
+    let files = names.iter().filter_map(|file| FileName::parse(&file.name));
+    let times = files.filter_map(|file| fs::metadata(entry.file_path(&file)).ok()?.modified().ok());
+    times.max().map(crate::http::rfc3339)
+}
+
+/// Finishes one file. Returns its bytes and its media time; `None` if there is nothing in it, and it is gone.
+fn finish_file(env: &Env, entry: &Entry, name: &FileName) -> io::Result<Option<(u64, Duration)>> {
+    let path = entry.file_path(name);
+    let outcome = match name.is_mp4() {
+        true => finish_mp4(env, entry, name)?,
+        false => finish_flv(&path)?,
+    };
+    if outcome.is_none() {
+        fs::remove_file(path)?;
+    }
+    Ok(outcome)
+}
+
+fn finish_mp4(env: &Env, entry: &Entry, name: &FileName) -> io::Result<Option<(u64, Duration)>> {
+    let path = entry.file_path(name);
+    let mut input = File::open(&path)?;
+    let length = input.metadata()?.len();
+    let mut movie = index(&mut input, length)?;
+    for track in &mut movie.tracks {
+        // Of a fragment that a crash cut off, what is there.
+        track.samples.retain(|sample| sample.position.saturating_add(sample.size.into()) <= length);
+        if let Some(last) = track.samples.last() {
+            track.end = track.end.max(last.dts);
+        }
+    }
+    movie.tracks.retain(|track| !track.samples.is_empty());
+    if movie.tracks.is_empty() {
+        return Ok(None);
+    }
+    let duration = duration(&movie);
+    if movie.sequence == 0 {
+        // Its turn ended between the new file and its description.
+        return Ok(Some((length, duration)));
+    }
+    let unfinished = entry.unfinished_path(name);
+    let written = write_finished(env, &mut input, &movie, &unfinished);
+    let finished = written.and_then(|bytes| {
+        fs::rename(&unfinished, &path)?;
+        File::open(entry.folder())?.sync_all()?;
+        Ok(Some((bytes, duration)))
+    });
+    if finished.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    finished
+}
+
+/// Reads what is in a file. Behind a crash that is what comes before the first thing that makes no sense.
+fn index(input: &mut File, length: u64) -> io::Result<Movie> {
+    let mut indexer = Indexer::new(length);
+    let mut bytes = Vec::new();
+    while let Some(range) = indexer.wants() {
+        bytes.resize((range.end - range.start) as usize, 0);
+        input.seek(SeekFrom::Start(range.start))?;
+        input.read_exact(&mut bytes)?;
+        if indexer.push(&bytes).is_err() {
+            break;
+        }
+    }
+    Ok(indexer.finish())
+}
+
+/// From the first thing shown to the end of the last.
+fn duration(movie: &Movie) -> Duration {
+    let time =
+        |track: &MovieTrack, ticks: i64| Time::from_ticks(ticks.saturating_sub(track.start), track.timescale);
+    let starts = movie.tracks.iter().filter_map(|track| Some(track.dts(track.samples.first()?)));
+    let ends = movie.tracks.iter().map(|track| time(track, track.end));
+    match (starts.min(), ends.max()) {
+        (Some(start), Some(end)) => end.since(start),
+        _ => Duration::ZERO,
+    }
+}
+
+fn write_finished(env: &Env, input: &mut File, movie: &Movie, path: &std::path::Path) -> io::Result<u64> {
+    let invalid = |error: media::container::Error| io::Error::other(error.to_string());
+    let mut described = Vec::new();
+    for (number, track) in (1..).zip(&movie.tracks) {
+        let first = read_sample(input, &track.samples[0])?;
+        let written = Track::new(number, track.id, track.codec, &track.config, &first).map_err(invalid)?;
+        // The ticks stay what they are.
+        described.push(written.with_timescale(track.timescale).map_err(invalid)?);
+    }
+    let tracks: Vec<_> = described
+        .iter()
+        .zip(&movie.tracks)
+        .map(|(written, track)| (written, &track.samples[..], track.end))
+        .collect();
+    let mut head = BytesMut::new();
+    let layout = fmp4::write_progressive(&tracks, &mut head).map_err(invalid)?;
+    // One that a crash has left is begun anew.
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, &file);
+    out.write_all(&head)?;
+    for chunk in &layout.chunks {
+        for samples in movie.tracks[chunk.track].samples[chunk.samples.clone()].chunks(SAMPLES_AT_ONCE) {
+            if env.shutdown.is_triggered() {
+                return Err(io::Error::other("the node shuts down"));
+            }
+            for run in samples.chunk_by(|a, b| a.position + u64::from(a.size) == b.position) {
+                copy(input, run, &mut out)?;
+            }
+        }
+    }
+    out.flush()?;
+    drop(out);
+    file.sync_all()?;
+    Ok(head.len() as u64 + layout.payload_bytes)
+}
+
+fn read_sample(input: &mut File, sample: &Sample) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; sample.size as usize];
+    input.seek(SeekFrom::Start(sample.position))?;
+    input.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Copies samples that lie together.
+fn copy(input: &mut File, run: &[Sample], out: &mut impl Write) -> io::Result<()> {
+    let Some(first) = run.first() else { return Ok(()) };
+    let bytes = run.iter().map(|sample| u64::from(sample.size)).sum();
+    input.seek(SeekFrom::Start(first.position))?;
+    let copied = io::copy(&mut input.take(bytes), out)?;
+    if copied == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Cuts off a tag that was written in part.
+fn finish_flv(path: &std::path::Path) -> io::Result<Option<(u64, Duration)>> {
+    /// The header of the file and the size that follows it.
+    const FILE_HEADER_BYTES: u64 = 13;
+    const TAG_HEADER_BYTES: u64 = 11;
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let length = file.metadata()?.len();
+    let mut input = io::BufReader::new(&file);
+    let mut position = FILE_HEADER_BYTES;
+    let mut last_ms = 0;
+    input.seek(SeekFrom::Start(position))?;
+    while position + TAG_HEADER_BYTES <= length {
+        let mut head = [0; TAG_HEADER_BYTES as usize];
+        input.read_exact(&mut head)?;
+        let [_, a, b, c, t1, t2, t3, t0, ..] = head;
+        let rest = u64::from(u32::from_be_bytes([0, a, b, c])) + 4;
+        if position + TAG_HEADER_BYTES + rest > length {
+            break;
+        }
+        input.seek_relative(rest as i64)?;
+        position += TAG_HEADER_BYTES + rest;
+        last_ms = last_ms.max(u32::from_be_bytes([t0, t1, t2, t3]));
+    }
+    if position < length {
+        file.set_len(position)?;
+        file.sync_data()?;
+    }
+    let has_tags = position > FILE_HEADER_BYTES;
+    Ok(has_tags.then_some((position, Duration::from_millis(last_ms.into()))))
+}

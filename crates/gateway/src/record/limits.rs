@@ -1,0 +1,46 @@
+//! The most of everything that recordings use, and the times they keep.
+
+use std::time::Duration;
+
+/// Streams that are recorded at once. Each holds its queue at most ([`RecordConfig::queue_bytes_max`]) and writes on its own;
+/// more than this keeps no disk busy in order.
+///
+/// [`RecordConfig::queue_bytes_max`]: crate::config::RecordConfig::queue_bytes_max
+pub(crate) const RECORDERS_MAX: usize = 256;
+
+/// Recordings that are listed. Each takes about a kilobyte of memory; older ones stay on the disk.
+pub(super) const LISTED_MAX: usize = 100_000;
+
+/// Bytes of a description that is read back: a thousand gaps and a thousand files.
+pub(super) const DESCRIPTION_BYTES_MAX: u64 = 1 << 20;
+
+/// Gaps that a recording lists. One that has more has a disk that does not keep up, and a longer list says nothing new.
+pub(super) const GAPS_MAX: usize = 1_000;
+
+/// Files of one recording: those of a month at an hour each. After a disk that failed again and again there are no more.
+pub(super) const FILES_MAX: usize = 1_000;
+
+/// Threads that write files. A disk does not get faster by more of them, and one that hangs shall not hold many.
+pub(super) const WRITERS_MAX: usize = 8;
+
+/// How often a recorder looks at its stream. Packets wait so long in the log, which holds seconds of them.
+pub(super) const LOOK: Duration = Duration::from_millis(150);
+
+/// Media is written when its first packet has waited so long. With [`LOOK`] and the time to write it, what a crash loses stays
+/// below a second.
+pub(super) const FRAGMENT: Duration = Duration::from_millis(500);
+
+/// Media is written earlier when it has so many bytes: half a second at 64 Mbit/s.
+pub(super) const FRAGMENT_BYTES_MAX: usize = 4 << 20;
+
+/// How often the disk is told to keep what was written even if the machine loses power.
+pub(super) const SYNC: Duration = Duration::from_secs(1);
+
+/// How long a recording that could not be written waits until it tries again.
+pub(super) const RETRY: Duration = Duration::from_secs(3);
+
+/// How often a lasting problem is told in the log.
+pub(super) const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often the description on the disk is brought up to date while nothing else changes.
+pub(super) const DESCRIBED: Duration = Duration::from_secs(10);

@@ -1,0 +1,196 @@
+//! Recording: live streams as files.
+//!
+//! One thread of its own looks after all of it (`supervise`), so that a disk holds up no thread that carries media. A stream
+//! that a rule is for gets a recorder: a passive reader of the hub, which looks at the log several times a second. Its packets
+//! become blocks (`muxer`), which wait in a bounded queue for a thread that writes them (`writer`). A disk that is slow or full
+//! costs the recording what does not fit, and nobody else anything; the description of the recording says what is missing.
+//!
+//! A recording that has ended is brought into its final form by one task for all of them (`finish`), which also takes what a
+//! crash has left, at the next start.
+
+mod catalog;
+mod finish;
+mod id;
+pub(crate) mod limits;
+mod muxer;
+mod recorder;
+mod recording;
+mod supervise;
+mod writer;
+
+pub(crate) use catalog::Entry;
+pub(crate) use id::{FileName, RecordingId};
+pub(crate) use supervise::start;
+
+use crate::Env;
+use crate::config::Config;
+use api::RecordingState;
+use catalog::Catalog;
+use media::StreamName;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// All recordings of a node, those that are made among them.
+#[derive(Debug)]
+pub(crate) struct Recordings {
+    catalog: Arc<Catalog>,
+    table: Mutex<Table>,
+    /// Something in the table is to be looked at.
+    rechecked: Notify,
+    to_finish: Mutex<VecDeque<Arc<Entry>>>,
+    finishing: Notify,
+    /// Tasks that have something to write.
+    active: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    running: HashMap<StreamName, Arc<Control>>,
+    /// Streams that the operator wants recorded.
+    wanted: HashSet<StreamName>,
+    /// Streams that the operator wants recorded no longer, until they end.
+    unwanted: HashSet<StreamName>,
+    recheck: HashSet<StreamName>,
+}
+
+/// What a recorder is told, and what it tells.
+#[derive(Debug, Default)]
+struct Control {
+    stop: AtomicBool,
+    recording: Mutex<Option<RecordingId>>,
+}
+
+impl Control {
+    fn recording(&self) -> MutexGuard<'_, Option<RecordingId>> {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a stream is not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartError {
+    /// No rule is for it.
+    NoRule,
+    /// Nobody publishes it.
+    NotLive,
+}
+
+/// Why a recording is not deleted.
+#[derive(Debug)]
+pub(crate) enum DeleteError {
+    /// It is being made.
+    Running,
+    /// The system does not let us.
+    Failed(std::io::Error),
+}
+
+impl Recordings {
+    pub(crate) fn new(config: &Config) -> Self {
+        let folder = config.record.folder.clone().unwrap_or_else(|| config.data_dir.join("recordings"));
+        Self {
+            catalog: Arc::new(Catalog::new(folder)),
+            table: Mutex::default(),
+            rechecked: Notify::new(),
+            to_finish: Mutex::default(),
+            finishing: Notify::new(),
+            active: AtomicUsize::new(0),
+        }
+    }
+
+    /// The recording of this name.
+    pub(crate) fn get(&self, id: &RecordingId) -> Option<Arc<Entry>> {
+        self.catalog.get(id)
+    }
+
+    /// Recordings from the newest to the oldest: those before `before`, of `name` alone if there is one, at most `limit`. And
+    /// whether there are more.
+    pub(crate) fn list(
+        &self,
+        name: Option<&StreamName>,
+        before: Option<&RecordingId>,
+        limit: usize,
+    ) -> (Vec<Arc<Entry>>, bool) {
+        self.catalog.list(name, before, limit)
+    }
+
+    /// How many tasks still have something to write.
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Ordering::Acquire)
+    }
+
+    /// Records a stream from now on, until it ends.
+    pub(crate) fn begin(&self, env: &Env, name: &StreamName) -> Result<(), StartError> {
+        env.config.record.rule_of(name).ok_or(StartError::NoRule)?;
+        if env.origin.presence(name).rank.is_none() {
+            return Err(StartError::NotLive);
+        }
+        let mut table = self.table();
+        table.unwanted.remove(name);
+        table.wanted.insert(name.clone());
+        table.recheck.insert(name.clone());
+        drop(table);
+        self.rechecked.notify_one();
+        Ok(())
+    }
+
+    /// Ends a recording. False if it is none that is being made.
+    pub(crate) fn stop(&self, id: &RecordingId) -> bool {
+        let mut table = self.table();
+        let running = table.running.iter().find(|(_, control)| control.recording().as_ref() == Some(id));
+        let Some((name, control)) = running.map(|(name, control)| (name.clone(), control.clone())) else {
+            return false;
+        };
+        table.wanted.remove(&name);
+        table.unwanted.insert(name);
+        control.stop.store(true, Ordering::Release);
+        true
+    }
+
+    /// Deletes a recording with its files. Blocks.
+    pub(crate) fn delete(&self, entry: &Entry) -> Result<(), DeleteError> {
+        match entry.describe().state {
+            RecordingState::Complete | RecordingState::Finishing => {
+                self.catalog.delete(entry).map_err(DeleteError::Failed)
+            }
+            RecordingState::Recording | RecordingState::Paused | RecordingState::Waiting => {
+                Err(DeleteError::Running)
+            }
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings a recording, as far as it has ended, into its final form.
+    fn finish(&self, entry: &Arc<Entry>) {
+        let mut waiting = self.to_finish.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.iter().any(|other| Arc::ptr_eq(other, entry)) {
+            waiting.push_back(entry.clone());
+        }
+        drop(waiting);
+        self.finishing.notify_one();
+    }
+
+    fn next_to_finish(&self) -> Option<Arc<Entry>> {
+        self.to_finish.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// Counts a task while it exists.
+struct Running(Arc<Env>);
+
+impl Running {
+    fn new(env: Arc<Env>) -> Self {
+        env.recordings.active.fetch_add(1, Ordering::AcqRel);
+        Self(env)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.recordings.active.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,380 @@
+//! Recordings: what was published is in the file, whatever happens to the publisher, the server and the disk.
+
+use e2e::clip::{self, Layout};
+use e2e::framehash::{self, Extent, Track};
+use e2e::program::{self, Repeat};
+use e2e::{Server, http, need, stays, until};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const MP4: &str = r#"record.rule=[{stream="live/*"}]"#;
+const FLV: &str = r#"record.rule=[{stream="live/*", format="flv"}]"#;
+
+/// The newest recording of a channel of the app `live`.
+fn recording(server: &Server, channel: &str) -> Option<Value> {
+    let listed = server.api(&format!("recordings?stream=live/{channel}&limit=1"))?;
+    listed["recordings"].as_array()?.first().cloned()
+}
+
+/// The newest recording of a channel, when it stands like this.
+#[track_caller]
+fn await_state(server: &Server, channel: &str, state: &str) -> Value {
+    until(&format!("the recording of {channel} is {state}"), || {
+        recording(server, channel).filter(|found| found["state"] == state)
+    })
+}
+
+fn folder(server: &Server, recording: &Value) -> PathBuf {
+    let text = |key: &str| recording[key].as_str().unwrap().to_owned();
+    server.data().join("recordings").join(text("stream")).join(text("id"))
+}
+
+fn file(server: &Server, recording: &Value, number: usize) -> PathBuf {
+    folder(server, recording).join(recording["files"][number]["name"].as_str().unwrap())
+}
+
+/// Whether the description of an MP4 file stands before its media, without fragments.
+fn is_fast_start(file: &Path) -> bool {
+    let bytes = std::fs::read(file).unwrap();
+    let (mut at, mut kinds) = (0, Vec::new());
+    while let Some(head) = bytes.get(at..at + 8) {
+        let size = u32::from_be_bytes(head[..4].try_into().unwrap()) as usize;
+        kinds.push(String::from_utf8_lossy(&head[4..]).into_owned());
+        at += if size == 1 {
+            u64::from_be_bytes(bytes[at + 8..at + 16].try_into().unwrap()) as usize
+        } else {
+            size
+        };
+    }
+    kinds == ["ftyp", "moov", "mdat"]
+}
+
+/// Publishes `clip` once and compares what was recorded with it.
+fn is_recorded(clip: &Path, player: &Path, rule: &str) {
+    let server = Server::with(&[rule, "record.merge_s=0"]);
+    let _publisher = program::publish(player, clip, Repeat::Once, &server.rtmp_url("cam"));
+    let complete = await_state(&server, "cam", "complete");
+    assert_eq!(complete["files"].as_array().unwrap().len(), 1, "{complete}");
+    assert_eq!(complete["gaps"], serde_json::json!([]), "{complete}");
+    let file = file(&server, &complete, 0);
+    if rule == MP4 {
+        assert!(is_fast_start(&file));
+    }
+    let recorded = framehash::of_file(player, &file);
+    framehash::compare(&framehash::of_file(player, clip), &recorded, Extent::Whole)
+        .unwrap_or_else(|why| panic!("{why}\n{complete}"));
+    assert_eq!(complete["bytes"], file.metadata().unwrap().len());
+    let seconds = complete["durationMs"].as_f64().unwrap() / 1000.0;
+    assert!((seconds - f64::from(clip::SECONDS)).abs() < 0.5, "{seconds} s");
+}
+
+fn enhanced(layout: Layout, rule: &str) {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let clip = need!(clip::enhanced(&ffmpeg, &ffmpeg9, layout));
+    is_recorded(&clip, &ffmpeg9, rule);
+}
+
+#[test]
+fn h264_with_b_frames_and_aac_are_recorded_as_mp4() {
+    let ffmpeg = need!(program::ffmpeg());
+    is_recorded(&need!(clip::h264_aac(&ffmpeg)), &ffmpeg, MP4);
+}
+
+#[test]
+fn h264_with_b_frames_and_aac_are_recorded_as_flv() {
+    let ffmpeg = need!(program::ffmpeg());
+    is_recorded(&need!(clip::h264_aac(&ffmpeg)), &ffmpeg, FLV);
+}
+
+#[test]
+fn hevc_and_aac_are_recorded_as_mp4() {
+    enhanced(Layout::HevcAac, MP4);
+}
+
+#[test]
+fn av1_and_opus_are_recorded_as_mp4() {
+    enhanced(Layout::Av1Opus, MP4);
+}
+
+#[test]
+fn av1_and_opus_are_recorded_as_flv() {
+    enhanced(Layout::Av1Opus, FLV);
+}
+
+#[test]
+fn two_tracks_of_each_are_recorded_as_mp4() {
+    enhanced(Layout::TwoOfEach, MP4);
+}
+
+#[test]
+fn sound_alone_is_recorded() {
+    let ffmpeg = need!(program::ffmpeg());
+    let both = need!(clip::h264_aac(&ffmpeg));
+    let scratch = e2e::process::Scratch::new();
+    let clip = scratch.file("sound.flv");
+    let mut command = Command::new(&ffmpeg);
+    command.args(["-v", "error", "-y", "-i"]).arg(&both).args(["-map", "0:a", "-c", "copy"]).arg(&clip);
+    need!(e2e::process::run(&mut command));
+    for rule in [MP4, FLV] {
+        is_recorded(&clip, &ffmpeg, rule);
+    }
+}
+
+/// The tracks of a file that ffmpeg reads without a complaint.
+fn read_without_repair(ffmpeg: &Path, file: &Path) -> Vec<Track> {
+    let mut command = Command::new(ffmpeg);
+    command.args(["-v", "error", "-xerror", "-i"]).arg(file).args(["-f", "null", "-"]);
+    e2e::process::run(&mut command).unwrap();
+    framehash::of_file(ffmpeg, file)
+}
+
+fn milliseconds(tracks: &[Track]) -> i64 {
+    let video = tracks.iter().find(|track| track.is_video).unwrap();
+    video.frames.last().unwrap().dts - video.frames[0].dts
+}
+
+/// Kills the server while it records, and starts it again.
+fn survives_a_crash(rule: &str) {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let mut server = Server::with(&[rule]);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let mut viewer = server.open_flv("cam", "").unwrap();
+    let first = viewer.find(|tag| tag.is_keyframe()).unwrap().timestamp;
+    let mut last = first;
+    while last < first + 5_000 {
+        last = viewer.find(|tag| tag.is_picture()).unwrap().timestamp;
+    }
+    server.process.kill();
+    // What a viewer had by then is what there was.
+    while let Ok(tag) = viewer.find(|tag| tag.is_picture()) {
+        last = tag.timestamp;
+    }
+    let found = newest_file(&server.data().join("recordings/live/cam"));
+    let before = read_without_repair(&ffmpeg, &found);
+    let lost = i64::from(last - first) - milliseconds(&before);
+    assert!(lost <= 1_000, "{lost} ms are lost");
+
+    server.restart();
+    let complete = await_state(&server, "cam", "complete");
+    let file = file(&server, &complete, 0);
+    assert_eq!(file, found);
+    let after = read_without_repair(&ffmpeg, &file);
+    let frames = |tracks: &[Track]| tracks.iter().map(|track| track.frames.len()).collect::<Vec<_>>();
+    assert_eq!(frames(&before), frames(&after), "finishing loses nothing");
+    if rule == MP4 {
+        assert!(is_fast_start(&file));
+    }
+    assert!(
+        complete["endedAt"].is_string() && complete["durationMs"].as_u64().unwrap() > 3_000,
+        "{complete}"
+    );
+}
+
+/// The only media file below a folder.
+fn newest_file(folder: &Path) -> PathBuf {
+    let recording = std::fs::read_dir(folder).unwrap().flatten().next().unwrap().path();
+    let mut files = std::fs::read_dir(recording).unwrap().flatten().map(|entry| entry.path());
+    files.find(|path| path.extension().is_some_and(|end| end == "mp4" || end == "flv")).unwrap()
+}
+
+#[test]
+fn a_killed_server_leaves_an_mp4_that_plays_and_finishes_it_at_its_next_start() {
+    survives_a_crash(MP4);
+}
+
+#[test]
+fn a_killed_server_leaves_an_flv_that_plays_and_finishes_it_at_its_next_start() {
+    survives_a_crash(FLV);
+}
+
+#[test]
+fn a_publisher_that_returns_in_time_goes_on_in_the_same_recording() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    // Once while the stream is held for it, once when the stream has ended meanwhile.
+    for (grace, files) in [("hub.grace_ms=20000", 1), ("hub.grace_ms=100", 2)] {
+        let server = Server::with(&[MP4, grace, "record.merge_s=20"]);
+        let url = server.rtmp_url("cam");
+        let mut first = program::publish(&ffmpeg, &clip, Repeat::Forever, &url);
+        until("something is recorded", || {
+            (recording(&server, "cam")?["durationMs"].as_u64()? > 2_000).then_some(())
+        });
+        first.kill();
+        let waiting = await_state(&server, "cam", "waiting");
+        let before = waiting["durationMs"].as_u64().unwrap();
+        if files > 1 {
+            until("the stream has ended", || server.channel("cam").is_none().then_some(()));
+        }
+        let second = program::publish(&ffmpeg, &clip, Repeat::Forever, &url);
+        until("the recording goes on", || {
+            (recording(&server, "cam")?["durationMs"].as_u64()? > before + 2_000).then_some(())
+        });
+        stop(&server, "cam");
+        let complete = await_state(&server, "cam", "complete");
+        assert_eq!(complete["id"], waiting["id"]);
+        assert_eq!(complete["files"].as_array().unwrap().len(), files, "{complete}");
+        assert_eq!(complete["gaps"][0]["why"], "publisher-away", "{complete}");
+        for number in 0..files {
+            read_without_repair(&ffmpeg, &file(&server, &complete, number));
+        }
+        drop(second);
+    }
+}
+
+fn operator(server: &Server, method: &str, path: &str, body: &str) -> u16 {
+    let bearer = format!("Bearer {}", server.operator_token());
+    let headers = [("Authorization", bearer.as_str()), ("Connection", "close")];
+    http::request(server.http, method, &format!("/api/v1/{path}"), &headers, body.as_bytes()).unwrap().status
+}
+
+fn stop(server: &Server, channel: &str) {
+    let id = recording(server, channel).unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(operator(server, "POST", &format!("recordings/{id}/stop"), ""), 202);
+}
+
+#[test]
+fn the_operator_records_on_demand_plays_in_parts_and_deletes() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(&[
+        r#"record.rule=[{stream="live/*", policy="on-demand"}]"#,
+        "access.play_key=a-key-for-playing",
+    ]);
+    let new = r#"{"stream":"live/cam"}"#;
+    assert_eq!(operator(&server, "POST", "recordings", new), 409, "it is not live");
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    stays(Duration::from_millis(500), "nothing is recorded unasked", || recording(&server, "cam").is_none());
+    assert_eq!(operator(&server, "POST", "recordings", r#"{"stream":"other/cam"}"#), 409, "no rule");
+    assert_eq!(operator(&server, "POST", "recordings", new), 202);
+    until("something is recorded", || {
+        (recording(&server, "cam")?["durationMs"].as_u64()? > 1_500).then_some(())
+    });
+    let running = recording(&server, "cam").unwrap();
+    let id = running["id"].as_str().unwrap();
+    assert_eq!(operator(&server, "DELETE", &format!("recordings/{id}"), ""), 409, "it is being made");
+    let address = format!("/recordings/{id}/0001.mp4?key=a-key-for-playing");
+    // What there is so far plays.
+    assert!(http::get(server.http, &address).unwrap().header("content-length").is_some());
+    stop(&server, "cam");
+    let complete = await_state(&server, "cam", "complete");
+    stays(Duration::from_millis(500), "no other recording begins", || {
+        recording(&server, "cam").is_some_and(|found| found["id"] == id)
+    });
+
+    let bytes = std::fs::read(file(&server, &complete, 0)).unwrap();
+    let get = |headers: &[(&str, &str)]| {
+        let mut all = vec![("Connection", "close"), ("Origin", "https://example.org")];
+        all.extend_from_slice(headers);
+        let mut response = http::request(server.http, "GET", &address, &all, b"").unwrap();
+        let mut body = Vec::new();
+        std::io::Read::read_to_end(&mut response.body, &mut body).unwrap();
+        (response, body)
+    };
+    let (whole, body) = get(&[]);
+    assert_eq!((whole.status, whole.header("content-type")), (200, Some("video/mp4")));
+    assert_eq!(whole.header("access-control-allow-origin"), Some("*"));
+    assert!(body == bytes, "the whole file");
+    let (part, body) = get(&[("Range", "bytes=100-199")]);
+    let range = format!("bytes 100-199/{}", bytes.len());
+    assert_eq!((part.status, part.header("content-range")), (206, Some(range.as_str())));
+    assert!(body == bytes[100..200]);
+    let (end, body) = get(&[("Range", "bytes=-50")]);
+    assert!(end.status == 206 && body == bytes[bytes.len() - 50..]);
+    assert_eq!(get(&[("Range", "bytes=99999999-")]).0.status, 416);
+    let etag = whole.header("etag").unwrap();
+    assert_eq!(get(&[("If-None-Match", etag)]).0.status, 304);
+    assert_eq!(get(&[("Range", "bytes=0-1"), ("If-Range", "\"another\"")]).0.status, 200);
+    assert_eq!(get(&[("Range", "bytes=0-1"), ("If-Range", etag)]).0.status, 206);
+
+    // Who may not play the stream learns nothing, and no path leads elsewhere.
+    for path in [
+        format!("/recordings/{id}/0001.mp4"),
+        format!("/recordings/{id}/0002.mp4?key=a-key-for-playing"),
+        format!("/recordings/{id}/recording.json?key=a-key-for-playing"),
+        format!("/recordings/{id}/..%2frecording.json?key=a-key-for-playing"),
+        "/recordings/..%2f..%2fpublish.key/0001.mp4?key=a-key-for-playing".to_owned(),
+        "/recordings/live/cam?key=a-key-for-playing".to_owned(),
+    ] {
+        assert_eq!(http::get(server.http, &path).unwrap().status, 404, "{path}");
+    }
+    assert_eq!(http::get(server.http, "/api/v1/recordings").unwrap().status, 401);
+    let folder = folder(&server, &complete);
+    assert_eq!(operator(&server, "DELETE", &format!("recordings/{id}"), ""), 204);
+    assert!(!folder.exists() && recording(&server, "cam").is_none());
+}
+
+#[test]
+fn a_file_that_is_long_enough_is_followed_by_another_at_a_keyframe() {
+    let ffmpeg = need!(program::ffmpeg());
+    let heavy = need!(clip::heavy(&ffmpeg));
+    let server = Server::with(&[MP4, "record.segment_bytes_max=1048576", "record.merge_s=0"]);
+    let _publisher = program::publish(&ffmpeg, &heavy, Repeat::Once, &server.rtmp_url("cam"));
+    let complete = await_state(&server, "cam", "complete");
+    let files = complete["files"].as_array().unwrap().len();
+    assert!(files >= 3, "{complete}");
+    assert_eq!(complete["gaps"], serde_json::json!([]));
+    let counted = |tracks: &[Track], is_video: bool| -> usize {
+        tracks.iter().filter(|track| track.is_video == is_video).map(|track| track.frames.len()).sum()
+    };
+    let sent = framehash::of_file(&ffmpeg, &heavy);
+    let parts: Vec<_> =
+        (0..files).map(|number| read_without_repair(&ffmpeg, &file(&server, &complete, number))).collect();
+    let pictures: usize = parts.iter().map(|tracks| counted(tracks, true)).sum();
+    assert_eq!(pictures, counted(&sent, true));
+}
+
+/// A file system of a few megabytes, which only `command` sees.
+fn with_a_small_disk(command: &Command, folder: &Path) -> Result<Command, String> {
+    let unshare = program::find("unshare")?;
+    std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    let mount = format!("mount -t tmpfs -o size=6m none {}", folder.display());
+    e2e::process::run(Command::new(&unshare).args(["-m", "sh", "-c", &mount]))
+        .map_err(|_| "mounting in a namespace is not permitted here".to_owned())?;
+    let mut wrapped = Command::new(unshare);
+    wrapped.args(["-m", "sh", "-c", &format!("{mount} && exec \"$@\""), "sh"]);
+    wrapped.arg(command.get_program()).args(command.get_args());
+    Ok(wrapped)
+}
+
+#[test]
+fn a_full_disk_pauses_the_recording_and_disturbs_nobody() {
+    let ffmpeg = need!(program::ffmpeg());
+    let heavy = need!(clip::heavy(&ffmpeg));
+    let scratch = e2e::process::Scratch::new();
+    let small = scratch.file("small");
+    let server = need!(Server::wrapped(&[FLV, &format!("record.folder={}", small.display())], |command| {
+        with_a_small_disk(&command, &small)
+    }));
+    let mut publisher = program::publish(&ffmpeg, &heavy, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let mut viewer = server.open_flv("cam", "").unwrap();
+    let start = viewer.find(|tag| tag.is_keyframe()).unwrap().timestamp;
+    let mut last = start;
+    // 16 Mbit/s fill it within three seconds.
+    while last < start + 8_000 {
+        let tag = viewer.find(|tag| tag.is_picture()).unwrap();
+        assert!(tag.timestamp - last < 500, "pictures are missing after {last} ms");
+        last = tag.timestamp;
+    }
+    let paused = await_state(&server, "cam", "paused");
+    let problem = paused["problem"].as_str().unwrap();
+    assert!(problem.starts_with("disk full: recording of live/cam paused since "), "{problem}");
+    assert_eq!(server.metric("rushlight_record_paused", &[]), 1.0);
+    assert!(server.metric("rushlight_record_lost_packets_total", &["disk-failed"]) > 0.0);
+    assert!(publisher.is_running());
+
+    // There is room again.
+    let inside = format!("/proc/{}/root{}", server.process.id(), small.display());
+    let id = paused["id"].as_str().unwrap();
+    std::fs::write(format!("{inside}/live/cam/{id}/0001.flv"), b"").unwrap();
+    until("the recording goes on", || {
+        let found = recording(&server, "cam")?;
+        (found["files"].as_array()?.len() >= 2 && found["gaps"][0]["why"] == "disk-failed").then_some(())
+    });
+    stays(Duration::from_millis(500), "the stream is live", || server.is_live("cam"));
+}
