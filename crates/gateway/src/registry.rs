@@ -140,6 +140,11 @@ pub static PROTOCOLS: &[Protocol] = &[
         door: Door::Http(hls::ROUTE_DASH),
     },
     Protocol {
+        name: "cmaf",
+        about: "The segments of HLS as one endless MP4: http://HOST:8080/APP/CHANNEL.cmaf, play",
+        door: Door::Http(hls::ROUTE_CMAF),
+    },
+    Protocol {
         name: "rtmpt",
         about: "RTMP inside HTTP requests: rtmpt://HOST:8080/APP/CHANNEL, publish and play",
         door: Door::Tunnel { of: &["http"] },

@@ -2,6 +2,7 @@
 
 use super::body::{Chunks, growing};
 use super::channel::{Channel, Phase};
+use super::joined::joined;
 use super::limits;
 use super::name::{BadDirective, Directives, File};
 use super::range::{self, Range};
@@ -115,6 +116,17 @@ impl<'a> Asked<'a> {
         metrics: &ProtocolMetrics,
         peer: SocketAddr,
     ) -> Result<Response, Refusal> {
+        if self.path.ends_with(".cmaf") {
+            let target = Target::from_http(self.path, self.query, "cmaf");
+            let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
+            let Admitted { channel, viewer } = self.admit(env, metrics, peer, target, true).await?;
+            let body = joined(env.clone(), metrics.clone(), channel, viewer);
+            let mut response = Response::new(body.ok_or_else(no_track)?);
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return Ok(response);
+        }
         let Some((folder, file)) = folder_and_file(self.path) else {
             let is_dash = self.path.ends_with(".mpd");
             let target = Target::from_http(self.path, self.query, if is_dash { "mpd" } else { "m3u8" });

@@ -90,7 +90,7 @@ pub(super) fn growing(
 }
 
 /// What a task sends.
-struct Fed(mpsc::Receiver<Bytes>);
+pub(super) struct Fed(pub(super) mpsc::Receiver<Bytes>);
 
 impl http_body::Body for Fed {
     type Data = Bytes;

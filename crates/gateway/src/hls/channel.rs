@@ -1,12 +1,14 @@
 //! A stream as it is offered over HTTP: its newest segments, shared by the task that makes them and all who ask.
 
+use super::joined::{Due, Place, Step};
 use super::manifest::{Epoch, manifest};
 use super::muxer::Packed;
 use super::name::Directives;
 use super::playlist::{self, Terms};
 use super::viewers::Viewers;
 use super::window::{Edge, Init, Keep, NewSegment, Rendition, Segment};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use media::container::fmp4;
 use media::{StreamName, TrackId};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,6 +33,8 @@ pub(super) struct Channel {
     pub(super) viewers: Viewers,
     state: Mutex<State>,
     keep: Keep,
+    /// Counts what is added.
+    changes: watch::Sender<u64>,
 }
 
 struct State {
@@ -69,6 +73,7 @@ impl Channel {
             viewers: Viewers::default(),
             state: Mutex::new(state),
             keep,
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -97,6 +102,7 @@ impl Channel {
             let longest = Duration::from_secs(segment.duration().as_secs_f64().round() as u64);
             state.terms.target = state.terms.target.max(longest);
         }
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// The promises of the playlists, made once they are known.
@@ -114,6 +120,7 @@ impl Channel {
         state.ended = true;
         state.written.clear();
         state.renditions.iter_mut().for_each(Rendition::end);
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// Whether there will be no more.
@@ -170,6 +177,73 @@ impl Channel {
         self.state().rendition(track).map(|rendition| rendition.edge.subscribe())
     }
 
+    /// Follows what is added.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What a decoder of all tracks must know, and where they begin: with the newest segment of the first track.
+    pub(super) fn join(&self) -> Option<(Bytes, Vec<Place>)> {
+        let state = self.state();
+        let newest = state.renditions.first()?.segments.back()?.date;
+        let (mut tracks, mut places) = (Vec::new(), Vec::new());
+        for rendition in &state.renditions {
+            // The one that began at about the same time.
+            let near = |segment: &&Segment| {
+                let apart = segment.date.duration_since(newest).unwrap_or_else(|error| error.duration());
+                apart < segment.duration().max(state.terms.part_target) / 2
+            };
+            let Some(segment) = rendition.segments.iter().rev().find(near).or(rendition.segments.back())
+            else {
+                continue;
+            };
+            tracks.push(rendition.init(segment.init)?.track.clone());
+            places.push(Place {
+                track: rendition.id,
+                segment: segment.number,
+                part: 0,
+                discontinuities: segment.discontinuities,
+            });
+        }
+        let mut init = BytesMut::new();
+        fmp4::write_init(&tracks, &mut init).ok()?;
+        Some((init.freeze(), places))
+    }
+
+    /// What has come since for a reader at `places`.
+    pub(super) fn step(&self, places: &mut [Place]) -> Step {
+        let state = self.state();
+        let mut due = Vec::new();
+        for place in places {
+            let Some(rendition) = state.rendition(place.track) else { return Step::End };
+            loop {
+                let Some(segment) = rendition.segment(place.segment) else {
+                    let is_gone =
+                        rendition.segments.front().is_some_and(|first| first.number > place.segment);
+                    if is_gone {
+                        return Step::End;
+                    }
+                    break;
+                };
+                if segment.discontinuities != place.discontinuities {
+                    return if due.is_empty() { Step::End } else { Step::Parts(in_order(due)) };
+                }
+                let before: Duration = segment.parts.iter().take(place.part).map(|part| part.duration).sum();
+                let mut start = segment.start + before;
+                for part in segment.parts.iter().skip(place.part) {
+                    due.push(Due { start, bytes: part.bytes.clone() });
+                    start = start + part.duration;
+                    place.part += 1;
+                }
+                if !segment.closed {
+                    break;
+                }
+                (place.segment, place.part) = (segment.number + 1, 0);
+            }
+        }
+        if due.is_empty() && state.ended { Step::End } else { Step::Parts(in_order(due)) }
+    }
+
     /// The multivariant playlist.
     pub(super) fn multivariant(&self) -> Bytes {
         let state = self.state();
@@ -221,6 +295,11 @@ impl Channel {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn in_order(mut due: Vec<Due>) -> Vec<Due> {
+    due.sort_by_key(|part| part.start);
+    due
 }
 
 impl State {

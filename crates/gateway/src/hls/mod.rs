@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod channel;
+mod joined;
 mod limits;
 mod manifest;
 mod muxer;
@@ -47,3 +48,6 @@ pub(crate) const ROUTE: MediaRoute = MediaRoute {
 
 /// The manifest of a stream. Its segments are those of HLS.
 pub(crate) const ROUTE_DASH: MediaRoute = MediaRoute { extension: "mpd", folder: false, ..ROUTE };
+
+/// All tracks in one answer that does not end.
+pub(crate) const ROUTE_CMAF: MediaRoute = MediaRoute { extension: "cmaf", folder: false, ..ROUTE };

@@ -30,12 +30,19 @@ fn values(manifest: &str, name: &str) -> Vec<String> {
     manifest.split(&key).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
-fn plays(ffmpeg: &Path) {
+fn plays(ffmpeg: &Path, extension: &str) {
     let source = need!(program::ffmpeg().and_then(|ffmpeg| clip::h264_aac(&ffmpeg)));
     let (server, _publisher) = need!(live());
     let out = server.scratch().join("out");
     let mut command = Command::new(ffmpeg);
-    command.args(["-v", "warning", "-y", "-copyts", "-i", &format!("http://{}/live/cam.mpd", server.http)]);
+    command.args([
+        "-v",
+        "warning",
+        "-y",
+        "-copyts",
+        "-i",
+        &format!("http://{}/live/cam.{extension}", server.http),
+    ]);
     command.args([
         "-map",
         "0",
@@ -58,7 +65,13 @@ fn plays(ffmpeg: &Path) {
 
 #[test]
 fn ffmpeg_9_plays_dash() {
-    plays(&need!(program::ffmpeg9()));
+    plays(&need!(program::ffmpeg9()), "mpd");
+}
+
+#[test]
+fn ffmpeg_plays_all_tracks_in_one_answer() {
+    plays(&need!(program::ffmpeg()), "cmaf");
+    plays(&need!(program::ffmpeg9()), "cmaf");
 }
 
 #[test]
