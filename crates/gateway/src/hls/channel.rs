@@ -1,6 +1,7 @@
 //! A stream as it is offered over HTTP: its newest segments, shared by the task that makes them and all who ask.
 
 use super::joined::{Due, Place, Step};
+use super::limits;
 use super::manifest::{Epoch, manifest};
 use super::muxer::Packed;
 use super::name::Directives;
@@ -100,7 +101,7 @@ impl Channel {
         rendition.append(packed.new, packed.part, packed.closes, keep);
         if let Some(segment) = rendition.segments.back() {
             let longest = Duration::from_secs(segment.duration().as_secs_f64().round() as u64);
-            state.terms.target = state.terms.target.max(longest);
+            state.terms.target = state.terms.target.max(longest.min(limits::SEGMENT_MAX));
         }
         self.changes.send_modify(|count| *count += 1);
     }

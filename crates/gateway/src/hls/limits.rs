@@ -9,6 +9,10 @@ pub(super) const SEGMENT_MAX: Duration = Duration::from_secs(30);
 /// The same for its bytes: 30 seconds at 8 Mbit/s, or 4 seconds of the highest rates in use.
 pub(super) const SEGMENT_BYTES_MAX: usize = 32 << 20;
 
+/// A track whose next frame is further ahead than this was interrupted: its clock was set anew, or its source was away. No codec in
+/// use has frames that last so long, and the target duration, which nothing lowers, would keep to the gap.
+pub(super) const GAP_MAX: Duration = Duration::from_secs(5);
+
 /// Frames of one part. Times that stand still would make it endless; half a second has 60 frames at the highest rates in
 /// use, and sound 200.
 pub(super) const PART_FRAMES_MAX: usize = 512;

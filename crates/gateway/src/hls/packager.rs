@@ -13,6 +13,7 @@ use hub::{BatchLimits, EndReason, Entry, Next, ReadError, ReadOptions, Reader, S
 use media::{Kind, Packet, Role, StreamName, Time, TrackId};
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::mem;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -161,7 +162,7 @@ impl Packager {
         match next {
             Next::Packets => {
                 let skipped = self.reader.stats().gops_skipped;
-                if std::mem::replace(&mut self.skipped, skipped) != skipped {
+                if mem::replace(&mut self.skipped, skipped) != skipped {
                     self.interrupt(&mut cuts);
                 }
                 for entry in batch.drain(..) {
@@ -181,8 +182,10 @@ impl Packager {
         ControlFlow::Continue(())
     }
 
+    /// What came before is packed at once: the time of day is set anew for what comes after.
     fn interrupt(&mut self, cuts: &mut Vec<Cut>) {
         self.segmenter.interrupt(cuts);
+        self.pack(mem::take(cuts));
         self.interrupted = true;
     }
 
@@ -195,6 +198,9 @@ impl Packager {
             (packet.dts, packet.pts) = (packet.dts + self.shift, packet.pts + self.shift);
             if packet.dts < Time::ZERO {
                 return;
+            }
+            if self.segmenter.is_gap_before(&packet) {
+                self.interrupt(cuts);
             }
             if self.interrupted {
                 self.interrupted = false;
@@ -273,3 +279,6 @@ impl Drop for Packager {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

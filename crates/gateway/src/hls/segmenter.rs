@@ -141,6 +141,15 @@ impl Segmenter {
         }
     }
 
+    /// Whether `packet` is so far ahead of its track that the stream is to be taken for interrupted before it.
+    pub(super) fn is_gap_before(&self, packet: &Packet) -> bool {
+        let precedes = |frame: &&Packet| frame.track == packet.track && frame.role == Role::Frame;
+        let taken = self.tracks.iter().filter_map(|track| track.frames.last());
+        let mut newest_first = self.collected.iter().rev().chain(taken);
+        packet.role == Role::Frame
+            && newest_first.find(precedes).is_some_and(|last| packet.dts.since(last.dts) > limits::GAP_MAX)
+    }
+
     /// The stream is interrupted, or ends: everything that is there becomes parts, and what comes next is a new beginning.
     pub(super) fn interrupt(&mut self, out: &mut Vec<Cut>) {
         if !self.collected.is_empty() {
