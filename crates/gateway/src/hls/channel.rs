@@ -290,7 +290,7 @@ impl Channel {
         let state = self.state();
         let segment = state.rendition(track)?.segment(number)?;
         let parts = segment.parts.iter().skip(from).map(|part| part.bytes.clone()).collect();
-        Some(Media { parts, closed: segment.closed || state.ended })
+        Some(Media { parts, closed: segment.closed })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -58,12 +58,16 @@ pub(super) fn joined(
             let bytes = Bytes::from(next.concat());
             if !bytes.is_empty() {
                 count(&metrics, &channel, viewer, bytes.len());
-                if !matches!(tokio::time::timeout(write_timeout, pieces.send(bytes)).await, Ok(Ok(()))) {
+                if !matches!(tokio::time::timeout(write_timeout, pieces.send(Some(bytes))).await, Ok(Ok(())))
+                {
                     return;
                 }
             }
             changes.mark_unchanged();
-            let Step::Parts(parts) = channel.step(&mut places) else { return };
+            let Step::Parts(parts) = channel.step(&mut places) else {
+                let _ = tokio::time::timeout(write_timeout, pieces.send(None)).await;
+                return;
+            };
             next = parts.into_iter().map(|part| part.bytes).collect();
             if !next.is_empty() {
                 continue;
@@ -75,5 +79,5 @@ pub(super) fn joined(
             }
         }
     });
-    Some(Body::new(Fed(rest)))
+    Some(Body::new(Fed::new(rest)))
 }
