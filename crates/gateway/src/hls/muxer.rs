@@ -60,7 +60,8 @@ impl Muxer {
     ///
     /// # Errors
     ///
-    /// A codec that MP4 has no form for, or a configuration that makes no sense.
+    /// A codec that MP4 has no form for, a configuration that makes no sense, or frames that do not fit a fragment. The track is then
+    /// without parts until it begins its next segment, whose number is the one after the last that was given out.
     pub(super) fn pack(&mut self, cut: &Cut, first: u64) -> Result<Packed, Error> {
         let date = self.date_of(cut.frames.first().map_or(cut.end, |frame| frame.pts));
         let index = match self.tracks.iter().position(|track| track.id == cut.track) {
@@ -72,34 +73,11 @@ impl Muxer {
             }
         };
         let track = &mut self.tracks[index];
-        let new = match &cut.opens {
-            Some(opening) => Some(track.open(opening, cut, date)?),
-            None => None,
-        };
-        let Some((.., made)) = &track.made else {
-            return Err(Error::Unsupported("a part without a segment"));
-        };
-        track.fragments = track.fragments.wrapping_add(1);
-        let media: usize = cut.frames.iter().map(|frame| frame.payload.len()).sum();
-        let mut bytes = BytesMut::with_capacity(media + 256 + 16 * cut.frames.len());
-        if new.is_some() {
-            let start = cut.frames.first().map_or(cut.end, |frame| frame.pts);
-            fmp4::write_producer_time(made, ntp(date), start, &mut bytes);
+        let packed = track.pack(cut, date);
+        if packed.is_err() {
+            track.made = None;
         }
-        let run = Run { track: made, frames: &cut.frames, end: cut.end };
-        let runs = [run];
-        fmp4::write_fragment(track.fragments, &runs, &mut bytes)?;
-        // One copy for all viewers: what comes from a publisher would keep its read buffers alive for as long as the window.
-        fmp4::payloads(&runs).for_each(|payload| bytes.extend_from_slice(&payload));
-        let start = cut.frames.first().map_or(cut.end, |frame| frame.dts);
-        let part = Part {
-            bytes: bytes.freeze(),
-            duration: cut.end.since(start),
-            frames: cut.frames.len(),
-            independent: cut.track.kind == media::Kind::Audio
-                || cut.frames.iter().any(|frame| frame.flags.keyframe),
-        };
-        Ok(Packed { track: cut.track, new, part, closes: cut.closes })
+        packed
     }
 
     /// When a moment of the media clock was, as the time of day.
@@ -111,6 +89,39 @@ impl Muxer {
 }
 
 impl Track {
+    /// Makes the part of `cut`, the first frame of which is shown at `date`.
+    fn pack(&mut self, cut: &Cut, date: SystemTime) -> Result<Packed, Error> {
+        let new = match &cut.opens {
+            Some(opening) => Some(self.open(opening, cut, date)?),
+            None => None,
+        };
+        let Some((.., made)) = &self.made else {
+            return Err(Error::Unsupported("a part without a segment"));
+        };
+        self.fragments = self.fragments.wrapping_add(1);
+        let media: usize = cut.frames.iter().map(|frame| frame.payload.len()).sum();
+        let mut bytes = BytesMut::with_capacity(media + 256 + 16 * cut.frames.len());
+        if new.is_some() {
+            let start = cut.frames.first().map_or(cut.end, |frame| frame.pts);
+            fmp4::write_producer_time(made, ntp(date), start, &mut bytes);
+        }
+        let run = Run { track: made, frames: &cut.frames, end: cut.end };
+        let runs = [run];
+        fmp4::write_fragment(self.fragments, &runs, &mut bytes)?;
+        // One copy for all viewers: what comes from a publisher would keep its read buffers alive for as long as the window.
+        fmp4::payloads(&runs).for_each(|payload| bytes.extend_from_slice(&payload));
+        let start = cut.frames.first().map_or(cut.end, |frame| frame.dts);
+        let part = Part {
+            bytes: bytes.freeze(),
+            duration: cut.end.since(start),
+            frames: cut.frames.len(),
+            independent: cut.track.kind == media::Kind::Audio
+                || cut.frames.iter().any(|frame| frame.flags.keyframe),
+        };
+        self.next += u64::from(new.is_some());
+        Ok(Packed { track: cut.track, new, part, closes: cut.closes })
+    }
+
     /// Begins a segment.
     fn open(&mut self, opening: &Opening, cut: &Cut, date: SystemTime) -> Result<NewSegment, Error> {
         let is_same = |(codec, config, _): &(Codec, Bytes, fmp4::Track)| {
@@ -127,7 +138,6 @@ impl Track {
             init = Some(Init { number, bytes: bytes.freeze(), track: track.clone() });
             self.made = Some((opening.codec, opening.config.clone(), track));
         }
-        self.next += 1;
         let start = cut.frames.first().map_or(cut.end, |frame| frame.pts);
         Ok(NewSegment { init, number, start, date, discontinuities: opening.discontinuities })
     }
@@ -152,4 +162,41 @@ pub(super) fn first_number(now: SystemTime) -> u64 {
 /// Whether a stream of this codec can be packaged.
 pub(super) fn is_packable(codec: Codec) -> bool {
     !matches!(codec, Codec::FlvVideo(_) | Codec::FlvAudio(_) | Codec::Amf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::{Flags, Packet, Role};
+
+    /// A part of one frame that is shown `ahead` milliseconds after its decoding.
+    fn cut(opens: bool, ahead: i64) -> Cut {
+        let frame = Packet {
+            track: TrackId::AUDIO,
+            codec: Codec::Aac,
+            role: Role::Frame,
+            flags: Flags::default(),
+            dts: Time::ZERO,
+            pts: Time::from_millis(ahead),
+            payload: Bytes::from_static(b"frame"),
+        };
+        let config = Bytes::from_static(&[0x12, 0x10]);
+        let opens = opens.then_some(Opening { codec: Codec::Aac, config, discontinuities: 0 });
+        Cut { track: TrackId::AUDIO, frames: vec![frame], end: Time::from_millis(20), opens, closes: false }
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_begun_takes_no_number_and_gets_no_parts() {
+        let mut muxer = Muxer::new((Time::ZERO, UNIX_EPOCH));
+        let number = |packed: Packed| packed.new.map(|new| (new.number, new.init.is_some()));
+        assert_eq!(number(muxer.pack(&cut(true, 0), 7).unwrap()), Some((7, true)));
+        assert_eq!(number(muxer.pack(&cut(true, 0), 7).unwrap()), Some((8, false)));
+        const YEAR: i64 = 365 * 86_400_000;
+        assert!(muxer.pack(&cut(true, YEAR), 7).is_err());
+        assert!(muxer.pack(&cut(false, 0), 7).is_err(), "a part would go to the segment before");
+        assert_eq!(number(muxer.pack(&cut(true, 0), 7).unwrap()), Some((9, true)));
+        assert!(muxer.pack(&cut(false, YEAR), 7).is_err());
+        assert!(muxer.pack(&cut(false, 0), 7).is_err(), "the segment has a hole");
+        assert_eq!(number(muxer.pack(&cut(true, 0), 7).unwrap()), Some((10, true)));
+    }
 }

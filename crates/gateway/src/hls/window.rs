@@ -164,6 +164,10 @@ impl Rendition {
     /// Appends a part, in a new segment or in the one at hand.
     pub(super) fn append(&mut self, new: Option<NewSegment>, part: Part, closes: bool, keep: Keep) {
         if let Some(NewSegment { init, number, start, date, discontinuities }) = new {
+            // The one before was not finished: its last parts could not be made.
+            if let Some(last) = self.segments.back_mut() {
+                last.closed = true;
+            }
             self.inits.extend(init);
             let init = self.inits.last().map_or(0, |init| init.number);
             self.segments.push_back(Segment {
@@ -322,6 +326,16 @@ mod tests {
         assert_eq!(rendition.bytes, 6 * 20);
         assert!(rendition.segment(23).is_none() && rendition.segment(24).is_some_and(|s| s.number == 24));
         assert!(rendition.segment(30).is_none() && rendition.segment(0).is_none());
+    }
+
+    #[test]
+    fn a_segment_that_is_not_finished_is_complete_when_the_next_one_begins() {
+        let mut rendition = rendition();
+        let keep = Keep { listed: Duration::from_secs(60), bytes_max: usize::MAX };
+        append(&mut rendition, 10, 10, keep);
+        rendition.segments[0].closed = false;
+        append(&mut rendition, 11, 10, keep);
+        assert!(rendition.segments[0].closed);
     }
 
     #[test]
