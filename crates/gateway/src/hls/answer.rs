@@ -18,10 +18,12 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use hub::Start;
 use media::{Kind, TrackId};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
@@ -180,11 +182,15 @@ impl<'a> Asked<'a> {
             refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         })?;
         let viewer = ViewerKey::of(peer.ip(), self.query, self.headers);
-        if enters {
-            let user_agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-            channel.viewers.enter(env, viewer, &target.name, peer, user_agent, metrics).map_err(
-                |refused| refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, refused.to_string()),
-            )?;
+        let full = |why: &dyn fmt::Display| {
+            refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, why.to_string())
+        };
+        // Somebody wants the stream, so that a relay fetches it: until there is a session, the request itself says so.
+        let mut presence = None;
+        if enters && *channel.phase.borrow() == Phase::Starting {
+            let options = env.read_options(Start::Live);
+            let reader = env.origin.read(&target.name, options, Instant::now());
+            presence.insert(reader.map_err(|error| full(&error))?).pause();
         }
         let mut phase = channel.phase.subscribe();
         let patience = Duration::from_millis(env.config.hub.wait_ms) + env.config.http.request_timeout();
@@ -194,7 +200,15 @@ impl<'a> Asked<'a> {
             () = env.shutdown.triggered() => Phase::Starting,
         };
         match ready {
-            Phase::Ready => Ok(Admitted { channel, viewer }),
+            Phase::Ready => {
+                if enters {
+                    let user_agent = self.headers.get(header::USER_AGENT);
+                    let user_agent = user_agent.and_then(|value| value.to_str().ok());
+                    let entered = channel.viewers.enter(env, viewer, &target.name, peer, user_agent, metrics);
+                    entered.map_err(|refused| full(&refused))?;
+                }
+                Ok(Admitted { channel, viewer })
+            }
             Phase::Starting => {
                 let detail = "The stream has only begun; ask again.".to_owned();
                 Err(refuse(RejectReason::NotFound, StatusCode::SERVICE_UNAVAILABLE, detail))
@@ -405,5 +419,34 @@ fn set_cache(headers: &mut HeaderMap, keep: Keep) {
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_publishes_has_no_sessions() {
+        let config = Config::default();
+        let policy = config.access.to_policy(None, None);
+        let (_trigger, shutdown) = net::Shutdown::new();
+        let env = Env::new(config, policy, 1, shutdown);
+        let request = Request::get("/live/none.m3u8").body(Body::empty()).unwrap();
+        let metrics = env.metrics.protocol("hls");
+        let peer = SocketAddr::from(([192, 0, 2, 1], 5000));
+        let name = crate::config::parse_channel("live/none").unwrap();
+        let while_waiting = async {
+            tokio::task::yield_now().await;
+            assert!(env.sessions.is_empty());
+            assert_eq!(env.origin.presence(&name).viewers, 1, "it is wanted all the same");
+        };
+        let (response, ()) = tokio::join!(respond(env.clone(), metrics, peer, request), while_waiting);
+        assert!(
+            response.status() == StatusCode::NOT_FOUND
+                || response.status() == StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert!(env.sessions.is_empty());
     }
 }

@@ -33,3 +33,7 @@ pub(super) const GOP_EXPECTED: Duration = Duration::from_secs(4);
 /// How long the answer to a request for what is yet to come may take, in target durations. RFC 8216bis section 6.2.5.2
 /// says when a server gives up.
 pub(super) const BLOCKED_TARGETS_MAX: u32 = 3;
+
+/// Sessions of one stream from one subscriber. Clients choose the names of their sessions, so that one could fill the table that
+/// publishers need too. An office behind one address has fewer; whoever comes after them watches without being counted.
+pub(super) const VIEWERS_PER_SUBSCRIBER_MAX: usize = 64;

@@ -4,8 +4,10 @@
 //! `X-Playback-Session-Id`, players with CMCD a `sid`. Addresses of media stay the same for all, so that a cache between
 //! holds them once. Players of one program behind one address count as one viewer, unless they name their sessions.
 
+use super::limits;
 use crate::metrics::{Outcome, ProtocolMetrics, Role};
 use crate::sessions::{Full, NewSession, SessionGuard};
+use crate::subscriber::subscriber;
 use crate::{Env, target};
 use http::{HeaderMap, HeaderName, header};
 use hub::{ReadError, Reader, Start};
@@ -70,9 +72,9 @@ impl fmt::Display for Refused {
     }
 }
 
-/// The viewers of one channel.
+/// The viewers of one channel, by subscriber.
 #[derive(Default)]
-pub(super) struct Viewers(Mutex<HashMap<ViewerKey, Viewer>>);
+pub(super) struct Viewers(Mutex<HashMap<IpAddr, HashMap<ViewerKey, Viewer>>>);
 
 struct Viewer {
     guard: SessionGuard,
@@ -82,7 +84,8 @@ struct Viewer {
 }
 
 impl Viewers {
-    /// Notes that a player asks for a playlist; the first time, that is the begin of its session.
+    /// Notes that a player asks for a playlist; the first time, that is the begin of its session, unless
+    /// its subscriber has as many as one may have.
     ///
     /// # Errors
     ///
@@ -98,8 +101,12 @@ impl Viewers {
     ) -> Result<(), Refused> {
         let now = Instant::now();
         let mut viewers = self.viewers();
-        if let Some(viewer) = viewers.get_mut(&key) {
+        let of_subscriber = viewers.entry(subscriber(key.address)).or_default();
+        if let Some(viewer) = of_subscriber.get_mut(&key) {
             viewer.seen = now;
+            return Ok(());
+        }
+        if of_subscriber.len() >= limits::VIEWERS_PER_SUBSCRIBER_MAX {
             return Ok(());
         }
         let mut presence =
@@ -109,14 +116,15 @@ impl Viewers {
             NewSession { role: Role::Play, stream: stream.clone(), address: peer, user_agent, started: now };
         let mut guard = env.sessions.open(new, metrics).map_err(Refused::Sessions)?;
         guard.set_outcome(Outcome::Left);
-        viewers.insert(key, Viewer { guard, seen: now, _presence: presence });
+        of_subscriber.insert(key, Viewer { guard, seen: now, _presence: presence });
         Ok(())
     }
 
     /// Notes that a player asks for media of so many bytes. False if it is no viewer: it has no playlist from here.
     pub(super) fn note(&self, key: ViewerKey, bytes: u64) -> bool {
         let mut viewers = self.viewers();
-        let Some(viewer) = viewers.get_mut(&key) else { return false };
+        let of_subscriber = viewers.get_mut(&subscriber(key.address));
+        let Some(viewer) = of_subscriber.and_then(|viewers| viewers.get_mut(&key)) else { return false };
         viewer.seen = Instant::now();
         viewer.guard.add_bytes_out(bytes);
         true
@@ -125,10 +133,13 @@ impl Viewers {
     /// Forgets those who have left.
     pub(super) fn sweep(&self, now: Instant, target: Duration) {
         let absent = ABSENT_MIN.max(ABSENT_TARGETS * target);
-        self.viewers().retain(|_, viewer| now.saturating_duration_since(viewer.seen) < absent);
+        self.viewers().retain(|_, viewers| {
+            viewers.retain(|_, viewer| now.saturating_duration_since(viewer.seen) < absent);
+            !viewers.is_empty()
+        });
     }
 
-    fn viewers(&self) -> MutexGuard<'_, HashMap<ViewerKey, Viewer>> {
+    fn viewers(&self) -> MutexGuard<'_, HashMap<IpAddr, HashMap<ViewerKey, Viewer>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,6 +147,7 @@ impl Viewers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, parse_channel};
 
     fn key(address: &str, query: &str, headers: &[(&'static str, &str)]) -> ViewerKey {
         let headers =
@@ -155,5 +167,27 @@ mod tests {
         let cmcd = key("192.0.2.1", "CMCD=bl%3D100%2Csid%3D%22s1%22", &chrome);
         assert_eq!(cmcd, named);
         assert_eq!(cmcd, key("192.0.2.1", "", &[("cmcd-session", "cid=\"c\", sid=\"s1\"")]));
+    }
+
+    #[test]
+    fn a_subscriber_opens_so_many_sessions_and_no_more_and_keeps_nobody_out() {
+        let config = Config::default();
+        let policy = config.access.to_policy(None, None);
+        let env = Env::new(config, policy, 1, net::Shutdown::new().1);
+        let (viewers, metrics) = (Viewers::default(), env.metrics.protocol("hls"));
+        let stream = parse_channel("live/cam").unwrap();
+        let enter = |address: &str, session: usize| {
+            let key = key(address, "", &[("x-playback-session-id", &session.to_string())]);
+            let peer = SocketAddr::new(address.parse().unwrap(), 5000);
+            viewers.enter(&env, key, &stream, peer, None, &metrics).unwrap();
+            viewers.note(key, 1)
+        };
+        let counted = (0..1000).filter(|session| enter("2001:db8::1", *session)).count();
+        assert_eq!(counted, limits::VIEWERS_PER_SUBSCRIBER_MAX);
+        assert!(!enter("2001:db8::2", 1), "the same subscriber");
+        assert!(enter("192.0.2.1", 1) && enter("2001:db8::1", 0));
+        assert_eq!(env.sessions.len(), limits::VIEWERS_PER_SUBSCRIBER_MAX + 1);
+        viewers.sweep(Instant::now() + ABSENT_MIN, Duration::ZERO);
+        assert!(env.sessions.is_empty() && viewers.viewers().is_empty());
     }
 }
