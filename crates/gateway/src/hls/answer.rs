@@ -209,7 +209,7 @@ impl<'a> Asked<'a> {
                 }
                 Ok(Admitted { channel, viewer })
             }
-            Phase::Starting => {
+            Phase::Starting | Phase::Stopped => {
                 let detail = "The stream has only begun; ask again.".to_owned();
                 Err(refuse(RejectReason::NotFound, StatusCode::SERVICE_UNAVAILABLE, detail))
             }
@@ -238,14 +238,14 @@ impl<'a> Asked<'a> {
             if !now.ended && now.is_beyond(segment, directives.part, channel.part_target()) {
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, "The playlist is not that far yet."));
             }
-            await_edge(env, &mut edge, target, |edge| edge.ended || edge.shows(segment, directives.part))
+            await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(segment, directives.part))
                 .await?;
             // The query names a state that the playlist never goes back behind (appendix B.1).
             keep = 6 * target;
         } else if !channel.has_segment(track) {
             // A player that knows whole segments only takes an empty list for the end.
             let first = *edge.borrow();
-            await_edge(env, &mut edge, target, |edge| edge.ended || edge.shows(first.segment, None)).await?;
+            await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(first.segment, None)).await?;
         }
         let written = channel.playlist(track, directives).ok_or_else(no_track)?;
         Ok(self.playlist(metrics, admitted, written, PLAYLIST, keep))
@@ -266,7 +266,7 @@ impl<'a> Asked<'a> {
         let is_next = (segment, part) == (next_segment, next_part);
         if is_next && !now.ended {
             let is_decided = |edge: &Edge| edge.shows(segment, Some(part)) || edge.is_past(segment);
-            await_edge(env, &mut edge, channel.target(), is_decided).await?;
+            await_edge(env, channel, &mut edge, is_decided).await?;
         }
         channel
             .part(track, segment, part)
@@ -286,8 +286,7 @@ impl<'a> Asked<'a> {
         let mut edge = channel.follow(track).ok_or_else(no_track)?;
         let now = *edge.borrow();
         if !now.ended && now.next() == (number, 0) {
-            await_edge(env, &mut edge, channel.target(), |edge| edge.ended || edge.shows(number, Some(0)))
-                .await?;
+            await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(number, Some(0))).await?;
         }
         let media = channel
             .segment(track, number, 0)
@@ -381,15 +380,16 @@ fn admitted_query(env: &Env, target: &Target) -> Result<String, Denied> {
 /// Waits until a track has come so far, but not for longer than a server should.
 async fn await_edge(
     env: &Env,
+    channel: &Channel,
     edge: &mut watch::Receiver<Edge>,
-    target: Duration,
     is_there: impl FnMut(&Edge) -> bool,
 ) -> Result<(), Refusal> {
     let late = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The stream does not go on.");
     tokio::select! {
-        waited = tokio::time::timeout(limits::BLOCKED_TARGETS_MAX * target, edge.wait_for(is_there)) => {
+        waited = tokio::time::timeout(limits::BLOCKED_TARGETS_MAX * channel.target(), edge.wait_for(is_there)) => {
             waited.map_err(|_| late())?.map(|_| ()).map_err(|_| late())
         }
+        () = channel.stopped() => Err(late()),
         () = env.shutdown.triggered() => Err(late()),
     }
 }

@@ -90,6 +90,7 @@ pub(super) fn growing(
             tokio::select! {
                 changed = edge.changed() => if changed.is_err() { return },
                 () = parts.closed() => return,
+                () = channel.stopped() => return,
                 () = env.shutdown.triggered() => return,
             }
         }
@@ -194,6 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_segment_that_is_cut_off_ends_with_an_error() {
         assert!(body(|_, trigger| trigger.trigger()).await.is_err(), "at shutdown");
-        assert!(body(|channel, _| channel.end()).await.is_err(), "when no more is made of it");
+        assert!(body(|channel, _| channel.end()).await.is_err(), "at an end that does not finish it");
+        assert!(body(|channel, _| channel.stop()).await.is_err(), "when no more is made of it");
     }
 }

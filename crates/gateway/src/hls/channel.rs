@@ -25,6 +25,8 @@ pub(super) enum Phase {
     Ready,
     /// Nobody published the stream while it was waited for, or nothing in it can be packaged.
     Absent,
+    /// Nothing more is made, though the stream may go on: nobody asked, or the node shuts down.
+    Stopped,
 }
 
 /// What is to be had of one stream.
@@ -122,6 +124,24 @@ impl Channel {
         state.written.clear();
         state.renditions.iter_mut().for_each(Rendition::end);
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// There will be no more from here, though the stream may go on. Whoever waits gives up; playlists do not say that it has ended.
+    pub(super) fn stop(&self) {
+        let has_ended = self.has_ended();
+        self.phase.send_if_modified(|phase| {
+            let goes_on = *phase != Phase::Absent && !has_ended;
+            if goes_on {
+                *phase = Phase::Stopped;
+            }
+            goes_on
+        });
+    }
+
+    /// Returns when nothing more is made of a stream that may go on.
+    pub(super) async fn stopped(&self) {
+        // The sender is part of the channel, so that this does not fail.
+        let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
     /// Whether there will be no more.

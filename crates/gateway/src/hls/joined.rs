@@ -11,6 +11,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use media::{Time, TrackId};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Where a reader is in one track.
@@ -58,6 +59,7 @@ pub(super) fn joined(
             let bytes = Bytes::from(next.concat());
             if !bytes.is_empty() {
                 count(&metrics, &channel, viewer, bytes.len());
+                channel.note_asked(Instant::now());
                 if !matches!(tokio::time::timeout(write_timeout, pieces.send(Some(bytes))).await, Ok(Ok(())))
                 {
                     return;
@@ -75,6 +77,7 @@ pub(super) fn joined(
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 () = pieces.closed() => return,
+                () = channel.stopped() => return,
                 () = env.shutdown.triggered() => return,
             }
         }

@@ -154,7 +154,9 @@ impl Packager {
         let now = Instant::now();
         self.channel.viewers.sweep(now, self.channel.target());
         let absent = *self.channel.phase.borrow() == Phase::Absent;
-        absent || self.channel.idle(now) >= Duration::from_millis(self.env.config.hls.idle_ms)
+        // Players ask once for each target duration, and their requests may wait for a few of them.
+        let patience = 2 * limits::BLOCKED_TARGETS_MAX * self.channel.target();
+        absent || self.channel.idle(now) >= patience.max(Duration::from_millis(self.env.config.hls.idle_ms))
     }
 
     fn take(&mut self, next: Next, batch: &mut Vec<Arc<Entry>>) -> ControlFlow<()> {
@@ -269,14 +271,7 @@ impl Drop for Packager {
     /// However the task ends, nobody waits for what will not come.
     fn drop(&mut self) {
         self.env.packagers.remove(&self.channel);
-        self.channel.end();
-        self.channel.phase.send_if_modified(|phase| {
-            let is_starting = *phase == Phase::Starting;
-            if is_starting {
-                *phase = Phase::Absent;
-            }
-            is_starting
-        });
+        self.channel.stop();
     }
 }
 

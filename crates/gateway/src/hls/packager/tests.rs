@@ -1,8 +1,12 @@
 use super::*;
 use crate::config::{Config, parse_channel};
+use crate::hls::joined::joined;
 use crate::hls::name::Directives;
+use crate::hls::viewers::ViewerKey;
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use media::{Codec, Flags};
+use std::net::Ipv4Addr;
 use std::task::{Context, Poll, Waker};
 
 /// A stream of sound, and what packages it.
@@ -54,6 +58,42 @@ fn sound(millis: i64, role: Role, payload: &'static [u8]) -> Packet {
     let flags = Flags { keyframe: false, disposable: false };
     let payload = Bytes::from_static(payload);
     Packet { track: TrackId::AUDIO, codec: Codec::Aac, role, flags, dts: time, pts: time, payload }
+}
+
+#[test]
+fn a_stream_that_nobody_asks_for_any_more_has_not_ended() {
+    let mut stream = Stream::new();
+    stream.send(0, 6_000);
+    let channel = stream.packager.channel.clone();
+    drop(stream);
+    assert_eq!(*channel.phase.borrow(), Phase::Stopped);
+    let written = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
+    assert!(!String::from_utf8_lossy(&written).contains("#EXT-X-ENDLIST"));
+}
+
+#[test]
+fn a_stream_that_has_ended_stays_so() {
+    let mut stream = Stream::new();
+    stream.send(0, 6_000);
+    stream.packager.end(EndReason::Finished);
+    let channel = stream.packager.channel.clone();
+    drop(stream);
+    assert_eq!(*channel.phase.borrow(), Phase::Ready);
+    let written = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
+    assert!(String::from_utf8_lossy(&written).contains("#EXT-X-ENDLIST"));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_as_one_file_is_asked_for_all_the_time() {
+    let mut stream = Stream::new();
+    stream.send(0, 6_000);
+    let Packager { env, channel, .. } = &stream.packager;
+    let viewer = ViewerKey::of(Ipv4Addr::LOCALHOST.into(), "", &http::HeaderMap::new());
+    let later = Instant::now() + Duration::from_secs(60);
+    let idle = channel.idle(later);
+    let body = joined(env.clone(), env.metrics.protocol("hls"), channel.clone(), viewer);
+    assert!(body.unwrap().frame().await.is_some());
+    assert!(channel.idle(later) < idle);
 }
 
 #[test]
