@@ -21,6 +21,13 @@ pub(super) const PART_FRAMES_MAX: usize = 512;
 /// wait for that.
 pub(super) const CALIBRATION_FRAMES_MAX: usize = 512;
 
+/// Bytes that wait at most until the length of parts is chosen: a second at the highest rates in use.
+pub(super) const CALIBRATION_BYTES_MAX: usize = 16 << 20;
+
+/// The wait for a track that says nothing more, such as a picture that stands still, in lengths of parts: then those of the others are
+/// enough.
+pub(super) const CALIBRATION_PARTS_MAX: u32 = 4;
+
 /// Keyframe times that a track may be behind the one that leads. Tracks of one publisher are a second apart at most.
 pub(super) const BOUNDARIES_MAX: usize = 16;
 

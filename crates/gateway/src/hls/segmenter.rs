@@ -58,6 +58,7 @@ pub(super) struct Segmenter {
     /// What no part is longer than; none while frames are collected to choose it.
     part_target: Option<Duration>,
     collected: Vec<Packet>,
+    collected_bytes: usize,
     tracks: Vec<Track>,
     /// The track that leads.
     leader: Option<TrackId>,
@@ -99,6 +100,7 @@ impl Segmenter {
             goals,
             part_target: None,
             collected: Vec::new(),
+            collected_bytes: 0,
             tracks: Vec::new(),
             leader: None,
             is_under_way: false,
@@ -132,6 +134,7 @@ impl Segmenter {
         if self.part_target.is_some() {
             return self.take(packet, out);
         }
+        self.collected_bytes += packet.payload.len();
         self.collected.push(packet);
         if let Some(target) = self.choose_part_target() {
             self.part_target = Some(target);
@@ -183,13 +186,18 @@ impl Segmenter {
             let count = times.clone().count();
             times.last().map(|last| (last.since(first), count))
         };
-        let (spanned, _) = span(first)?;
-        if spanned < self.goals.part && self.collected.len() < limits::CALIBRATION_FRAMES_MAX {
-            return None;
-        }
         let mut ids: Vec<TrackId> = self.collected.iter().map(|packet| packet.track).collect();
         ids.sort_unstable();
         ids.dedup();
+        let spanned = |id| span(id).map_or(Duration::ZERO, |(spanned, _)| spanned);
+        let longest = ids.iter().map(|id| spanned(*id)).max().unwrap_or_default();
+        let is_enough = spanned(first) >= self.goals.part
+            || longest >= self.goals.part * limits::CALIBRATION_PARTS_MAX
+            || self.collected.len() >= limits::CALIBRATION_FRAMES_MAX
+            || self.collected_bytes >= limits::CALIBRATION_BYTES_MAX;
+        if !is_enough {
+            return None;
+        }
         let frame = |id| span(id).map(|(spanned, count)| spanned / count as u32);
         let frames: Vec<Duration> = ids.into_iter().filter_map(frame).collect();
         Some(part_target(self.goals.part, &frames))

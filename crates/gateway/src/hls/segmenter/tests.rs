@@ -229,6 +229,23 @@ fn times_that_stand_still_and_keyframes_that_stay_away_are_bounded() {
 }
 
 #[test]
+fn a_picture_that_stands_still_does_not_hold_the_sound_back() {
+    let sound = stream(25.0, 50, 1024.0, 3.0).into_iter().filter(|packet| packet.track == TrackId::AUDIO);
+    let mut segmenter = Segmenter::new(GOALS, None);
+    let cuts = cut(&mut segmenter, std::iter::once(frame(TrackId::VIDEO, 0, true)).chain(sound));
+    assert!(!of(&cuts, TrackId::AUDIO).is_empty());
+}
+
+#[test]
+fn what_waits_for_the_length_of_parts_is_bounded_in_bytes() {
+    let mut segmenter = Segmenter::new(GOALS, None);
+    let large = Bytes::from(vec![0; 1 << 20]);
+    let still = (0..100).map(|at| Packet { payload: large.clone(), ..frame(TrackId::VIDEO, 0, at == 0) });
+    cut(&mut segmenter, still);
+    assert!(segmenter.collected.is_empty() && segmenter.part_target().is_some());
+}
+
+#[test]
 fn a_frame_that_comes_late_does_not_make_its_part_too_long() {
     let mut segmenter = Segmenter::new(GOALS, None);
     // One frame in 60 lasts as long as five.
