@@ -201,7 +201,8 @@ impl<'a> Asked<'a> {
         };
         match ready {
             Phase::Ready => {
-                if enters {
+                // What has ended is over for viewers too, however long they still read of it.
+                if enters && !channel.has_ended() {
                     let user_agent = self.headers.get(header::USER_AGENT);
                     let user_agent = user_agent.and_then(|value| value.to_str().ok());
                     let entered = channel.viewers.enter(env, viewer, &target.name, peer, user_agent, metrics);

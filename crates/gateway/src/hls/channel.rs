@@ -173,9 +173,17 @@ impl Channel {
         state.renditions.iter().map(|rendition| rendition.edge.borrow().segment).max()
     }
 
-    /// Notes that somebody asked.
+    /// Notes that somebody asked. After the end that changes nothing: what has ended stays for a while, however often it is asked for.
     pub(super) fn note_asked(&self, now: Instant) {
-        self.state().asked = now;
+        let mut state = self.state();
+        if !state.ended {
+            state.asked = now;
+        }
+    }
+
+    /// How long at least it stays when nobody asks, and in any case after the end: as long as its list lasts.
+    pub(super) fn listed_min(&self) -> Duration {
+        self.keep.listed.max(4 * self.target())
     }
 
     /// How long nobody has asked.

@@ -139,7 +139,7 @@ impl Packager {
                     ended = self.take(next, &mut batch).is_break();
                 }
                 _ = sweep.tick() => {
-                    if self.is_idle() {
+                    if self.is_idle(Instant::now()) {
                         break;
                     }
                 }
@@ -150,13 +150,16 @@ impl Packager {
     }
 
     /// Whether the task is of no more use. Viewers who have left are forgotten.
-    fn is_idle(&self) -> bool {
-        let now = Instant::now();
+    fn is_idle(&self, now: Instant) -> bool {
         self.channel.viewers.sweep(now, self.channel.target());
         let absent = *self.channel.phase.borrow() == Phase::Absent;
         // Players ask once for each target duration, and their requests may wait for a few of them.
         let patience = 2 * limits::BLOCKED_TARGETS_MAX * self.channel.target();
-        absent || self.channel.idle(now) >= patience.max(Duration::from_millis(self.env.config.hls.idle_ms))
+        let stay = match self.channel.has_ended() {
+            true => self.channel.listed_min(),
+            false => patience.max(Duration::from_millis(self.env.config.hls.idle_ms)),
+        };
+        absent || self.channel.idle(now) >= stay
     }
 
     fn take(&mut self, next: Next, batch: &mut Vec<Arc<Entry>>) -> ControlFlow<()> {
@@ -258,7 +261,9 @@ impl Packager {
         if *self.channel.phase.borrow() == Phase::Starting && has_media {
             self.begin();
         }
+        self.channel.note_asked(Instant::now());
         self.channel.end();
+        self.channel.viewers.clear();
         if reason == EndReason::NoPublisher || !has_media {
             self.channel.phase.send_replace(Phase::Absent);
             // Whoever asks next waits anew.

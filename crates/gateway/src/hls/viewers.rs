@@ -130,6 +130,11 @@ impl Viewers {
         true
     }
 
+    /// The stream has ended for all.
+    pub(super) fn clear(&self) {
+        self.viewers().clear();
+    }
+
     /// Forgets those who have left.
     pub(super) fn sweep(&self, now: Instant, target: Duration) {
         let absent = ABSENT_MIN.max(ABSENT_TARGETS * target);

@@ -72,6 +72,18 @@ fn a_stream_that_nobody_asks_for_any_more_has_not_ended() {
 }
 
 #[test]
+fn a_stream_that_has_ended_leaves_after_a_while_though_it_is_asked_for() {
+    let mut stream = Stream::new();
+    stream.send(0, 6_000);
+    stream.packager.end(EndReason::Finished);
+    let channel = stream.packager.channel.clone();
+    let (now, stay) = (Instant::now(), channel.listed_min());
+    assert!(!stream.packager.is_idle(now));
+    channel.note_asked(now + stay);
+    assert!(stream.packager.is_idle(now + stay));
+}
+
+#[test]
 fn a_stream_that_has_ended_stays_so() {
     let mut stream = Stream::new();
     stream.send(0, 6_000);
