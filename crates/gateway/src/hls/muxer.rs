@@ -152,11 +152,11 @@ fn ntp(date: SystemTime) -> u64 {
 
 /// The number of the first segment of a stream that is packaged from now on.
 ///
-/// Names of segments must not come back, since caches keep them: so numbers begin with the seconds since 2025, and no stream
-/// has segments that are shorter than that on average.
+/// Names of segments must not come back, since caches keep them: so numbers begin with the quarters of a second since 2025. The
+/// shortest segments that can be configured last for two of them. DASH has 32 bits for numbers: they last until 2059.
 pub(super) fn first_number(now: SystemTime) -> u64 {
     const YEAR_2025: Duration = Duration::from_secs(1_735_689_600);
-    now.duration_since(UNIX_EPOCH + YEAR_2025).unwrap_or_default().as_secs()
+    (now.duration_since(UNIX_EPOCH + YEAR_2025).unwrap_or_default().as_millis() / 250) as u64
 }
 
 /// Whether a stream of this codec can be packaged.
@@ -183,6 +183,15 @@ mod tests {
         let config = Bytes::from_static(&[0x12, 0x10]);
         let opens = opens.then_some(Opening { codec: Codec::Aac, config, discontinuities: 0 });
         Cut { track: TrackId::AUDIO, frames: vec![frame], end: Time::from_millis(20), opens, closes: false }
+    }
+
+    #[test]
+    fn segments_of_half_a_second_do_not_use_up_the_numbers_of_what_comes_later() {
+        let start = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        let segments_in_an_hour = 3600 * 2;
+        let later = first_number(start + Duration::from_secs(3600));
+        assert!(later > first_number(start) + segments_in_an_hour);
+        assert!(u32::try_from(first_number(UNIX_EPOCH + Duration::from_secs(2_800_000_000))).is_ok());
     }
 
     #[test]
