@@ -2,22 +2,23 @@
 
 use e2e::program::{self, Repeat};
 use e2e::{Server, clip, http, need, process, until};
+use std::path::Path;
 use std::process::Command;
+
+/// Publishes with ffmpeg; what it says if it is refused.
+fn publish_for_a_second(ffmpeg: &Path, clip: &Path, url: &str) -> Result<String, String> {
+    let mut command = Command::new(ffmpeg);
+    command.args(["-v", "error", "-re", "-i"]).arg(clip).args(["-t", "1", "-c", "copy", "-f", "flv", url]);
+    process::run(&mut command)
+}
 
 #[test]
 fn publishing_needs_the_key_that_the_server_printed() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
     let server = Server::with(&["access.publish_loopback_without_key=false"]);
-    let attempt = |query: &str| {
-        let url = server.rtmp_url(&format!("cam{query}"));
-        let mut command = Command::new(&ffmpeg);
-        command
-            .args(["-v", "error", "-re", "-i"])
-            .arg(&clip)
-            .args(["-t", "1", "-c", "copy", "-f", "flv", &url]);
-        process::run(&mut command)
-    };
+    let attempt =
+        |query: &str| publish_for_a_second(&ffmpeg, &clip, &server.rtmp_url(&format!("cam{query}")));
     for query in ["", "?key=", "?key=wrong", "?other=1"] {
         assert!(attempt(query).is_err(), "published with {query:?}");
         assert!(!server.is_live("cam"));
@@ -80,15 +81,8 @@ fn nobody_publishes_in_http_requests_without_the_key() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
     let server = Server::start();
-    let attempt = |query: &str| {
-        let url = server.rtmpt_url(&format!("cam{query}"));
-        let mut command = Command::new(&ffmpeg);
-        command
-            .args(["-v", "error", "-re", "-i"])
-            .arg(&clip)
-            .args(["-t", "1", "-c", "copy", "-f", "flv", &url]);
-        process::run(&mut command)
-    };
+    let attempt =
+        |query: &str| publish_for_a_second(&ffmpeg, &clip, &server.rtmpt_url(&format!("cam{query}")));
     assert!(attempt("").is_err(), "published without a key");
     attempt(&format!("?key={}", server.publish_key())).unwrap();
 }
@@ -100,12 +94,10 @@ fn a_key_in_the_place_of_the_name_is_refused_and_not_logged() {
     let key = "a-key-for-publishing";
     let server = Server::with(&[&format!("access.publish_key={key}")]);
     for name in [key, "a-name"] {
-        let mut command = Command::new(&ffmpeg);
-        command.args(["-v", "error", "-re", "-i"]).arg(&clip);
         // From here the name of a stream is enough, so that only a wrong key is refused.
         let url =
             server.rtmp_url(&if name == key { key.to_owned() } else { format!("{name}?key=no-key-at-all") });
-        assert!(process::run(command.args(["-t", "1", "-c", "copy", "-f", "flv", &url])).is_err(), "{name}");
+        assert!(publish_for_a_second(&ffmpeg, &clip, &url).is_err(), "{name}");
     }
     let log = until("refusals are logged", || {
         let log = server.process.output();
