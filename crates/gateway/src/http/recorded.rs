@@ -1,13 +1,11 @@
 //! Files of recordings, finished or not, whole or in part (RFC 9110 section 14). Who may play the stream may play them.
 
 use std::convert::Infallible;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -23,20 +21,14 @@ use super::problem;
 use super::routes::asker;
 use crate::Env;
 use crate::policy::{Action, Request as Admission};
+use crate::record::read::{self, Source};
 use crate::record::{FileName, RecordingId};
 
 /// What is read at once, and waits for the peer: a few of them for each download.
-const PIECE_BYTES: usize = 128 << 10;
+const PIECE_BYTES: u64 = 128 << 10;
 
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(env: Arc<Env>) -> Router<S> {
     Router::new().route("/recordings/{id}/{file}", get(play)).with_state(env)
-}
-
-/// A file that was opened, and what its answer says of it.
-struct Opened {
-    file: File,
-    length: u64,
-    modified: Option<SystemTime>,
 }
 
 async fn play(
@@ -60,18 +52,12 @@ async fn play(
         return absent();
     }
     let is_mp4 = name.is_mp4();
-    let opened = tokio::task::spawn_blocking(move || {
-        let file = entry.open(&name)?;
-        let found = file.metadata().ok()?;
-        Some(Opened { length: found.len(), modified: found.modified().ok(), file })
-    });
-    let Ok(Some(opened)) = opened.await else { return absent() };
-    answer(&env, opened, is_mp4, request.method(), request.headers())
+    let Ok(source) = read::open(&entry, &name).await else { return absent() };
+    answer(&env, source, is_mp4, request.method(), request.headers())
 }
 
-fn answer(env: &Arc<Env>, opened: Opened, is_mp4: bool, method: &Method, request: &HeaderMap) -> Response {
-    let Opened { file, length, modified } = opened;
-    let etag = etag(length, modified);
+fn answer(env: &Arc<Env>, source: Source, is_mp4: bool, method: &Method, request: &HeaderMap) -> Response {
+    let (length, etag) = (source.bytes(), source.version().etag());
     let mut headers = HeaderMap::new();
     let mut set = |name, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::ACCEPT_RANGES, "bytes");
@@ -115,15 +101,9 @@ fn answer(env: &Arc<Env>, opened: Opened, is_mp4: bool, method: &Method, request
     // Of an answer to HEAD the length is said, and nothing is read.
     let pieces = match *method == Method::HEAD {
         true => mpsc::channel(1).1,
-        false => feed(file, range, env.config.http.write_timeout(), env.shutdown.clone()),
+        false => feed(source, range, env.config.http.write_timeout(), env.shutdown.clone()),
     };
     (status, headers, Body::new(FileBody { pieces, left })).into_response()
-}
-
-/// A strong tag: files of recordings only grow or are replaced.
-fn etag(length: u64, modified: Option<SystemTime>) -> HeaderValue {
-    let nanos = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_nanos();
-    HeaderValue::try_from(format!("\"{length:x}-{nanos:x}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether a list of tags names this one, weakly or strongly (section 13.1.2).
@@ -171,9 +151,9 @@ fn read_range(text: &str, length: u64) -> Asked {
     }
 }
 
-/// Reads a part of a file, on threads that may wait for the disk, until it is sent, or the peer takes nothing for too long.
+/// Reads a part of a file until it is sent, or the peer takes nothing for too long.
 fn feed(
-    mut file: File,
+    source: Source,
     range: Range<u64>,
     write_timeout: Duration,
     shutdown: net::Shutdown,
@@ -182,15 +162,9 @@ fn feed(
     tokio::spawn(async move {
         let mut position = range.start;
         while position < range.end {
-            let size = (range.end - position).min(PIECE_BYTES as u64) as usize;
-            let read = tokio::task::spawn_blocking(move || {
-                let mut piece = vec![0; size];
-                file.seek(SeekFrom::Start(position))?;
-                file.read_exact(&mut piece).map(|()| (file, Bytes::from(piece)))
-            });
+            let end = range.end.min(position + PIECE_BYTES);
             // A file that became shorter ends here: the peer sees that there is less than it was told.
-            let Ok(Ok((returned, piece))) = read.await else { return };
-            file = returned;
+            let Ok(piece) = source.read(position..end).await else { return };
             position += piece.len() as u64;
             tokio::select! {
                 biased;

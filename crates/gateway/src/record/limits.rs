@@ -23,6 +23,12 @@ pub(super) const FILES_MAX: usize = 1_000;
 /// Threads that write files. A disk does not get faster by more of them, and one that hangs shall not hold many.
 pub(super) const WRITERS_MAX: usize = 8;
 
+/// Bytes of a file that are read at once. Larger pieces make no disk faster, and whoever plays holds a few of them.
+pub(crate) const READ_BYTES_MAX: usize = 8 << 20;
+
+/// Reads of files that wait for the disk at once, of all who play recordings.
+pub(super) const READS_MAX: usize = 32;
+
 /// How often a recorder looks at its stream. Packets wait so long in the log, which holds seconds of them.
 pub(super) const LOOK: Duration = Duration::from_millis(150);
 

@@ -13,6 +13,7 @@ mod finish;
 mod id;
 pub(crate) mod limits;
 mod muxer;
+pub(crate) mod read;
 mod recorder;
 mod recording;
 mod supervise;

@@ -1,0 +1,175 @@
+//! Reading the files of recordings: the one way to their bytes, for whoever plays them.
+//!
+//! A file is opened and read in pieces, on threads that may wait for the disk. One that was opened stays what it was, even when
+//! its final form takes its place, or when it is deleted: only those that open it anew see that.
+
+use super::catalog::Entry;
+use super::id::FileName;
+use super::limits::{READ_BYTES_MAX, READS_MAX};
+use bytes::Bytes;
+use http::HeaderValue;
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::Semaphore;
+
+/// Files that are read at this moment. Those beyond wait, so that a disk that hangs holds few threads.
+static READS: Semaphore = Semaphore::const_new(READS_MAX);
+
+/// What a file was when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Version {
+    /// Its bytes.
+    pub(crate) bytes: u64,
+    /// When it was written last, in nanoseconds since 1970; 0 if that is not known.
+    modified_nanos: u128,
+    /// Differs between a file that grows and the one that takes its place.
+    identity: u64,
+}
+
+impl Version {
+    fn of(found: &Metadata) -> Self {
+        let nanos = |time: io::Result<SystemTime>| {
+            time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_nanos()
+        };
+        #[cfg(unix)]
+        let identity = std::os::unix::fs::MetadataExt::ino(found);
+        #[cfg(not(unix))]
+        let identity = nanos(found.created()) as u64;
+        Self { bytes: found.len(), modified_nanos: nanos(found.modified()), identity }
+    }
+
+    /// A strong tag (RFC 9110 section 8.8.3): files of recordings only grow or are replaced.
+    pub(crate) fn etag(&self) -> HeaderValue {
+        HeaderValue::try_from(format!("\"{:x}-{:x}\"", self.bytes, self.modified_nanos))
+            .unwrap_or(HeaderValue::from_static("\"\""))
+    }
+}
+
+/// A file of a recording that was opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    version: Version,
+    file: Arc<Mutex<File>>,
+}
+
+/// Opens a file of a recording.
+///
+/// # Errors
+///
+/// `NotFound` if the recording has none of that name; what the system says otherwise.
+pub(crate) async fn open(entry: &Arc<Entry>, name: &FileName) -> io::Result<Source> {
+    let (entry, name) = (entry.clone(), name.clone());
+    waiting(move || {
+        let file = entry.open(&name).ok_or(io::ErrorKind::NotFound)?;
+        let version = Version::of(&file.metadata()?);
+        Ok(Source { version, file: Arc::new(Mutex::new(file)) })
+    })
+    .await
+}
+
+impl Source {
+    /// What it was when it was opened.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Its bytes when it was opened.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.version.bytes
+    }
+
+    /// Reads `range`, all of it; at most [`READ_BYTES_MAX`] at once.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a larger range, `UnexpectedEof` where the file is shorter; what the system says otherwise.
+    pub(crate) async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let bytes = range.end.saturating_sub(range.start);
+        let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= READ_BYTES_MAX);
+        let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
+        let file = self.file.clone();
+        waiting(move || {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut piece = vec![0; bytes];
+            file.seek(SeekFrom::Start(range.start))?;
+            file.read_exact(&mut piece)?;
+            Ok(Bytes::from(piece))
+        })
+        .await
+    }
+}
+
+/// Does what may wait for the disk on a thread that may wait.
+async fn waiting<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    // It is never closed.
+    let _turn = READS.acquire().await.map_err(io::Error::other)?;
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::Catalog;
+    use super::super::id::RecordingId;
+    use super::*;
+    use std::fs;
+
+    /// A recording with a file of ten bytes, in a folder of its own.
+    fn recording(test: &str) -> (std::path::PathBuf, Arc<Entry>, FileName) {
+        let folder = std::env::temp_dir().join(format!("rushlight-read-{test}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let name = media::StreamName::parse("live", "cam").unwrap();
+        let id = RecordingId::new(UNIX_EPOCH, 1);
+        let entry = Catalog::new(folder.clone()).add(id, &name, "1970-01-01T00:00:00Z".to_owned());
+        let file = FileName::new(1, "mp4");
+        entry.description().files.push(api::RecordedFile {
+            name: file.as_str().to_owned(),
+            format: "mp4".to_owned(),
+            bytes: 0,
+            start_ms: 0,
+            duration_ms: 0,
+            finished: false,
+        });
+        entry.save().unwrap();
+        fs::write(entry.file_path(&file), b"0123456789").unwrap();
+        (folder, entry, file)
+    }
+
+    #[tokio::test]
+    async fn a_range_is_read_whole_or_not_at_all() {
+        let (folder, entry, file) = recording("range");
+        let source = open(&entry, &file).await.unwrap();
+        assert_eq!(source.bytes(), 10);
+        assert_eq!(source.read(2..5).await.unwrap(), "234");
+        assert_eq!(source.read(10..10).await.unwrap(), "");
+        assert_eq!(source.read(5..11).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let large = 0..READ_BYTES_MAX as u64 + 1;
+        assert_eq!(source.read(large).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let other = open(&entry, &FileName::new(2, "mp4")).await;
+        assert_eq!(other.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let _ = fs::remove_dir_all(folder);
+    }
+
+    #[tokio::test]
+    async fn what_was_opened_stays_what_it_was_when_another_takes_its_place() {
+        let (folder, entry, file) = recording("replaced");
+        let path = entry.file_path(&file);
+        let first = open(&entry, &file).await.unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| io::Write::write_all(&mut file, b"ab"))
+            .unwrap();
+        let grown = open(&entry, &file).await.unwrap();
+        assert_eq!((first.bytes(), grown.bytes()), (10, 12));
+        fs::write(entry.unfinished_path(&file), b"finished file").unwrap();
+        fs::rename(entry.unfinished_path(&file), &path).unwrap();
+        let finished = open(&entry, &file).await.unwrap();
+        assert_ne!(finished.version().etag(), grown.version().etag());
+        assert_eq!(first.read(0..4).await.unwrap(), "0123");
+        assert_eq!(finished.read(0..4).await.unwrap(), "fini");
+        let _ = fs::remove_dir_all(folder);
+    }
+}
