@@ -7,6 +7,7 @@
 pub mod acme;
 mod allowance;
 pub mod config;
+mod disk;
 mod egress;
 mod env;
 #[doc(hidden)]

@@ -21,6 +21,8 @@ section! {
         merge_s: u64 = 30,
         /// Most bytes of one stream that wait for the disk. What comes on top of them is not recorded.
         queue_bytes_max: usize = 32 << 20,
+        /// While the disk has fewer free bytes than this, recordings pause and files stay as they are; 0 fills it to the brim.
+        free_bytes_min: u64 = 1 << 30,
         /// Which streams are recorded.
         rule: Vec<RecordRule> = Vec::new(),
     }
@@ -147,6 +149,7 @@ mod tests {
             segment_bytes_max: 1,
             merge_s: 100_000,
             queue_bytes_max: 1,
+            free_bytes_min: 0,
             rule: vec![
                 rule("live/..", RecordPolicy::Always),
                 rule("a/*", RecordPolicy::Always),

@@ -153,6 +153,9 @@ fn finish_mp4(env: &Env, entry: &Entry, name: &FileName) -> io::Result<Option<(u
         return Ok(Some((length, duration)));
     }
     let unfinished = entry.unfinished_path(name);
+    // What a crash has left of an earlier turn counts for nothing.
+    let _ = fs::remove_file(&unfinished);
+    crate::disk::check_free(entry.folder(), length, env.config.record.free_bytes_min)?;
     let written = write_finished(env, &mut input, &movie, &unfinished);
     let finished = written.and_then(|bytes| {
         fs::rename(&unfinished, &path)?;

@@ -7,6 +7,7 @@ use super::muxer::{Block, FileLimits, Muxer};
 use super::writer::{Turn, Writer, Written};
 use crate::Env;
 use crate::config::RecordRule;
+use crate::disk::LowSpace;
 use crate::http::rfc3339;
 use api::{GapReason, RecordedFile, RecordingGap, RecordingState};
 use media::{Packet, StreamName};
@@ -79,7 +80,7 @@ impl Recording {
         env.metrics.record().active.inc();
         Self {
             muxer: Muxer::new(rule.format, limits),
-            writer: Some(Writer::new(entry.clone())),
+            writer: Some(Writer::new(entry.clone(), config.free_bytes_min)),
             turn: None,
             given_bytes: 0,
             env,
@@ -236,7 +237,9 @@ impl Recording {
         if self.turn.is_some() || (self.queue.is_empty() && !is_due) {
             return;
         }
-        let mut writer = self.writer.take().unwrap_or_else(|| Writer::new(self.entry.clone()));
+        let free_bytes_min = self.env.config.record.free_bytes_min;
+        let mut writer =
+            self.writer.take().unwrap_or_else(|| Writer::new(self.entry.clone(), free_bytes_min));
         let blocks: Vec<_> = self.queue.drain(..).collect();
         self.given_bytes = blocks.iter().map(|block| block.bytes).sum();
         let entry = self.entry.clone();
@@ -422,6 +425,9 @@ fn millis(duration: Duration) -> u64 {
 
 /// What went wrong, for people.
 fn reason(error: &io::Error) -> String {
+    if let Some(low) = LowSpace::of(error) {
+        return format!("{low}, see record.free_bytes_min");
+    }
     match error.kind() {
         io::ErrorKind::StorageFull => "disk full".to_owned(),
         io::ErrorKind::QuotaExceeded => "disk quota exceeded".to_owned(),

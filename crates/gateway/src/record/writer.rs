@@ -37,6 +37,8 @@ pub(super) struct Turn {
 pub(super) struct Writer {
     entry: Arc<Entry>,
     open: Option<Open>,
+    /// Nothing is written while fewer bytes are free.
+    free_bytes_min: u64,
 }
 
 #[derive(Debug)]
@@ -49,14 +51,20 @@ struct Open {
 }
 
 impl Writer {
-    pub(super) fn new(entry: Arc<Entry>) -> Self {
-        Self { entry, open: None }
+    pub(super) fn new(entry: Arc<Entry>, free_bytes_min: u64) -> Self {
+        Self { entry, open: None, free_bytes_min }
     }
 
     /// Writes `blocks`, up to the first one that fails. After a failure the files end with whole blocks, and only a block
     /// that begins a file may follow.
     pub(super) fn write(&mut self, blocks: Vec<Block>) -> Turn {
         let mut turn = Turn::default();
+        if !blocks.is_empty()
+            && let Err(error) = crate::disk::check_free(self.entry.folder(), 0, self.free_bytes_min)
+        {
+            turn.error = Some(error);
+            self.take_back();
+        }
         for block in blocks {
             if turn.error.is_some() {
                 turn.lost += block.packets;

@@ -347,9 +347,10 @@ fn a_full_disk_pauses_the_recording_and_disturbs_nobody() {
     let heavy = need!(clip::heavy(&ffmpeg));
     let scratch = e2e::process::Scratch::new();
     let small = scratch.file("small");
-    let server = need!(Server::wrapped(&[FLV, &format!("record.folder={}", small.display())], |command| {
-        with_a_small_disk(&command, &small)
-    }));
+    let server = need!(Server::wrapped(
+        &[FLV, &format!("record.folder={}", small.display()), "record.free_bytes_min=0"],
+        |command| { with_a_small_disk(&command, &small) }
+    ));
     let mut publisher = program::publish(&ffmpeg, &heavy, Repeat::Forever, &server.rtmp_url("cam"));
     server.await_live("cam");
     let mut viewer = server.open_flv("cam", "").unwrap();
@@ -377,4 +378,27 @@ fn a_full_disk_pauses_the_recording_and_disturbs_nobody() {
         (found["files"].as_array()?.len() >= 2 && found["gaps"][0]["why"] == "disk-failed").then_some(())
     });
     stays(Duration::from_millis(500), "the stream is live", || server.is_live("cam"));
+}
+
+#[test]
+fn a_disk_keeps_the_space_that_shall_stay_free() {
+    let ffmpeg = need!(program::ffmpeg());
+    let heavy = need!(clip::heavy(&ffmpeg));
+    let scratch = e2e::process::Scratch::new();
+    let small = scratch.file("small");
+    let settings = [FLV, &format!("record.folder={}", small.display()), "record.free_bytes_min=3145728"];
+    let server = need!(Server::wrapped(&settings, |command| with_a_small_disk(&command, &small)));
+    let _publisher = program::publish(&ffmpeg, &heavy, Repeat::Forever, &server.rtmp_url("cam"));
+    let paused = await_state(&server, "cam", "paused");
+    let problem = paused["problem"].as_str().unwrap();
+    assert!(problem.starts_with("disk nearly full (") && problem.contains("paused since "), "{problem}");
+    // One turn of 16 Mbit/s may have been on its way.
+    assert!(paused["bytes"].as_u64().unwrap() < 5 << 20, "{paused}");
+
+    let inside = format!("/proc/{}/root{}", server.process.id(), small.display());
+    let id = paused["id"].as_str().unwrap();
+    std::fs::write(format!("{inside}/live/cam/{id}/0001.flv"), b"").unwrap();
+    until("the recording goes on", || {
+        (recording(&server, "cam")?["files"].as_array()?.len() >= 2).then_some(())
+    });
 }

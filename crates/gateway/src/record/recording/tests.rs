@@ -104,6 +104,23 @@ async fn a_disk_that_fails_pauses_the_recording_until_it_works_again() {
 }
 
 #[tokio::test]
+async fn a_disk_that_shall_not_become_full_pauses_the_recording_before_it_is() {
+    let node = Node::new("low", |config| config.record.free_bytes_min = u64::MAX);
+    let mut recording = node.begin();
+    let (entry, now) = (recording.entry.clone(), Instant::now());
+    recording.push(now, &keyframe(0, 1000));
+    recording.step(now, false);
+    recording.written().await;
+    recording.step(now, false);
+    let paused = entry.describe();
+    assert_eq!(paused.state, RecordingState::Paused);
+    let problem = paused.problem.unwrap();
+    assert!(problem.starts_with("disk nearly full ("), "{problem}");
+    assert!(problem.contains("see record.free_bytes_min: recording of live/cam paused since "), "{problem}");
+    assert!(!node.folder.exists(), "nothing is written");
+}
+
+#[tokio::test]
 async fn a_stream_without_a_frame_leaves_nothing() {
     let node = Node::new("empty", |_| {});
     let recording = node.begin();
