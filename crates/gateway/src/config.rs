@@ -50,11 +50,13 @@ macro_rules! section {
 mod record;
 mod redirect;
 mod relay;
+mod timeshift;
 
 pub use record::{RecordConfig, RecordFormat, RecordPolicy, RecordRule};
 pub use redirect::RtmpRedirect;
 pub(crate) use relay::target_name;
 pub use relay::{PullMode, RelayConfig, RelayPull, RelayPush, RelayUrl};
+pub use timeshift::TimeshiftConfig;
 
 section! {
     /// Everything a node can be told. An empty file is a working configuration.
@@ -81,6 +83,8 @@ section! {
         relay: RelayConfig = RelayConfig::default(),
         /// Recording live streams to files.
         record: RecordConfig = RecordConfig::default(),
+        /// Rewinding live streams.
+        timeshift: TimeshiftConfig = TimeshiftConfig::default(),
         /// Ceilings that protect the machine.
         limits: LimitsConfig = LimitsConfig::default(),
         /// Threads.
@@ -414,6 +418,7 @@ impl Config {
             doc!("relay.pull", list of RelayPull),
             doc!("record", RecordConfig),
             doc!("record.rule", list of RecordRule),
+            doc!("timeshift", TimeshiftConfig),
             doc!("limits", LimitsConfig),
             doc!("runtime", RuntimeConfig),
             doc!("log", LogConfig),
@@ -567,6 +572,7 @@ impl Config {
         redirect::validate(&self.rtmp.redirect, &mut wrong);
         self.relay.validate(&mut wrong);
         self.record.validate(&mut wrong);
+        self.timeshift.validate(&mut wrong);
         for (key, value) in [
             ("limits.connections_max", self.limits.connections_max),
             ("limits.streams_max", self.limits.streams_max),

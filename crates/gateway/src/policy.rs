@@ -116,6 +116,12 @@ impl Policy {
         }
     }
 
+    /// The key that a stream is played with; `None` if everybody may play it.
+    pub fn key_to_play(&self, name: &StreamName) -> Option<&Secret> {
+        let rule = self.channels.get(name.as_str());
+        rule.and_then(|rule| rule.play_key.as_ref()).or(self.play_key.as_ref())
+    }
+
     /// Whether `token` makes its bearer the operator.
     pub fn is_operator(&self, token: &str) -> bool {
         self.operator_token.as_ref().is_some_and(|expected| expected.matches(token))

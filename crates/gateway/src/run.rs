@@ -4,6 +4,7 @@ use crate::Env;
 use crate::acme::Acme;
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::hls;
 use crate::metrics::ProtocolMetrics;
 use crate::record;
 use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
@@ -150,6 +151,9 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
                 let node = env.clone();
                 tokio::spawn(env.clone().keep_running("relays", move || relay::supervise(node.clone())));
             }
+            let node = env.clone();
+            let attend = move || hls::attend(node.clone(), index, shards);
+            tokio::spawn(env.clone().keep_running("packagers", attend));
             let node = env.clone();
             // One that panics leaves its place to the next.
             let wakes = move || {

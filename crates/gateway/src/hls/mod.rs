@@ -6,6 +6,7 @@
 //! (`answer`). Nothing is made for streams that nobody asks for.
 
 mod answer;
+mod attend;
 mod body;
 mod channel;
 mod joined;
@@ -20,6 +21,7 @@ mod segmenter;
 mod viewers;
 mod window;
 
+pub(crate) use attend::attend;
 pub(crate) use packager::Packagers;
 
 /// What names, queries and ranges of requests are understood as: the same however often it is written and read.

@@ -3,6 +3,7 @@
 //! The first request starts it, on the thread that got the request; it ends when nobody has asked for a while. It reads the
 //! stream as one passive reader. That somebody watches is said by the viewers themselves.
 
+use super::attend;
 use super::channel::{Channel, Phase};
 use super::limits;
 use super::muxer::{Muxer, first_number, is_packable};
@@ -70,6 +71,25 @@ impl Packagers {
         let task = Packager::new(env.clone(), channel.clone(), reader);
         tokio::spawn(env.clone().contain(peer, task.run()));
         Ok(channel)
+    }
+
+    /// Starts the packager of a stream that has one for as long as it exists, if it has none now.
+    ///
+    /// # Errors
+    ///
+    /// No room for another reader.
+    pub(super) fn keep(&self, env: &Arc<Env>, name: &StreamName) -> Result<(), ReadError> {
+        // Nobody's: there is no address to tell.
+        let peer = SocketAddr::from(([0, 0, 0, 0], 0));
+        let key = env.policy.key_to_play(name);
+        let query = key.map(|key| format!("?key={}", key.expose())).unwrap_or_default();
+        self.channel(env, name, &query, peer).map(drop)
+    }
+
+    /// The streams that are packaged now.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> Vec<StreamName> {
+        self.channels().keys().cloned().collect()
     }
 
     fn remove(&self, channel: &Arc<Channel>) {
@@ -159,7 +179,8 @@ impl Packager {
             true => self.channel.listed_min(),
             false => patience.max(Duration::from_millis(self.env.config.hls.idle_ms)),
         };
-        absent || self.channel.idle(now) >= stay
+        let stays = !self.channel.has_ended() && attend::is_kept(&self.env, &self.channel.name);
+        absent || (!stays && self.channel.idle(now) >= stay)
     }
 
     fn take(&mut self, next: Next, batch: &mut Vec<Arc<Entry>>) -> ControlFlow<()> {
