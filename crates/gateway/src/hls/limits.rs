@@ -28,6 +28,10 @@ pub(super) const CALIBRATION_BYTES_MAX: usize = 16 << 20;
 /// enough.
 pub(super) const CALIBRATION_PARTS_MAX: u32 = 4;
 
+/// What the last part of a segment has to be longer than, if the lengths of parts can be chosen so: hls.js takes a segment for
+/// complete of which 0.2 s are missing, and stops where they should be.
+pub(super) const LAST_PART_MIN: Duration = Duration::from_millis(200);
+
 /// Keyframe times that a track may be behind the one that leads. Tracks of one publisher are a second apart at most.
 pub(super) const BOUNDARIES_MAX: usize = 16;
 

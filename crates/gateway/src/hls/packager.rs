@@ -273,7 +273,11 @@ impl Packager {
 
     fn begin(&mut self) {
         let part_target = self.segmenter.part_target().unwrap_or_default();
-        self.channel.promise(self.segmenter.promise_segment_max(), part_target);
+        // Sound ends its segments up to a part after the pictures.
+        let sound = Duration::from_secs(
+            (self.segmenter.promise_segment_max() + part_target).as_secs_f64().round() as u64,
+        );
+        self.channel.promise(self.segmenter.promise_segment_max().max(sound), part_target);
         self.channel.phase.send_replace(Phase::Ready);
     }
 

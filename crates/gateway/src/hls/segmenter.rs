@@ -1,8 +1,9 @@
 //! Where a live stream is cut: packets in, parts and segments out. Pure.
 //!
 //! One video track leads; without video, one of sound. Its segments begin at the first keyframe after the wanted length, so a
-//! longer group of pictures makes a longer segment. The other tracks begin theirs where it began its own, as near as their
-//! frames allow. The first segment ends at the first keyframe there is. What a part holds is decided by durations alone, and a frame has one when the next frame is there: so a
+//! longer group of pictures makes a longer segment. The other tracks of pictures begin theirs where it began its own, and
+//! tracks of sound with their next part after that: their parts are all filled, since players may take a segment for complete
+//! that only a short part is missing of. The first segment ends at the first keyframe there is. What a part holds is decided by durations alone, and a frame has one when the next frame is there: so a
 //! part is complete one frame after its last.
 
 use super::limits;
@@ -199,8 +200,18 @@ impl Segmenter {
             return None;
         }
         let frame = |id| span(id).map(|(spanned, count)| spanned / count as u32);
+        let pictures = ids.iter().copied().find(|id| id.kind == Kind::Video).and_then(frame);
         let frames: Vec<Duration> = ids.into_iter().filter_map(frame).collect();
-        Some(part_target(self.goals.part, &frames))
+        Some(part_target(self.goals.part, &frames, pictures.map(|frame| (frame, self.segment_expected()))))
+    }
+
+    /// How long segments become, if keyframes stay as far apart as they were.
+    fn segment_expected(&self) -> Duration {
+        let goal = self.goals.segment;
+        match self.gop_max.filter(|gop| !gop.is_zero()) {
+            Some(gop) => gop * goal.as_nanos().div_ceil(gop.as_nanos()) as u32,
+            None => goal,
+        }
     }
 
     fn take(&mut self, packet: Packet, out: &mut Vec<Cut>) {
@@ -295,6 +306,8 @@ impl Segmenter {
         let track = &self.tracks[index];
         let is_interrupted = track.has_new_config || track.discontinuities < self.discontinuities;
         let about = track.frame / 2;
+        let target = self.part_target.unwrap_or(self.goals.part);
+        let is_full = track.is_full_at(packet.dts, target);
         if leads {
             // The first one is short, so that players who know whole segments only can begin.
             let least = if self.is_under_way { self.goals.segment } else { self.goals.segment / 4 };
@@ -303,17 +316,17 @@ impl Segmenter {
                 Kind::Video => {
                     packet.flags.keyframe && (is_interrupted || goal || self.would_break_promise(elapsed))
                 }
-                _ => is_interrupted || goal,
+                _ => is_interrupted || (goal && (is_full || elapsed >= least + target)),
             };
         }
-        let passed = track.boundaries.front().is_some_and(|boundary| packet.pts + about >= *boundary);
+        let boundary = track.boundaries.front().filter(|boundary| packet.pts + about >= **boundary);
         match packet.track.kind {
-            Kind::Video => packet.flags.keyframe && (is_interrupted || passed),
+            Kind::Video => packet.flags.keyframe && (is_interrupted || boundary.is_some()),
             // A leading track that has stopped holds nobody back.
             _ => {
                 is_interrupted
-                    || passed
-                    || elapsed + track.frame > 2 * self.segment_max.unwrap_or(self.goals.segment)
+                    || boundary.is_some_and(|boundary| is_full || packet.pts >= *boundary + target)
+                    || elapsed + track.frame > 2 * self.segment_max.unwrap_or_else(|| self.segment_expected())
             }
         }
     }
@@ -373,12 +386,17 @@ impl Track {
         }
     }
 
-    /// Ends the part if it is full at `now`, when the next frame begins.
-    fn end_part_at(&mut self, now: Time, target: Duration, out: &mut Vec<Cut>) {
-        let Some(start) = self.frames.first().map(|frame| frame.dts) else { return };
+    /// Whether the part is full at `now`, when the next frame begins.
+    fn is_full_at(&self, now: Time, target: Duration) -> bool {
+        let Some(start) = self.frames.first().map(|frame| frame.dts) else { return false };
         let duration = now.since(start);
         let is_filled = duration * 100 >= target * PART_FILL_PERCENT;
-        if (is_filled && duration + self.frame > target) || self.frames.len() >= limits::PART_FRAMES_MAX {
+        (is_filled && duration + self.frame > target) || self.frames.len() >= limits::PART_FRAMES_MAX
+    }
+
+    /// Ends the part if it is full at `now`, when the next frame begins.
+    fn end_part_at(&mut self, now: Time, target: Duration, out: &mut Vec<Cut>) {
+        if self.is_full_at(now, target) {
             self.cut(now, false, out);
         }
     }
@@ -390,23 +408,50 @@ impl Track {
 }
 
 /// The part target for tracks with frames of these durations: what `goal` comes to when parts are whole frames of all of
-/// them, and none is filled to less than [`PART_FILL_PERCENT`]. The largest below `goal` if there is one, else the next above.
-fn part_target(goal: Duration, frames: &[Duration]) -> Duration {
+/// them, and none is filled to less than [`PART_FILL_PERCENT`]. `pictures` are the length of a frame of them and of their segments: if it can
+/// be, the last part of each is not a short one. Of those that suit, the largest below `goal` or the next above it, whichever is
+/// nearer.
+fn part_target(goal: Duration, frames: &[Duration], pictures: Option<(Duration, Duration)>) -> Duration {
     const STEP: Duration = Duration::from_millis(1);
     /// Times of RTMP are whole milliseconds, so that a few frames may last this much longer than they should.
     const ROUNDING: Duration = Duration::from_millis(1);
+    /// Frames are measured this exactly: one in so many may seem to be left over.
+    const EXACT: u32 = 200;
+    let filled = |target: Duration, frame: Duration| {
+        frame * (target.saturating_sub(ROUNDING).as_nanos() / frame.as_nanos()) as u32
+    };
     let suits = |target: Duration| {
-        frames.iter().filter(|frame| !frame.is_zero()).all(|frame| {
-            let whole = (target.saturating_sub(ROUNDING).as_nanos() / frame.as_nanos()) as u32;
-            (*frame * whole).saturating_sub(ROUNDING) * 100 >= target * PART_FILL_PERCENT
+        frames
+            .iter()
+            .filter(|frame| !frame.is_zero())
+            .all(|frame| filled(target, *frame).saturating_sub(ROUNDING) * 100 >= target * PART_FILL_PERCENT)
+    };
+    let ends_well = |target: Duration| {
+        pictures.filter(|(frame, _)| !frame.is_zero()).is_none_or(|(frame, segment)| {
+            let part = filled(target, frame).max(frame);
+            let last = Duration::from_nanos((segment.as_nanos() % part.as_nanos()) as u64);
+            last <= segment / EXACT || last > limits::LAST_PART_MIN
         })
     };
     let goal = Duration::from_millis(goal.as_millis() as u64);
-    let below = std::iter::successors(Some(goal), |target| target.checked_sub(STEP))
-        .take_while(|target| *target * 2 >= goal);
-    let above = std::iter::successors(Some(goal), |target| Some(*target + STEP))
-        .take_while(|target| *target <= goal * 4);
-    below.chain(above).find(|target| suits(*target)).unwrap_or(goal)
+    let nearest = |suits: &dyn Fn(Duration) -> bool| {
+        let below = std::iter::successors(Some(goal), |target| target.checked_sub(STEP))
+            .take_while(|target| *target * 2 >= goal)
+            .find(|target| suits(*target));
+        let above = std::iter::successors(Some(goal), |target| Some(*target + STEP))
+            .take_while(|target| *target <= goal * 4)
+            .find(|target| suits(*target));
+        (below, above)
+    };
+    match nearest(&|target| suits(target) && ends_well(target)) {
+        (Some(below), Some(above)) if above.as_nanos() * below.as_nanos() < goal.as_nanos().pow(2) => above,
+        (Some(below), _) => below,
+        (None, Some(above)) if above * 2 <= goal * 3 => above,
+        _ => {
+            let (below, above) = nearest(&suits);
+            below.or(above).unwrap_or(goal)
+        }
+    }
 }
 
 #[cfg(test)]
