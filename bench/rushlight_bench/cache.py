@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "bench" / "out"
 DIRECTORY = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rushlight-bench"
 
-NPM_PACKAGES = {"node-media-server": "4.4.3", "mpegts.js": "1.8.2", "playwright-core": "1.65.1"}
+NPM_PACKAGES = {"hls.js": "1.7.4", "node-media-server": "4.4.3", "mpegts.js": "1.8.2", "playwright-core": "1.65.1"}
 XIU_VERSION = "0.14.0"
 
 

@@ -9,8 +9,14 @@ CLIPS = {
     "480p": (854, 480, 30, 60, 800_000, 60),
     "2mbit": (1280, 720, 30, 60, 1_900_000, 30),
     "200kbit": (426, 240, 15, 30, 150_000, 30),
+    # With the number of each picture in it.
+    "counted": (854, 480, 30, 60, 2_200_000, 60),
 }
-AUDIO_BITS = {"480p": 96_000, "2mbit": 96_000, "200kbit": 48_000}
+AUDIO_BITS = {"480p": 96_000, "2mbit": 96_000, "200kbit": 48_000, "counted": 96_000}
+
+# The number of a picture: squares in its upper left corner, white for 1, the lowest bit first.
+NUMBER_BITS = 11
+SQUARE = 32
 
 
 def path(name: str) -> str:
@@ -24,6 +30,8 @@ def path(name: str) -> str:
         command = [cache.program("ffmpeg", "ffmpeg"), "-v", "error", "-y"]
         command += ["-f", "lavfi", "-i", f"mandelbrot=size={width}x{height}:rate={rate}"]
         command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"]
+        if name == "counted":
+            command += ["-vf", _squares()]
         command += ["-t", str(seconds), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-bf", "0"]
         command += ["-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0"]
         command += ["-b:v", str(bits), "-maxrate", str(bits), "-bufsize", str(bits)]
@@ -33,17 +41,36 @@ def path(name: str) -> str:
     return str(file)
 
 
-def keyframe_bytes(name: str) -> list[int]:
-    """Sizes of the clip's keyframes, ascending: what a viewer must receive before a picture can be shown."""
+def _squares() -> str:
+    """The filter that draws the number of each picture."""
+    boxes = [f"drawbox=x=0:y=0:w={NUMBER_BITS * SQUARE}:h={SQUARE}:color=black:t=fill"]
+    for bit in range(NUMBER_BITS):
+        is_set = f"enable='gt(bitand(n,{1 << bit}),0)'"
+        boxes.append(f"drawbox=x={bit * SQUARE}:y=0:w={SQUARE}:h={SQUARE}:color=white:t=fill:{is_set}")
+    return ",".join(boxes)
+
+
+def pictures(name: str) -> list[bytes]:
+    """The coded pictures of the clip in their order, as FLV tag bodies."""
     data = open(path(name), "rb").read()
-    sizes, at = [], 13
+    found, at = [], 13
     while at + 11 <= len(data):
         kind, size = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
         body = data[at + 11 : at + 11 + size]
-        if kind == 9 and body[:2] == b"\x17\x01":
-            sizes.append(size)
+        # AVC, and not its configuration.
+        if kind == 9 and body[0] & 0x0F == 7 and body[1] == 1:
+            found.append(body)
         at += 11 + size + 4
-    return sorted(sizes)
+    return found
+
+
+def keyframe_bytes(name: str) -> list[int]:
+    """Sizes of the clip's keyframes, ascending: what a viewer must receive before a picture can be shown."""
+    return sorted(len(body) for body in pictures(name) if body[0] == 0x17)
+
+
+def seconds(name: str) -> float:
+    return CLIPS[name][5]
 
 
 def gop_seconds(name: str) -> float:

@@ -57,6 +57,15 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
+def cpu_pressure() -> float | None:
+    """The share of the last ten seconds in which some task waited for a core, in percent; `None` where the kernel does not tell."""
+    try:
+        fields = Path("/proc/pressure/cpu").read_text().split()
+        return float(fields[1].removeprefix("avg10="))
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 def describe() -> dict:
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     commit = subprocess.run(

@@ -100,9 +100,10 @@ class Server:
 class Rushlight(Server):
     name = "rushlight"
 
-    def __init__(self, ports: int, batch_ms: int = 0, tls: bool = False, **where) -> None:
+    def __init__(self, ports: int, batch_ms: int = 0, tls: bool = False, settings: list[str] = (), **where) -> None:
         super().__init__(ports, **where)
         self.batch_ms, self.tls = batch_ms, tls
+        self.settings = settings  # KEY=VALUE each
         self.label = f"rushlight, batching {batch_ms} ms" if batch_ms else "rushlight"
         self.binary = cache.rushlight()
 
@@ -115,7 +116,12 @@ class Rushlight(Server):
             "data_dir": str(self.scratch / "data"),
             "hub.batch_ms": self.batch_ms,
         }
-        return [self.binary, "serve"] + [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        settings = [f"{key}={value}" for key, value in settings.items()] + list(self.settings)
+        return [self.binary, "serve"] + [word for setting in settings for word in ("--set", setting)]
+
+    def web_url(self, key: str, extension: str) -> str:
+        """The stream over HTTP: `flv`, `m3u8` or `cmaf`."""
+        return f"http://{self.host}:{self.http_port}/{APP}/{key}.{extension}"
 
     def variant_url(self, scheme: str, key: str) -> str:
         """The stream over one variant of RTMP or HTTP-FLV."""
