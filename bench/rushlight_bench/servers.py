@@ -119,9 +119,10 @@ class Rushlight(Server):
         settings = [f"{key}={value}" for key, value in settings.items()] + list(self.settings)
         return [self.binary, "serve"] + [word for setting in settings for word in ("--set", setting)]
 
-    def web_url(self, key: str, extension: str) -> str:
-        """The stream over HTTP: `flv`, `m3u8` or `cmaf`."""
-        return f"http://{self.host}:{self.http_port}/{APP}/{key}.{extension}"
+    def web_url(self, key: str, extension: str, secure: bool = False) -> str:
+        """The stream over HTTP or HTTPS: `flv`, `m3u8` or `cmaf`."""
+        scheme, port = ("https", self.spare_ports[1]) if secure else ("http", self.http_port)
+        return f"{scheme}://{self.host}:{port}/{APP}/{key}.{extension}"
 
     def variant_url(self, scheme: str, key: str) -> str:
         """The stream over one variant of RTMP or HTTP-FLV."""
