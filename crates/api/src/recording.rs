@@ -70,6 +70,9 @@ pub struct RecordedFile {
     pub start_ms: u64,
     /// Media time in it.
     pub duration_ms: u64,
+    /// When its first packet came (RFC 3339).
+    #[serde(default)]
+    pub started_at: Option<String>,
     /// Whether it has its final form. Before, it plays as well, as far as it was written.
     pub finished: bool,
 }

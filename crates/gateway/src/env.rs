@@ -10,6 +10,7 @@ use crate::relay::Relays;
 use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
 use crate::shared_objects::SharedObjects;
+use crate::vod::Vod;
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ pub struct Env {
     pub(crate) relays: Relays,
     /// Streams that are written to files, and what was recorded.
     pub(crate) recordings: Recordings,
+    /// Recordings that are played.
+    pub(crate) vod: Vod,
     /// Listeners are up and the node does not shut down.
     pub ready: AtomicBool,
     /// When the node started.
@@ -72,6 +75,7 @@ impl Env {
             packagers: Packagers::default(),
             relays: Relays::new(&config.relay),
             recordings: Recordings::new(&config),
+            vod: Vod::default(),
             ready: AtomicBool::new(false),
             started: Instant::now(),
             shutdown,

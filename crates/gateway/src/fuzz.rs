@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::pattern::Pattern;
 use crate::target::Target;
 use crate::testing::publish;
-use crate::{Config, Env, config::parse_channel, hls, relay};
+use crate::{Config, Env, config::parse_channel, hls, relay, vod};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -133,6 +133,15 @@ pub fn hls(data: &[u8]) {
     hls::check_request(next(), next(), next());
 }
 
+/// A request for a recording, and a file of one: the name of a file and a query in lines, then the bytes of FLV.
+pub fn vod(data: &[u8]) {
+    let mut lines = data.splitn(3, |byte| *byte == b'\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (path, query) = (String::from_utf8_lossy(next()), String::from_utf8_lossy(next()));
+    vod::check_request(&path, &query);
+    vod::check_file(next());
+}
+
 /// A name that was accepted is safe in a path and means itself.
 fn check_target(target: &Target) {
     let name = target.name.as_str();
@@ -203,12 +212,22 @@ impl Node {
 mod tests {
     use proptest::prelude::*;
 
-    const TARGETS: [fn(&[u8]); 6] =
-        [super::http_head, super::http_request, super::websocket, super::beacon, super::names, super::hls];
+    const TARGETS: [fn(&[u8]); 7] = [
+        super::http_head,
+        super::http_request,
+        super::websocket,
+        super::beacon,
+        super::names,
+        super::hls,
+        super::vod,
+    ];
 
     /// Inputs that reach deep, and those that once broke something.
-    const SEEDS: [&[u8]; 21] = [
+    const SEEDS: [&[u8]; 23] = [
         b"",
+        b"video0-1.0-2000-180000-540000.m4s\nfrom=12.5&to=2026-11-23T04:30:00.5%2B01:00\n",
+        b"poster.mp4\nat=1\nFLV\x01\x04\0\0\0\x09\0\0\0\0\x08\0\0\x04\0\0\0\0\0\0\0\xaf\0\x12\x10\0\0\0\x0f\
+          \x08\0\0\x03\0\0\0\0\0\0\0\xaf\x01\x21\0\0\0\x0e\x08\0\0\x03\0\0\x17\0\0\0\0\xaf\x01\x21\0\0\0\x0e",
         b"GET /live/x.flv?startPts=-1&key=a%20b HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\nUser-Agent: u\r\n\r\n",
         b"GET /live/x.flv HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\x88\x80\0\0\0\0",

@@ -33,6 +33,7 @@ mod subscriber;
 mod target;
 mod testing;
 pub mod tls;
+mod vod;
 
 pub use config::Config;
 pub use env::Env;

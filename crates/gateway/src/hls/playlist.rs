@@ -2,11 +2,11 @@
 
 use super::name::File;
 use super::window::{Edge, Rendition, Segment};
-use crate::http::rfc3339;
+pub(super) use crate::http::date_time;
 use media::codec::Summary;
 use media::{Kind, TrackId};
 use std::fmt::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// What holds for all playlists of a stream. It holds the key, so it is not for printing.
 #[derive(Clone)]
@@ -212,12 +212,6 @@ pub(super) fn media(
         );
     }
     out
-}
-
-/// A moment to the millisecond.
-pub(super) fn date_time(time: SystemTime) -> String {
-    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
-    format!("{}.{millis:03}Z", rfc3339(time).trim_end_matches('Z'))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod cors;
 mod head;
 mod prefixed;
 mod problem;
+mod ranged;
 mod recorded;
 mod recordings;
 mod relays;
@@ -24,8 +25,9 @@ pub(crate) use cors::{allow_origin, allows_websocket};
 pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};
 pub(crate) use prefixed::Prefixed;
 pub(crate) use problem::{problem, problem_text};
+pub(crate) use ranged::Ranged;
 pub(crate) use routes::router;
-pub(crate) use status::{codec_name, rfc3339, title as channel_title};
+pub(crate) use status::{codec_name, date_time, rfc3339, title as channel_title};
 
 use crate::Env;
 use crate::metrics::ProtocolMetrics;

@@ -272,6 +272,7 @@ fn list_files(folder: &Path, recording: &mut Recording) {
                 bytes: 0,
                 start_ms: 0,
                 duration_ms: 0,
+                started_at: None,
                 finished: false,
             });
         }

@@ -61,6 +61,11 @@ impl FileName {
         &self.0
     }
 
+    /// Its number.
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.0.split_once('.')?.0.parse().ok()
+    }
+
     /// Whether it is an MP4 file, and no FLV file.
     pub(crate) fn is_mp4(&self) -> bool {
         self.0.ends_with(".mp4")

@@ -41,6 +41,11 @@ impl Version {
         Self { bytes: found.len(), modified_nanos: nanos(found.modified()), identity }
     }
 
+    /// Whether `self` is `earlier`, or what became of it by growing: the bytes that were there are still the same.
+    pub(crate) fn continues(&self, earlier: &Self) -> bool {
+        self.identity == earlier.identity && self.bytes >= earlier.bytes
+    }
+
     /// A strong tag (RFC 9110 section 8.8.3): files of recordings only grow or are replaced.
     pub(crate) fn etag(&self) -> HeaderValue {
         HeaderValue::try_from(format!("\"{:x}-{:x}\"", self.bytes, self.modified_nanos))
@@ -130,6 +135,7 @@ mod tests {
             bytes: 0,
             start_ms: 0,
             duration_ms: 0,
+            started_at: None,
             finished: false,
         });
         entry.save().unwrap();

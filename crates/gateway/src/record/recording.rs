@@ -8,7 +8,7 @@ use super::writer::{Turn, Writer, Written};
 use crate::Env;
 use crate::config::RecordRule;
 use crate::disk::LowSpace;
-use crate::http::rfc3339;
+use crate::http::{date_time, rfc3339};
 use api::{GapReason, RecordedFile, RecordingGap, RecordingState};
 use media::{Packet, StreamName};
 use std::collections::VecDeque;
@@ -306,6 +306,8 @@ impl Recording {
                     bytes: 0,
                     start_ms,
                     duration_ms: 0,
+                    // What was written now lasted until it came.
+                    started_at: Some(date_time(SystemTime::now() - end)),
                     finished: false,
                 });
                 self.undescribed = true;

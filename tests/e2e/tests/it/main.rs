@@ -25,3 +25,4 @@ mod tidy;
 mod tls;
 mod tunnel;
 mod vlc;
+mod vod;

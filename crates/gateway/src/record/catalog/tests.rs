@@ -34,6 +34,7 @@ fn with_file(entry: &Entry, file: &str) {
         bytes: 0,
         start_ms: 0,
         duration_ms: 0,
+        started_at: None,
         finished: false,
     });
 }

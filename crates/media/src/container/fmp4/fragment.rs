@@ -2,9 +2,9 @@
 
 use super::boxes::{write_box, write_full_box, write_media_head};
 use super::moov::write_file_type;
-use super::{Track, limits, sample};
+use super::{Sample, Track, limits, sample};
 use crate::container::Error;
-use crate::{Kind, Packet, Time};
+use crate::{Flags, Kind, Packet, Time};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Frames of one track in a fragment.
@@ -49,27 +49,64 @@ struct Entry {
 /// No frame, a frame of another codec than its track, a decode time before zero or before that of the frame in front of it,
 /// or more media than [`limits::FRAGMENT_BYTES_MAX`].
 pub fn write_fragment(sequence: u32, runs: &[Run<'_>], out: &mut BytesMut) -> Result<u64, Error> {
+    let tables = runs.iter().map(|run| entries(run).map(|(start, entries)| (run.track, start, entries)));
+    write_tables(sequence, tables.collect::<Result<_, _>>()?, out)
+}
+
+/// Samples of one track in a fragment, whose bytes lie somewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct SampleRun<'a> {
+    /// The track, as it was in [`write_init`](super::write_init).
+    pub track: &'a Track,
+    /// In decode order.
+    pub samples: &'a [Sample],
+    /// The tick at which the last of them ends.
+    pub end: i64,
+    /// Ticks that are added to all of these times.
+    pub shift: i64,
+}
+
+/// Writes what [`write_fragment`] does, for samples instead of packets: their bytes are to follow in the order of `runs`.
+/// Positions are not looked at.
+///
+/// # Errors
+///
+/// Those of [`write_fragment`].
+pub fn write_sample_fragment(
+    sequence: u32,
+    runs: &[SampleRun<'_>],
+    out: &mut BytesMut,
+) -> Result<u64, Error> {
+    let tables =
+        runs.iter().map(|run| sample_entries(run).map(|(start, entries)| (run.track, start, entries)));
+    write_tables(sequence, tables.collect::<Result<_, _>>()?, out)
+}
+
+/// Writes the boxes of a fragment of tracks, each with its first decode time and its entries.
+fn write_tables(
+    sequence: u32,
+    runs: Vec<(&Track, u64, Vec<Entry>)>,
+    out: &mut BytesMut,
+) -> Result<u64, Error> {
     let mut payload_bytes = 0;
     let mut tables = Vec::with_capacity(runs.len());
-    for run in runs {
-        let (start, entries) = entries(run)?;
-        tables.push((run, start, entries, payload_bytes));
-        payload_bytes += tables
-            .last()
-            .map_or(0, |(_, _, entries, _)| entries.iter().map(|entry| u64::from(entry.size)).sum());
+    for (track, start, entries) in runs {
+        let bytes = entries.iter().map(|entry| u64::from(entry.size)).sum::<u64>();
+        tables.push((track, start, entries, payload_bytes));
+        payload_bytes += bytes;
     }
-    if runs.is_empty() {
+    if tables.is_empty() {
         return Err(Error::Misuse("a fragment without a track"));
     }
     if payload_bytes > limits::FRAGMENT_BYTES_MAX {
         return Err(Error::Misuse("too much media in one fragment"));
     }
     let moof_at = out.len();
-    let mut offsets_at = Vec::with_capacity(runs.len());
+    let mut offsets_at = Vec::with_capacity(tables.len());
     write_box(out, b"moof", |out| {
         write_full_box(out, b"mfhd", 0, 0, |out| out.put_u32(sequence));
-        for (run, start, entries, _) in &tables {
-            offsets_at.push(write_traf(run.track, *start, entries, out));
+        for (track, start, entries, _) in &tables {
+            offsets_at.push(write_traf(track, *start, entries, out));
         }
     });
     let head_bytes = (out.len() - moof_at) as u32 + 8;
@@ -112,10 +149,35 @@ fn entries(run: &Run<'_>) -> Result<(u64, Vec<Entry>), Error> {
     Ok((start, entries))
 }
 
+/// The first decode time and the table of a run of samples.
+fn sample_entries(run: &SampleRun<'_>) -> Result<(u64, Vec<Entry>), Error> {
+    let Some(first) = run.samples.first() else {
+        return Err(Error::Misuse("a fragment of a track without a frame"));
+    };
+    let start = u64::try_from(first.dts.saturating_add(run.shift));
+    let start = start.map_err(|_| Error::Misuse("a decode time before zero"))?;
+    let ends = run.samples.iter().skip(1).map(|sample| sample.dts).chain([run.end]);
+    let mut entries = Vec::with_capacity(run.samples.len());
+    for (sample, end) in run.samples.iter().zip(ends) {
+        let duration = u32::try_from(end.saturating_sub(sample.dts))
+            .map_err(|_| Error::Misuse("decode times that go back, or stand still for hours"))?;
+        if sample.size > limits::SAMPLE_BYTES_MAX {
+            return Err(Error::Misuse("a frame above the size limit"));
+        }
+        let flags = sample_flags(run.track.id.kind, sample.flags);
+        entries.push(Entry { duration, size: sample.size, flags, composition: sample.composition });
+    }
+    Ok((start, entries))
+}
+
 /// The flags of a frame. Of sound, every frame is one to start at.
 fn flags_of(frame: &Packet) -> u32 {
-    let is_sync = frame.flags.keyframe || frame.track.kind == Kind::Audio;
-    let disposable = if frame.flags.disposable { flags::DISPOSABLE } else { 0 };
+    sample_flags(frame.track.kind, frame.flags)
+}
+
+fn sample_flags(kind: Kind, flags: Flags) -> u32 {
+    let is_sync = flags.keyframe || kind == Kind::Audio;
+    let disposable = if flags.disposable { flags::DISPOSABLE } else { 0 };
     disposable | if is_sync { flags::SYNC } else { flags::NON_SYNC }
 }
 

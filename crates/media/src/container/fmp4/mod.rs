@@ -50,10 +50,11 @@ mod tests;
 mod track;
 
 pub use fragment::{
-    Event, Run, payloads, write_event, write_fragment, write_producer_time, write_segment_type,
+    Event, Run, SampleRun, payloads, write_event, write_fragment, write_producer_time, write_sample_fragment,
+    write_segment_type,
 };
 pub use index::{Entrance, Piece, write_random_access, write_segment_index};
 pub use moov::write_init;
-pub use progressive::{Chunk, Layout, Sample, write_progressive};
+pub use progressive::{Chunk, Layout, Sample, write_excerpt, write_progressive};
 pub use read::{Indexer, Movie, MovieTrack};
 pub use track::{Track, sample};

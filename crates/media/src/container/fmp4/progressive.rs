@@ -53,6 +53,28 @@ const CHUNK_TIME: Time = Time::from_millis(500);
 ///
 /// A track that cannot be in a file with the others, decode times that go back, or samples above the limits.
 pub fn write_progressive(tracks: &[(&Track, &[Sample], i64)], out: &mut BytesMut) -> Result<Layout, Error> {
+    write(tracks, None, out)
+}
+
+/// Writes what [`write_progressive`] does, of a file that shows `shown` alone, a time on the clock of the samples: what is shown
+/// before or after is there for the decoder, and edit lists leave it out.
+///
+/// # Errors
+///
+/// Those of [`write_progressive`].
+pub fn write_excerpt(
+    tracks: &[(&Track, &[Sample], i64)],
+    shown: Range<Time>,
+    out: &mut BytesMut,
+) -> Result<Layout, Error> {
+    write(tracks, Some(shown), out)
+}
+
+fn write(
+    tracks: &[(&Track, &[Sample], i64)],
+    window: Option<Range<Time>>,
+    out: &mut BytesMut,
+) -> Result<Layout, Error> {
     check_numbers(tracks.iter().map(|(track, ..)| *track))?;
     let chunks = interleave(tracks);
     let mut tables = tracks
@@ -69,29 +91,35 @@ pub fn write_progressive(tracks: &[(&Track, &[Sample], i64)], out: &mut BytesMut
         position += sizes.iter().map(|size| u64::from(*size)).sum::<u64>();
     }
     let payload_bytes = position;
-    let origin = origin(tracks);
+    // From the earliest time that anything is shown on, and to the end, if nothing else is said.
+    let window = window.unwrap_or_else(|| origin(tracks)..Time::from_nanos(i64::MAX));
     // The description says where the media lies, and its own size is part of that: it is written once to be measured.
     let mut measured = BytesMut::new();
-    write_head(tracks, &tables, origin, &mut measured);
+    write_head(tracks, &tables, &window, &mut measured);
     let is_large = |head: usize| head as u64 + payload_bytes > u64::from(u32::MAX) - 64;
     if is_large(measured.len() * 2) {
         tables.iter_mut().for_each(|table| table.is_large = true);
         measured.clear();
-        write_head(tracks, &tables, origin, &mut measured);
+        write_head(tracks, &tables, &window, &mut measured);
     }
     let media_at = measured.len() as u64 + media_head_bytes(payload_bytes);
     for table in &mut tables {
         table.chunk_offsets.iter_mut().for_each(|offset| *offset += media_at);
     }
-    write_head(tracks, &tables, origin, out);
+    write_head(tracks, &tables, &window, out);
     write_media_head(payload_bytes, out);
     Ok(Layout { chunks, payload_bytes })
 }
 
-fn write_head(tracks: &[(&Track, &[Sample], i64)], tables: &[Tables], origin: Time, out: &mut BytesMut) {
+fn write_head(
+    tracks: &[(&Track, &[Sample], i64)],
+    tables: &[Tables],
+    window: &Range<Time>,
+    out: &mut BytesMut,
+) {
     write_file_type(b"ftyp", b"isom", &[b"isom", b"iso2", b"mp41"], out);
     let part =
-        |((track, samples, _), tables)| Part { track, tables, edits: edits(track, samples, tables, origin) };
+        |((track, samples, _), tables)| Part { track, tables, edits: edits(track, samples, tables, window) };
     let parts: Vec<_> = tracks.iter().zip(tables).map(|(track, tables)| part((*track, tables))).collect();
     write_moov(&parts, false, out);
 }
@@ -110,22 +138,25 @@ fn origin(tracks: &[(&Track, &[Sample], i64)]) -> Time {
     tracks.iter().filter_map(first).min().unwrap_or_default()
 }
 
-/// From the media, whose first sample is decoded at 0, to the presentation, which begins at `origin`.
-fn edits(track: &Track, samples: &[Sample], tables: &Tables, origin: Time) -> Vec<Edit> {
+/// From the media, whose first sample is decoded at 0, to the presentation, which begins and ends with `window`.
+fn edits(track: &Track, samples: &[Sample], tables: &Tables, window: &Range<Time>) -> Vec<Edit> {
     let (Some(first), Some(earliest)) = (samples.first(), samples.iter().map(shown).min()) else {
         return Vec::new();
     };
-    let media_time = earliest.saturating_sub(first.dts);
-    let late = Time::from_ticks(earliest, track.timescale).since(origin);
+    let ticks = |time: Time| time.to_ticks(track.timescale);
+    let begin = earliest.max(ticks(window.start));
+    let end = tables.shown_until.min(ticks(window.end)).max(begin);
+    let media_time = begin.saturating_sub(first.dts);
+    let late = Time::from_ticks(begin, track.timescale).since(window.start);
     let late = (Time::ZERO + late).to_ticks(super::moov::MOVIE_TIMESCALE).max(0) as u64;
-    if late == 0 && media_time == 0 {
+    if late == 0 && media_time == 0 && end == tables.shown_until {
         return Vec::new();
     }
     let mut edits = Vec::new();
     if late > 0 {
         edits.push(Edit { duration: late, media_time: None });
     }
-    let visible = u64::try_from(tables.shown_until.saturating_sub(earliest)).unwrap_or(0);
+    let visible = u64::try_from(end.saturating_sub(begin)).unwrap_or(0);
     // Media times before zero cannot be said; such a track is shown from its first decode time.
     edits.push(Edit { duration: to_movie(visible, track.timescale), media_time: Some(media_time.max(0)) });
     edits

@@ -364,6 +364,54 @@ fn a_recording_that_was_cut_off_gives_what_is_whole() {
     }
 }
 
+#[test]
+fn a_recording_that_grows_is_read_on() {
+    let whole = recording();
+    let init = whole.windows(4).position(|four| four == b"moof").unwrap() - 4;
+    let file = [&whole[..], &whole[init..]].concat();
+    let mut indexer = Indexer::new(0);
+    for end in [init, whole.len(), whole.len(), file.len()] {
+        indexer.grow(end as u64);
+        while let Some(range) = indexer.wants() {
+            indexer.push(&file[range.start as usize..range.end as usize]).unwrap();
+        }
+    }
+    assert_eq!(*indexer.movie(), index(&file).unwrap());
+    assert_eq!(indexer.movie().tracks[0].samples.len(), 6);
+}
+
+#[test]
+fn a_fragment_of_samples_is_that_of_their_packets() {
+    let (video, pictures, file) = (video(), pictures(), recording());
+    let samples = &index(&file).unwrap().tracks[0].samples;
+    let (mut expected, mut out) = (BytesMut::new(), BytesMut::new());
+    let runs = [Run { track: &video, frames: &pictures, end: Time::from_millis(1120) }];
+    let bytes = write_fragment(1, &runs, &mut expected).unwrap();
+    let shifted: Vec<_> = samples.iter().map(|sample| Sample { dts: sample.dts - 90, ..*sample }).collect();
+    let run = SampleRun { track: &video, samples: &shifted, end: 1119 * 90, shift: 90 };
+    assert_eq!(write_sample_fragment(1, &[run], &mut out).unwrap(), bytes);
+    assert_eq!(hex(&out), hex(&expected));
+    for wrong in
+        [SampleRun { samples: &[], ..run }, SampleRun { shift: i64::MIN, ..run }, SampleRun { end: 0, ..run }]
+    {
+        assert!(write_sample_fragment(1, &[wrong], &mut out).is_err());
+    }
+}
+
+#[test]
+fn an_excerpt_shows_a_time_and_keeps_what_is_needed_for_it() {
+    let video = video();
+    let samples = index(&recording()).unwrap().tracks[0].samples.clone();
+    let mut out = BytesMut::new();
+    let shown = Time::from_millis(1100)..Time::from_millis(1130);
+    let layout = write_excerpt(&[(&video, &samples, 1120 * 90)], shown, &mut out).unwrap();
+    assert_eq!(layout.chunks, [Chunk { track: 0, samples: 0..3 }]);
+    // 30 ms, from 100 ms behind the first decode time on.
+    let elst = out.windows(4).position(|four| four == b"elst").unwrap();
+    let edit = "00000000 00000001  00000a8c 00002328 00010000";
+    assert_eq!(hex(&out[elst + 4..elst + 24]), hex(&bytes(edit)));
+}
+
 /// The samples of [`pictures`] and [`sounds`] as a finished file, and its bytes.
 fn finished() -> Vec<u8> {
     let (video, audio, media) = (video(), audio(), [pictures(), sounds()]);

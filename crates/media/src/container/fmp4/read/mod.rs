@@ -171,6 +171,18 @@ impl Indexer {
         }
     }
 
+    /// The file has grown to `length` bytes, whole boxes as before: what is new is wanted next.
+    pub fn grow(&mut self, length: u64) {
+        let most = |length: u64| usize::try_from(length).unwrap_or(usize::MAX).min(limits::SAMPLES_MAX);
+        self.samples_left += most(length).saturating_sub(most(self.length));
+        self.length = self.length.max(length);
+    }
+
+    /// What was read so far.
+    pub fn movie(&self) -> &Movie {
+        &self.movie
+    }
+
     /// What was read.
     pub fn finish(self) -> Movie {
         self.movie

@@ -1,0 +1,367 @@
+//! Requests and their answers.
+
+use super::movie::{self, NoMovie};
+use super::name::{self, BadMoment, File, Moment, SegmentId, SpanId, Whole};
+use super::plan::{self, Plan, PlanReader};
+use super::timeline::{self, Part, Timeline};
+use super::{dash, flv, hls};
+use crate::Env;
+use crate::http::{Ranged, problem};
+use crate::record::Entry;
+use api::Recording;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use media::container::fmp4::{self, SampleRun};
+use media::{Kind, Time, TrackId};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+const MANIFEST: &str = "application/dash+xml";
+
+/// How long a name that says all may be kept. Who deletes a recording wants it gone from caches, too.
+const IMMUTABLE: &str = "public, max-age=3600, immutable";
+/// What may be another file by the next time.
+const ASK_AGAIN: &str = "no-cache";
+/// A playlist that is complete, unless somebody deletes the recording.
+const COMPLETE: &str = "public, max-age=60";
+/// A playlist that grows by a segment every few seconds.
+const GROWING: &str = "public, max-age=2";
+
+/// A request that the policy has let in.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) entry: Arc<Entry>,
+    /// What it came with, without `?`.
+    pub(crate) query: String,
+    /// What other addresses of the same recording need in theirs: `key=...`, or nothing.
+    pub(crate) keys: String,
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Why a request is not answered as it wants.
+#[derive(Debug)]
+pub(super) struct Refusal(StatusCode, String);
+
+impl From<BadMoment> for Refusal {
+    fn from(BadMoment(name): BadMoment) -> Self {
+        Self(
+            StatusCode::BAD_REQUEST,
+            format!("{name}= is no time: write seconds (12.5), or 2026-11-23T04:30:00Z."),
+        )
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        tracing::debug!(%error, "a recording cannot be read");
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                Self(StatusCode::NOT_FOUND, "A file of the recording is gone.".to_owned())
+            }
+            _ => Self(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The recording cannot be read now; ask again.".to_owned(),
+            ),
+        }
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(Refusal(status, detail): Refusal) -> Self {
+        problem(status, detail)
+    }
+}
+
+fn nothing(detail: &str) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, detail.to_owned())
+}
+
+fn no_time() -> Refusal {
+    nothing("Nothing was recorded in that time.")
+}
+
+/// Answers `/recordings/ID.EXT`.
+pub(crate) async fn whole(env: Arc<Env>, asked: Asked, form: Whole) -> Response {
+    let answered = match form {
+        Whole::Hls | Whole::Dash => asked.playlist(&env, form, None).await,
+        Whole::Mp4 | Whole::Flv => asked.movie(&env, form).await,
+    };
+    answered.unwrap_or_else(Response::from)
+}
+
+/// Answers `/recordings/ID/NAME`; `None` if nothing is called so.
+pub(crate) async fn file(env: Arc<Env>, asked: Asked, name: &str) -> Option<Response> {
+    let answered = match File::parse(name)? {
+        File::Playlist(track) => asked.playlist(&env, Whole::Hls, Some(track)).await,
+        File::Init(track, span) => asked.init(&env, track, span).await,
+        File::Segment(track, id) => asked.segment(&env, track, id).await,
+        File::Poster => asked.poster(&env).await,
+        File::PosterJpeg => return None,
+    };
+    Some(answered.unwrap_or_else(Response::from))
+}
+
+/// The time that is asked for.
+struct Window {
+    from: Option<Moment>,
+    to: Option<Moment>,
+}
+
+/// Longer than anything that is recorded.
+const FOREVER: Time = Time::from_nanos(i64::MAX / 4);
+
+impl Window {
+    fn parse(query: &str) -> Result<Self, BadMoment> {
+        Ok(Self { from: name::moment(query, "from")?, to: name::moment(query, "to")? })
+    }
+
+    fn is_all(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
+
+    fn resolve(&self, description: &Recording) -> Range<Time> {
+        let at =
+            |moment: Option<Moment>, or| moment.map_or(or, |moment| timeline::resolve(description, moment));
+        at(self.from, Time::ZERO)..at(self.to, FOREVER)
+    }
+
+    /// What addresses of the same time have in their query, and what else they need.
+    fn query(&self, resolved: &Range<Time>, keys: &str) -> String {
+        let seconds = |name, time: Time| format!("{name}={:.3}", time.since(Time::ZERO).as_secs_f64());
+        let parts = [
+            self.from.map(|_| seconds("from", resolved.start)),
+            self.to.map(|_| seconds("to", resolved.end)),
+            (!keys.is_empty()).then(|| keys.to_owned()),
+        ];
+        as_query(&parts.into_iter().flatten().collect::<Vec<_>>().join("&"))
+    }
+}
+
+fn as_query(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("?{text}") }
+}
+
+impl Asked {
+    /// The recording, as far as it is in the time that is asked for.
+    async fn load(&self, env: &Env, window: &Window) -> Result<(Timeline, Range<Time>), Refusal> {
+        let loaded =
+            Timeline::load(&env.vod.indexes, &self.entry, |description| window.resolve(description)).await?;
+        if loaded.1.is_empty() {
+            return Err(Refusal(StatusCode::BAD_REQUEST, "to= must lie behind from=.".to_owned()));
+        }
+        Ok(loaded)
+    }
+
+    async fn playlist(&self, env: &Env, form: Whole, track: Option<TrackId>) -> Result<Response, Refusal> {
+        let window = Window::parse(&self.query)?;
+        let (timeline, range) = self.load(env, &window).await?;
+        let folder = self.entry.id.as_str();
+        let query = window.query(&range, &self.keys);
+        let keys = as_query(&self.keys);
+        let is_empty = timeline.tracks().iter().all(|id| hls::segments(&timeline, *id, &range).is_empty());
+        if is_empty && !timeline.complete {
+            let detail = "The recording has only begun; ask again in a few seconds.".to_owned();
+            return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, detail));
+        }
+        if is_empty {
+            return Err(no_time());
+        }
+        let (text, media) = match (form, track) {
+            (_, Some(id)) => {
+                let text = hls::media(&timeline, id, &range, &keys);
+                (text.ok_or_else(|| nothing("The recording has no such track."))?, PLAYLIST)
+            }
+            (Whole::Dash, None) => (dash::manifest(&timeline, &range, folder, &keys), MANIFEST),
+            (_, None) => (hls::multivariant(&timeline, &range, folder, &query), PLAYLIST),
+        };
+        let cache = if timeline.complete { COMPLETE } else { GROWING };
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+            (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
+        ];
+        Ok((headers, Body::from(text)).into_response())
+    }
+
+    /// The part of this name. Without its place in the recording, which its description alone may not say.
+    async fn part(&self, env: &Env, id: SpanId) -> Result<Part, Refusal> {
+        let gone = || nothing("The recording has no such media.");
+        let description = self.entry.describe();
+        let named = |file: &api::RecordedFile| {
+            crate::record::FileName::parse(&file.name).filter(|name| name.number() == Some(id.file))
+        };
+        let found =
+            description.files.iter().enumerate().find_map(|(at, file)| Some((at, file, named(file)?)));
+        let (at, file, name) = found.ok_or_else(gone)?;
+        let form = timeline::form(&description, file, at + 1 == description.files.len());
+        let index = env.vod.indexes.get(&self.entry, &name, form).await?;
+        let span = index.spans.get(id.span as usize).ok_or_else(gone)?.clone();
+        let file = plan::PlannedFile { name, version: index.version };
+        Ok(Part { id, file, span, start_ms: 0, date: None })
+    }
+
+    async fn init(&self, env: &Arc<Env>, track: TrackId, id: SpanId) -> Result<Response, Refusal> {
+        let part = self.part(env, id).await?;
+        let track = part.span.track(track).ok_or_else(|| nothing("The recording has no such track."))?;
+        let mut plan = Plan::default();
+        plan.make(|out| fmp4::write_init(std::slice::from_ref(&track.written), out)).map_err(refused)?;
+        Ok(self.media(env, plan.into(), content_type(track.media.id), IMMUTABLE))
+    }
+
+    async fn segment(&self, env: &Arc<Env>, track: TrackId, id: SegmentId) -> Result<Response, Refusal> {
+        let part = self.part(env, id.span).await?;
+        let track = part.span.track(track).ok_or_else(|| nothing("The recording has no such track."))?;
+        let start = timeline::start(id.start_ms).to_ticks(track.media.timescale);
+        let local = |ticks: u64| i64::try_from(ticks).unwrap_or(i64::MAX).saturating_sub(start);
+        let segment = part.span.segment(track, local(id.time), id.end.map(local));
+        let segment = segment.ok_or_else(|| nothing("There is no such segment, or not yet."))?;
+        let samples = track.media.samples.get(segment.samples.clone()).unwrap_or_default();
+        let run = SampleRun {
+            track: &track.written,
+            samples,
+            end: track.decoded(segment.samples.end).saturating_sub(track.shift),
+            shift: track.shift.saturating_add(start),
+        };
+        let mut plan = Plan::of(vec![part.file]);
+        plan.make(|out| {
+            fmp4::write_segment_type(out);
+            // Numbers of fragments grow, and are of no other use.
+            let number = u32::try_from(segment.samples.start + 1).unwrap_or(u32::MAX);
+            fmp4::write_sample_fragment(number, &[run], out)
+        })
+        .map_err(refused)?;
+        samples.iter().for_each(|sample| plan.copy(0, sample.position, sample.size.into()));
+        Ok(self.media(env, plan.into(), content_type(track.media.id), IMMUTABLE))
+    }
+
+    async fn movie(&self, env: &Arc<Env>, form: Whole) -> Result<Response, Refusal> {
+        let window = Window::parse(&self.query)?;
+        let (timeline, range) = self.load(env, &window).await?;
+        let mut hasher = DefaultHasher::new();
+        (self.entry.id.as_str(), form == Whole::Mp4, window.is_all(), &range).hash(&mut hasher);
+        for part in &timeline.parts {
+            (part.id.file, part.id.span, part.start_ms, part.file.version, part.span.length)
+                .hash(&mut hasher);
+        }
+        let key = hasher.finish();
+        let known = env.vod.movies.lock().unwrap_or_else(PoisonError::into_inner).get(key);
+        let plan = match known {
+            Some(plan) => plan,
+            None => {
+                let shown = (!window.is_all()).then_some(range.clone());
+                let planned = tokio::task::spawn_blocking(move || match form {
+                    Whole::Flv => flv::file(&timeline, &range).ok_or(NoMovie::Empty),
+                    _ => movie::movie(&timeline, shown.as_ref()),
+                });
+                let planned = planned.await.map_err(io::Error::other)?;
+                let plan = Arc::new(planned.map_err(|error| self.no_movie(error))?);
+                let mut movies = env.vod.movies.lock().unwrap_or_else(PoisonError::into_inner);
+                movies.keep(key, plan.clone());
+                plan
+            }
+        };
+        let media = if form == Whole::Flv { "video/x-flv" } else { "video/mp4" };
+        let etag = format!("\"{:x}-{key:x}\"", plan.bytes());
+        Ok(self.ranged(env, plan, media, ASK_AGAIN, HeaderValue::try_from(etag).ok()))
+    }
+
+    fn no_movie(&self, why: NoMovie) -> Refusal {
+        match why {
+            NoMovie::Empty => no_time(),
+            NoMovie::Refused(why) => {
+                Refusal(StatusCode::CONFLICT, format!("No MP4 file can be made of it: {why}."))
+            }
+            NoMovie::Differs => {
+                const NAMED_MAX: usize = 10;
+                let id = &self.entry.id;
+                let files = self.entry.describe().files;
+                let names: Vec<_> = files
+                    .iter()
+                    .take(NAMED_MAX)
+                    .map(|file| format!("/recordings/{id}/{}", file.name))
+                    .collect();
+                let more = if files.len() > NAMED_MAX { ", ..." } else { "" };
+                Refusal(
+                    StatusCode::CONFLICT,
+                    format!(
+                        "The tracks of the recording change, and one MP4 file cannot: take {}{more}, or \
+                         /recordings/{id}.m3u8, or a time of it with from= and to=.",
+                        names.join(", ")
+                    ),
+                )
+            }
+        }
+    }
+
+    /// One keyframe as a file that a page can show.
+    async fn poster(&self, env: &Arc<Env>) -> Result<Response, Refusal> {
+        let plan = poster(env, &self.entry, &self.query).await?;
+        Ok(self.media(env, Arc::new(plan), HeaderValue::from_static("video/mp4"), COMPLETE))
+    }
+
+    /// What its name says all of.
+    fn media(&self, env: &Arc<Env>, plan: Arc<Plan>, media: HeaderValue, cache: &'static str) -> Response {
+        let mut response = self.ranged(env, plan, "", cache, None);
+        response.headers_mut().insert(header::CONTENT_TYPE, media);
+        response
+    }
+
+    fn ranged(
+        &self,
+        env: &Arc<Env>,
+        plan: Arc<Plan>,
+        media: &'static str,
+        cache: &'static str,
+        etag: Option<HeaderValue>,
+    ) -> Response {
+        let ranged = Ranged { length: plan.bytes(), etag, media, cache };
+        let reader = PlanReader::new(plan, self.entry.clone());
+        ranged.answer(&self.method, &self.headers, |range| {
+            plan::feed(reader, range, env.config.http.write_timeout(), env.shutdown.clone())
+        })
+    }
+}
+
+fn refused(error: media::container::Error) -> Refusal {
+    Refusal(StatusCode::CONFLICT, format!("This media has no form in MP4: {error}."))
+}
+
+fn content_type(track: TrackId) -> HeaderValue {
+    HeaderValue::from_static(if track.kind == Kind::Audio { "audio/mp4" } else { "video/mp4" })
+}
+
+/// How long a poster is: something to show has some length.
+const POSTER: Duration = Duration::from_millis(100);
+
+/// A keyframe of a recording: that at `at=` or before, else of a tenth of it: it rarely begins with what it is about.
+async fn poster(env: &Env, entry: &Arc<Entry>, query: &str) -> Result<Plan, Refusal> {
+    let at = name::moment(query, "at")?;
+    let moment = |description: &Recording| match at {
+        Some(at) => timeline::resolve(description, at),
+        None => Time::ZERO + Duration::from_millis(description.duration_ms / 10),
+    };
+    let window = |description: &Recording| {
+        let at = moment(description);
+        at..at + Duration::from_nanos(1)
+    };
+    let (timeline, window) = Timeline::load(&env.vod.indexes, entry, window).await?;
+    let no_picture = || nothing("There is no picture in that time.");
+    let begun = timeline.parts.iter().rev().find(|part| part.start() <= window.start);
+    let part = begun.ok_or_else(no_picture)?;
+    let track = part.span.main().filter(|track| track.media.id.kind == Kind::Video).ok_or_else(no_picture)?;
+    let local = part.local(&window).start.to_ticks(track.media.timescale);
+    let index = track.entrance_until(local);
+    let sample =
+        track.media.samples.get(index).filter(|sample| sample.flags.keyframe).ok_or_else(no_picture)?;
+    let mut plan = Plan::of(vec![part.file.clone()]);
+    let end = sample.dts.saturating_add((Time::ZERO + POSTER).to_ticks(track.media.timescale));
+    let samples = std::slice::from_ref(sample);
+    plan.make(|out| fmp4::write_progressive(&[(&track.written, samples, end)], out)).map_err(refused)?;
+    plan.copy(0, sample.position, sample.size.into());
+    Ok(plan)
+}

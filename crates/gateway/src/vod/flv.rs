@@ -1,0 +1,137 @@
+//! A recording, or a time of it, as one FLV file. Pure.
+
+use super::plan::Plan;
+use super::span::{Span, Track};
+use super::timeline::Timeline;
+use ::rtmp::amf::{Object, Value, amf0};
+use bytes::{BufMut, BytesMut};
+use media::container::flv;
+use media::{Flags, Kind, Packet, Role, Time, TrackId};
+use std::ops::Range;
+
+/// Bytes of a tag before its body.
+const TAG_HEADER_BYTES: usize = 11;
+
+/// The file that has `window`, from its keyframe at the beginning or before on; its times begin with zero. `None` if there is
+/// nothing in that time.
+pub(super) fn file(timeline: &Timeline, window: &Range<Time>) -> Option<Plan> {
+    let parts = timeline.parts.iter().filter(|part| part.end() > window.start && part.start() < window.end);
+    let parts: Vec<_> = parts.collect();
+    let first = parts.first()?;
+    let zero = first.start() + first.span.entry(first.local(window).start).since(Time::ZERO);
+    let zero = if window.start <= Time::ZERO { first.start() } else { zero };
+    let mut plan = Plan::of(parts.iter().map(|part| part.file.clone()).collect());
+    let has = |kind| parts.iter().flat_map(|part| &part.span.tracks).any(|track| track.media.id.kind == kind);
+    let end = parts.iter().map(|part| part.end()).max()?.min(window.end);
+    let metadata = metadata(&first.span, end.since(zero).as_secs_f64());
+    plan.make(|out| {
+        flv::write_file_header(has(Kind::Audio), has(Kind::Video), out);
+        flv::write_tag(&metadata, out);
+    });
+    for (file, part) in parts.iter().enumerate() {
+        let local = part.local(window);
+        let shift = part.start() - zero;
+        let mut due: Vec<_> =
+            part.span.tracks.iter().map(|track| Due::new(&part.span, track, &local)).collect();
+        let begins = due.iter().filter_map(Due::decoded).min().unwrap_or_default();
+        let begins = to_millis(begins, shift);
+        for track in &part.span.tracks {
+            if let Some(config) = track.media.config_packet(begins) {
+                plan.make(|out| flv::write_tag(&config, out));
+            }
+        }
+        // The frame that is decoded next, of all tracks.
+        while let Some((_, at)) =
+            due.iter().enumerate().filter_map(|(at, due)| Some((due.decoded()?, at))).min()
+        {
+            let Some(Due { track, next, .. }) = due.get_mut(at) else { break };
+            write_frame(&mut plan, file, track, *next, shift);
+            *next += 1;
+        }
+    }
+    Some(plan)
+}
+
+/// What of a track is written next.
+struct Due<'a> {
+    track: &'a Track,
+    next: usize,
+    end: usize,
+}
+
+impl<'a> Due<'a> {
+    fn new(span: &Span, track: &'a Track, local: &Range<Time>) -> Self {
+        let timescale = track.media.timescale;
+        let entry = span.entry(local.start).to_ticks(timescale);
+        let next = if local.start <= Time::ZERO { 0 } else { track.entrance_until(entry) };
+        let end = local.end.to_ticks(timescale);
+        let end = track.media.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < end);
+        Self { track, next, end }
+    }
+
+    fn decoded(&self) -> Option<Time> {
+        let ticks = (self.next < self.end).then(|| self.track.decoded(self.next))?;
+        Some(Time::from_ticks(ticks, self.track.media.timescale))
+    }
+}
+
+/// To the nearest millisecond: what was published in milliseconds is so again. Never before zero.
+fn to_millis(time: Time, shift_nanos: i64) -> Time {
+    let nanos = time.nanos().saturating_add(shift_nanos);
+    Time::from_millis(Time::from_nanos(nanos.saturating_add(500_000)).millis().max(0))
+}
+
+fn write_frame(plan: &mut Plan, file: usize, track: &Track, index: usize, shift: i64) {
+    let Some(sample) = track.media.samples.get(index) else { return };
+    let time = |ticks| to_millis(Time::from_ticks(ticks, track.media.timescale), shift);
+    let is_video = track.media.id.kind == Kind::Video;
+    let packet = Packet {
+        track: track.media.id,
+        codec: track.media.codec,
+        role: Role::Frame,
+        // Whether a frame is disposable is said by itself.
+        flags: Flags { keyframe: sample.flags.keyframe && is_video, disposable: false },
+        dts: time(track.decoded(index)),
+        pts: time(track.shown(index)),
+        payload: bytes::Bytes::new(),
+    };
+    let mut head = BytesMut::new();
+    flv::write_body_head(&packet, &mut head);
+    let body_bytes = head.len() as u32 + sample.size;
+    let millis = packet.dts.millis() as u32;
+    plan.make(|out| {
+        out.put_u8(flv::kind_of(&packet));
+        out.put_uint(body_bytes.into(), 3);
+        out.put_uint(u64::from(millis & 0x00ff_ffff), 3);
+        out.put_u8((millis >> 24) as u8);
+        out.put_slice(&[0; 3]);
+        out.put_slice(&head);
+    });
+    plan.copy(file, sample.position, sample.size.into());
+    plan.make(|out| out.put_u32(body_bytes + TAG_HEADER_BYTES as u32));
+}
+
+/// What players show before they have read everything.
+fn metadata(span: &Span, seconds: f64) -> Packet {
+    let mut values = Object::new().with("duration", seconds);
+    for track in &span.tracks {
+        let summary = track.written.summary();
+        if track.media.id == TrackId::VIDEO {
+            values = values
+                .with("width", f64::from(summary.width.unwrap_or(0)))
+                .with("height", f64::from(summary.height.unwrap_or(0)));
+        }
+    }
+    let mut payload = BytesMut::new();
+    amf0::write(&mut payload, &Value::String("onMetaData".to_owned()));
+    amf0::write(&mut payload, &Value::EcmaArray(values));
+    Packet {
+        track: TrackId::DATA,
+        codec: media::Codec::Amf,
+        role: Role::StreamMetadata,
+        flags: Flags::default(),
+        dts: Time::ZERO,
+        pts: Time::ZERO,
+        payload: payload.freeze(),
+    }
+}

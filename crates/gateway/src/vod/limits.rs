@@ -1,0 +1,34 @@
+//! The most of everything that playing recordings uses, and what segments are like.
+
+use std::time::Duration;
+
+/// A segment ends at the first keyframe after so much media: a request every few seconds, and little to fetch before a player
+/// shows something.
+pub(super) const SEGMENT: Duration = Duration::from_secs(6);
+
+/// Bytes of indexes that are kept: about forty hours of video with audio.
+pub(super) const INDEX_BYTES_MAX: usize = 256 << 20;
+
+/// How old the index of a file that grows may be. A playlist is asked for again every few seconds, by every player.
+pub(super) const INDEX_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Indexes that are made at once, each for whoever asks for it.
+pub(super) const INDEXERS_MAX: usize = 8;
+
+/// Bytes of a file that are read together where its description is looked for: the head of a fragment, and some more.
+pub(super) const LOOK_BYTES: u64 = 16 << 10;
+
+/// Bytes of an FLV file that are read together. Every tag is looked at.
+pub(super) const SCAN_BYTES: u64 = 1 << 20;
+
+/// Bytes of the first frame of a track that are looked at for what the configuration does not say.
+pub(super) const FIRST_BYTES_MAX: u64 = 64 << 10;
+
+/// What is read at once, and waits for the peer: a few of them for each answer.
+pub(super) const PIECE_BYTES: u64 = 128 << 10;
+
+/// Descriptions of whole files that are kept: players ask for the same one range after range.
+pub(super) const MOVIE_BYTES_MAX: usize = 64 << 20;
+
+/// How far the time in a name may be from that of a sample: the final form of a file rounds times once more.
+pub(super) const NAME_TICKS: i64 = 2;

@@ -1,0 +1,319 @@
+//! From the bytes of a file to its spans: which bytes are needed next, and what they say. Pure.
+
+use super::limits::{LOOK_BYTES, SCAN_BYTES};
+use bytes::Bytes;
+use media::container::flv;
+use media::container::fmp4::{self, Indexer, MovieTrack, Sample};
+use media::{Codec, Kind, Packet, Role, Time, TrackId};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+use wire::Unwrap32;
+
+/// What is known of a track before the first frame is read: its samples, and how it is described if that is known.
+pub(super) type Found = (MovieTrack, Option<fmp4::Track>);
+
+/// Reads the description of a file.
+#[derive(Debug)]
+pub(super) enum Scan {
+    Mp4(Indexer),
+    Flv(Flv),
+}
+
+impl Scan {
+    pub(super) fn mp4() -> Self {
+        Self::Mp4(Indexer::new(0))
+    }
+
+    pub(super) fn flv() -> Self {
+        Self::Flv(Flv::default())
+    }
+
+    /// The file has so many bytes.
+    pub(super) fn grow(&mut self, length: u64) {
+        match self {
+            Self::Mp4(indexer) => indexer.grow(length),
+            Self::Flv(flv) => flv.length = length,
+        }
+    }
+
+    /// The bytes that are needed next, and as many behind them as will most likely be.
+    pub(super) fn wants(&self) -> Option<(Range<u64>, u64)> {
+        match self {
+            Self::Mp4(indexer) => {
+                let range = indexer.wants()?;
+                let more = range.end.max(range.start + LOOK_BYTES);
+                Some((range, more))
+            }
+            Self::Flv(flv) => flv.wants().map(|range| (range.clone(), range.end)),
+        }
+    }
+
+    /// Reads them. After an error the file counts as ended.
+    pub(super) fn push(&mut self, bytes: &Bytes) -> Result<(), String> {
+        match self {
+            Self::Mp4(indexer) => indexer.push(bytes).map_err(|error| error.to_string()),
+            Self::Flv(flv) => flv.push(bytes).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// What was found: the tracks of each span. What is read later is added to it if `goes_on`.
+    pub(super) fn spans(self, goes_on: bool) -> (Vec<Vec<Found>>, Option<Self>) {
+        let there = |track: &MovieTrack| !track.samples.is_empty();
+        match self {
+            Self::Mp4(indexer) if goes_on => {
+                let tracks = indexer.movie().tracks.iter().filter(|track| there(track));
+                (vec![tracks.map(|track| (track.clone(), None)).collect()], Some(Self::Mp4(indexer)))
+            }
+            Self::Mp4(indexer) => {
+                let tracks = indexer.finish().tracks.into_iter().filter(there);
+                (vec![tracks.map(|track| (track, None)).collect()], None)
+            }
+            Self::Flv(flv) => {
+                let described = |(media, written)| (media, Some(written));
+                let spans = if goes_on { flv.spans.clone() } else { Vec::new() };
+                let (spans, rest) = if goes_on { (spans, Some(Self::Flv(flv))) } else { (flv.spans, None) };
+                (spans.into_iter().map(|span| span.into_iter().map(described).collect()).collect(), rest)
+            }
+        }
+    }
+}
+
+/// How long the last frame of a track lasts that has only one.
+const FRAME: Duration = Duration::from_millis(20);
+/// The header of a file with the size that follows it.
+const FILE_HEADER_BYTES: u64 = 13;
+/// Bytes of a tag before its body, and behind it.
+const TAG_HEADER_BYTES: usize = 11;
+const TAG_TRAILER_BYTES: usize = 4;
+
+/// Reads an FLV file tag by tag. A configuration that changes begins a span, at the next keyframe.
+#[derive(Debug, Default)]
+pub(super) struct Flv {
+    length: u64,
+    position: u64,
+    /// Bytes of a tag that is larger than what is read at once.
+    large: u64,
+    clock: Unwrap32,
+    configs: BTreeMap<TrackId, Bytes>,
+    /// The configurations that the span goes with.
+    used: BTreeMap<TrackId, Bytes>,
+    /// Another span begins at the next keyframe.
+    roll: bool,
+    spans: Vec<Vec<(MovieTrack, fmp4::Track)>>,
+    packets: Vec<Packet>,
+}
+
+impl Flv {
+    fn wants(&self) -> Option<Range<u64>> {
+        let start = self.position.max(FILE_HEADER_BYTES);
+        let end = self.length.min(start + SCAN_BYTES.max(self.large));
+        let is_there = end.saturating_sub(start) > (TAG_HEADER_BYTES + TAG_TRAILER_BYTES) as u64;
+        (is_there && end - start >= self.large).then_some(start..end)
+    }
+
+    fn push(&mut self, bytes: &Bytes) -> Result<(), media::Malformed> {
+        let start = self.position.max(FILE_HEADER_BYTES);
+        self.large = 0;
+        let mut at = 0;
+        while let Some(&[kind, a, b, c, t1, t2, t3, t0, ..]) = bytes.get(at..at + TAG_HEADER_BYTES) {
+            let body_bytes = u32::from_be_bytes([0, a, b, c]) as usize;
+            if body_bytes > flv::limits::TAG_BODY_BYTES_MAX {
+                return Err(media::Malformed("FLV tag above the size limit"));
+            }
+            let body_at = at + TAG_HEADER_BYTES;
+            let end = body_at + body_bytes + TAG_TRAILER_BYTES;
+            if end > bytes.len() {
+                self.large = (end - at) as u64;
+                break;
+            }
+            let body = bytes.slice(body_at..body_at + body_bytes);
+            let dts = Time::from_millis(self.clock.unwrap(u32::from_be_bytes([t0, t1, t2, t3])));
+            let mut packets = std::mem::take(&mut self.packets);
+            flv::read_body(kind & 0x1f, dts, &body, &mut packets)?;
+            for packet in packets.drain(..) {
+                // Payloads are slices of the body.
+                let within = (packet.payload.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+                self.take(&packet, start + (body_at + within) as u64);
+            }
+            self.packets = packets;
+            at = end;
+        }
+        self.position = start + at as u64;
+        Ok(())
+    }
+
+    fn take(&mut self, packet: &Packet, position: u64) {
+        match packet.role {
+            Role::Config => {
+                let is_other = self.used.get(&packet.track).is_some_and(|used| *used != packet.payload);
+                self.roll |= is_other;
+                self.configs.insert(packet.track, packet.payload.clone());
+            }
+            Role::Frame if !packet.payload.is_empty() && packet.track.kind != Kind::Data => {
+                self.frame(packet, position);
+            }
+            _ => {}
+        }
+    }
+
+    fn frame(&mut self, packet: &Packet, position: u64) {
+        let span = self.spans.last();
+        let known = |id| span.and_then(|span| span.iter().find(|(media, _)| media.id == id));
+        let is_same = known(packet.track).is_none_or(|(media, _)| media.codec == packet.codec);
+        self.roll |= !is_same;
+        let has_video = span.is_some_and(|span| span.iter().any(|(media, _)| media.id.kind == Kind::Video));
+        let is_entrance = packet.is_video_keyframe() || !has_video;
+        if self.spans.is_empty() || (self.roll && is_entrance) {
+            self.spans.push(Vec::new());
+            self.used.clear();
+            self.roll = false;
+        }
+        let config = self.configs.get(&packet.track);
+        // What goes with another configuration than that of the span has no place before the next.
+        if self.used.get(&packet.track).is_some_and(|used| Some(used) != config) {
+            return;
+        }
+        let Some(span) = self.spans.last_mut() else { return };
+        let at = match span.iter().position(|(media, _)| media.id == packet.track) {
+            Some(at) => at,
+            None => {
+                let config = config.cloned().unwrap_or_default();
+                let Some(track) = new_track(span.len(), packet, &config) else { return };
+                self.used.insert(packet.track, config);
+                span.push(track);
+                span.len() - 1
+            }
+        };
+        let Some((media, _)) = span.get_mut(at).filter(|(media, _)| media.codec == packet.codec) else {
+            return;
+        };
+        add_sample(media, packet, position);
+    }
+}
+
+/// A track that begins with `packet`, if there is a form for it in MP4, and it begins with a keyframe.
+fn new_track(before: usize, packet: &Packet, config: &Bytes) -> Option<(MovieTrack, fmp4::Track)> {
+    if packet.track.kind == Kind::Video && !packet.flags.keyframe {
+        return None;
+    }
+    let number = before as u32 + 1;
+    let written = fmp4::Track::new(number, packet.track, packet.codec, config, &packet.payload).ok()?;
+    let media = MovieTrack {
+        number,
+        id: packet.track,
+        codec: packet.codec,
+        config: config.clone(),
+        timescale: written.timescale(),
+        start: 0,
+        samples: Vec::new(),
+        end: 0,
+    };
+    Some((media, written))
+}
+
+fn add_sample(media: &mut MovieTrack, packet: &Packet, position: u64) {
+    let payload = fmp4::sample(packet.codec, &packet.payload);
+    let cut = (packet.payload.len() - payload.len()) as u64;
+    let last = media.samples.last().map(|sample| sample.dts);
+    // Times that go back have no form.
+    let dts = packet.dts.to_ticks(media.timescale).max(last.unwrap_or(i64::MIN));
+    let composition = packet.pts.to_ticks(media.timescale).saturating_sub(dts);
+    let step = match last {
+        Some(last) if dts > last => dts - last,
+        _ => (Time::ZERO + FRAME).to_ticks(media.timescale),
+    };
+    media.samples.push(Sample {
+        position: position + cut,
+        size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        dts,
+        composition: i32::try_from(composition).unwrap_or(0),
+        flags: packet.flags,
+    });
+    media.end = dts.saturating_add(step);
+}
+
+/// Whether the codec says what it is only in its first frame.
+pub(super) fn needs_first_frame(codec: Codec) -> bool {
+    !matches!(codec, Codec::H264 | Codec::H265 | Codec::H266 | Codec::Aac | Codec::Flac)
+}
+
+/// Reads a file that is in memory.
+pub(super) fn scan_bytes(mut scan: Scan, file: &[u8]) -> Vec<Vec<Found>> {
+    let file = Bytes::copy_from_slice(file);
+    scan.grow(file.len() as u64);
+    while let Some((range, _)) = scan.wants() {
+        if scan.push(&file.slice(range.start as usize..range.end as usize)).is_err() {
+            break;
+        }
+    }
+    scan.spans(false).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+
+    const CONFIG: &[u8] = &[0x12, 0x10];
+    const OTHER_CONFIG: &[u8] = &[0x11, 0x90];
+
+    fn sound(role: Role, millis: i64, payload: &[u8]) -> Packet {
+        let time = Time::from_millis(millis);
+        Packet {
+            track: TrackId::AUDIO,
+            codec: Codec::Aac,
+            role,
+            flags: media::Flags::default(),
+            dts: time,
+            pts: time,
+            payload: Bytes::copy_from_slice(payload),
+        }
+    }
+
+    fn file(packets: &[Packet]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        flv::write_file_header(true, false, &mut out);
+        packets.iter().for_each(|packet| flv::write_tag(packet, &mut out));
+        out.to_vec()
+    }
+
+    #[test]
+    fn a_configuration_that_changes_begins_a_span() {
+        let file = file(&[
+            sound(Role::Config, 0, CONFIG),
+            sound(Role::Frame, 0, b"first"),
+            sound(Role::Frame, 23, b""),
+            sound(Role::Config, 46, CONFIG),
+            sound(Role::Frame, 46, b"second"),
+            sound(Role::Config, 70, OTHER_CONFIG),
+            sound(Role::Frame, 70, b"third"),
+        ]);
+        let spans = scan_bytes(Scan::flv(), &file);
+        let payloads = |tracks: &Vec<Found>| -> Vec<Vec<u8>> {
+            let payload = |s: &Sample| file[s.position as usize..][..s.size as usize].to_vec();
+            tracks.iter().flat_map(|(media, _)| media.samples.iter().map(payload)).collect()
+        };
+        let found: Vec<_> = spans.iter().map(payloads).collect();
+        assert_eq!(found, [vec![b"first".to_vec(), b"second".to_vec()], vec![b"third".to_vec()]]);
+        assert_eq!((&spans[0][0].0.config[..], &spans[1][0].0.config[..]), (CONFIG, OTHER_CONFIG));
+    }
+
+    #[test]
+    fn a_file_that_grows_is_read_on_and_a_tag_that_is_cut_off_waits() {
+        let file = file(&[
+            sound(Role::Config, 0, CONFIG),
+            sound(Role::Frame, 0, b"first"),
+            sound(Role::Frame, 23, b"second"),
+        ]);
+        let mut scan = Scan::flv();
+        for length in 0..=file.len() {
+            scan.grow(length as u64);
+            while let Some((range, _)) = scan.wants() {
+                let bytes = Bytes::copy_from_slice(&file[range.start as usize..range.end as usize]);
+                scan.push(&bytes).unwrap();
+            }
+        }
+        assert_eq!(scan.spans(false).0, scan_bytes(Scan::flv(), &file));
+    }
+}

@@ -1,0 +1,160 @@
+//! A recording as one presentation: its spans one after the other.
+
+use super::index::{FileIndex, Form, Indexes};
+use super::name::{Moment, SpanId, parse_rfc3339};
+use super::plan::PlannedFile;
+use super::span::Span;
+use crate::record::{Entry, FileName};
+use api::{RecordedFile, Recording, RecordingState};
+use media::{Time, TrackId};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A span at its place in the recording.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) id: SpanId,
+    pub(super) file: PlannedFile,
+    pub(super) span: Arc<Span>,
+    /// When it begins in the recording, in milliseconds.
+    pub(super) start_ms: u64,
+    /// The time of day at which it begins.
+    pub(super) date: Option<SystemTime>,
+}
+
+impl Part {
+    /// When it begins in the recording.
+    pub(super) fn start(&self) -> Time {
+        start(self.start_ms)
+    }
+
+    /// When it ends.
+    pub(super) fn end(&self) -> Time {
+        self.start() + self.span.length
+    }
+
+    /// A time of the recording on the clock of the span.
+    pub(super) fn local(&self, window: &Range<Time>) -> Range<Time> {
+        let local = |time: Time| Time::from_nanos(time - self.start());
+        local(window.start)..local(window.end)
+    }
+}
+
+/// When a span begins, of the milliseconds in names.
+pub(super) fn start(start_ms: u64) -> Time {
+    Time::from_millis(i64::try_from(start_ms).unwrap_or(i64::MAX))
+}
+
+/// A recording that is played.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    pub(super) parts: Vec<Part>,
+    /// Whether nothing more comes.
+    pub(super) complete: bool,
+}
+
+impl Timeline {
+    /// Of all files of a recording that `window` may be in.
+    pub(super) async fn load(
+        indexes: &Arc<Indexes>,
+        entry: &Arc<Entry>,
+        window: impl Fn(&Recording) -> Range<Time>,
+    ) -> io::Result<(Self, Range<Time>)> {
+        /// What the description says of times is not exact.
+        const MARGIN: Duration = Duration::from_secs(2);
+        let description = entry.describe();
+        let window = window(&description);
+        let mut timeline = Self { parts: Vec::new(), complete: is_complete(&description) };
+        for (at, file) in description.files.iter().enumerate() {
+            let begin = start(file.start_ms);
+            let end = begin + Duration::from_millis(file.duration_ms);
+            let is_last = at + 1 == description.files.len();
+            if begin - MARGIN >= window.end || (end + MARGIN <= window.start && !is_last) {
+                continue;
+            }
+            let Some(name) = FileName::parse(&file.name) else { continue };
+            let form = form(&description, file, is_last);
+            match indexes.get(entry, &name, form).await {
+                Ok(index) => timeline.add(&description, file, &index),
+                // One that is being made may have nothing yet, and one that failed has nothing any more.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        timeline.parts.retain(|part| part.start() < window.end);
+        Ok((timeline, window))
+    }
+
+    fn add(&mut self, description: &Recording, file: &RecordedFile, index: &FileIndex) {
+        let Some(number) = index.name.number() else { return };
+        let mut start_ms = file.start_ms;
+        for (span, number_of_span) in index.spans.iter().zip(0..) {
+            let of_file = Duration::from_millis(start_ms - file.start_ms);
+            self.parts.push(Part {
+                id: SpanId { file: number, span: number_of_span },
+                file: PlannedFile { name: index.name.clone(), version: index.version },
+                span: span.clone(),
+                start_ms,
+                date: date(description, file).map(|date| date + of_file),
+            });
+            start_ms += u64::try_from(span.length.as_millis()).unwrap_or(u64::MAX).min(u64::MAX - start_ms);
+        }
+    }
+
+    /// The tracks of all parts.
+    pub(super) fn tracks(&self) -> Vec<TrackId> {
+        let mut tracks: Vec<_> =
+            self.parts.iter().flat_map(|part| part.span.tracks.iter().map(|track| track.media.id)).collect();
+        tracks.sort_unstable();
+        tracks.dedup();
+        tracks
+    }
+
+    /// Where it ends, as far as there is something.
+    pub(super) fn end(&self) -> Time {
+        self.parts.last().map_or(Time::ZERO, Part::end)
+    }
+}
+
+/// Whether nothing more comes.
+fn is_complete(description: &Recording) -> bool {
+    matches!(description.state, RecordingState::Complete | RecordingState::Finishing)
+}
+
+/// How a file stands.
+pub(super) fn form(description: &Recording, file: &RecordedFile, is_last: bool) -> Form {
+    match file.finished {
+        true => Form::Finished,
+        false if is_last && !is_complete(description) => Form::Growing(file.bytes),
+        false => Form::Ended,
+    }
+}
+
+/// The time of day at which a file begins.
+fn date(description: &Recording, file: &RecordedFile) -> Option<SystemTime> {
+    let of_file = file.started_at.as_deref().and_then(parse_rfc3339);
+    let of_all = || Some(parse_rfc3339(&description.started_at)? + Duration::from_millis(file.start_ms));
+    of_file.or_else(of_all)
+}
+
+/// A moment on the clock of a recording.
+pub(super) fn resolve(description: &Recording, moment: Moment) -> Time {
+    let at = match moment {
+        Moment::After(time) => return Time::ZERO + time,
+        Moment::At(at) => at,
+    };
+    // In the last file that began before; what lies in no file is where the next one begins.
+    let mut found = Time::ZERO;
+    for file in &description.files {
+        let Some(after) = date(description, file).and_then(|date| at.duration_since(date).ok()) else {
+            break;
+        };
+        found = start(file.start_ms) + after;
+        if file.duration_ms > 0 {
+            found = found.min(start(file.start_ms) + Duration::from_millis(file.duration_ms));
+        }
+    }
+    found
+}
