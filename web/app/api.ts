@@ -12,6 +12,8 @@ export interface Channel {
   audio: { codec: string; mime: string | null } | null;
   bitrateBps: number;
   title: string | null;
+  /** Seconds of the past that can be played; absent or 0 where there is none. */
+  rewindS?: number;
 }
 
 async function get<T>(path: string): Promise<T | undefined> {
@@ -27,6 +29,39 @@ export const channels = async (): Promise<Channel[]> =>
 /** Undefined when nobody publishes it. */
 export const channel = (name: string): Promise<Channel | undefined> =>
   get<Channel>(`/api/v1/channels/live/${encodeURIComponent(name)}`);
+
+export interface Recording {
+  id: string;
+  /** `app/channel`. */
+  stream: string;
+  state: 'recording' | 'paused' | 'waiting' | 'finishing' | 'complete';
+  startedAt: string;
+  durationMs: number;
+  bytes: number;
+  title?: string | null;
+}
+
+export interface RecordingPage {
+  recordings: Recording[];
+  /** What to ask with for older ones; null where there are none. */
+  next: string | null;
+}
+
+/** Newest first: of one channel (`app/channel`), or of all. */
+export function recordings(options: { stream?: string; before?: string; limit: number }): Promise<RecordingPage | undefined> {
+  const query = new URLSearchParams(Object.entries(options).map(([name, value]) => [name, String(value)]));
+  return get<RecordingPage>(withKey(`/api/v1/recordings?${query}`));
+}
+
+/** Undefined when there is none, or it needs a key. */
+export const recording = (id: string): Promise<Recording | undefined> =>
+  get<Recording>(withKey(`/api/v1/recordings/${encodeURIComponent(id)}`));
+
+/** The same address with the key of the page, where it has one. */
+export function withKey(path: string, search = location.search): string {
+  const key = new URLSearchParams(search).get('key');
+  return key === null ? path : `${path}${path.includes('?') ? '&' : '?'}key=${encodeURIComponent(key)}`;
+}
 
 /** Runs `task` at once and then every `everyMs`, but not while nobody looks. */
 export function poll(everyMs: number, task: () => Promise<void>): void {

@@ -1,14 +1,20 @@
 import css from './controls.css?inline';
 import type { RushlightPlayer } from '../player/element';
-import type { State } from '../player/engine';
+import type { State } from '../player/playback';
 import { el, icon, setText, type Icon } from './dom';
+import type { Places } from './places';
+import { buildSeekBar } from './seekbar';
 import { seconds, t } from './strings';
 
 const IDLE_MS = 2_600;
 const VOLUME_STEP = 0.1;
-const SKIP_S = 5;
+/** Behind live in words: from a minute on nobody counts tenths. */
+const TENTHS_MS = 60_000;
+const RATES = [0.5, 0.75, 1, 1.25, 1.5, 2];
 
-const PICTURE = new Set<State>(['live', 'behind', 'paused', 'reconnecting']);
+const PICTURE = new Set<State>(['live', 'behind', 'playing', 'paused', 'buffering', 'reconnecting']);
+/** While these last, the controls recede. */
+const PLAYING = new Set<State>(['live', 'behind', 'playing', 'buffering']);
 
 type OldVideo = HTMLVideoElement & { webkitEnterFullscreen?(): void };
 
@@ -23,11 +29,14 @@ export interface Controls {
   toggleFullscreen(): void;
   toggleTheatre(): void;
   changeVolume(steps: number): void;
-  skip(steps: number): void;
+  /** Shows or hides captions, where the stream has any. */
+  toggleCaptions(): void;
+  /** To the next rate up or down; of recordings. */
+  changeRate(steps: number): void;
 }
 
 export function buildControls(
-  player: RushlightPlayer, stage: HTMLElement, options: { toggleStats(): void },
+  player: RushlightPlayer, stage: HTMLElement, places: Places, options: { toggleStats(): void },
 ): Controls {
   // A <link> would hold up the player's script until it had arrived.
   const sheet = new CSSStyleSheet();
@@ -44,7 +53,7 @@ export function buildControls(
     node.title = label;
   };
 
-  const togglePlay = () => (player.engine?.paused ? player.engine.play() : player.engine?.pause());
+  const togglePlay = () => (player.engine?.paused ? places.play() : places.pause());
   const toggleSound = () => {
     const { video } = player;
     const silent = video.muted || video.volume === 0;
@@ -70,6 +79,23 @@ export function buildControls(
     else void player.video.requestPictureInPicture().catch(() => undefined);
   };
 
+  const toggleCaptions = () => {
+    for (const track of player.video.textTracks) {
+      if (track.kind !== 'captions' && track.kind !== 'subtitles') continue;
+      track.mode = track.mode === 'showing' ? 'hidden' : 'showing';
+      return;
+    }
+  };
+  const setRate = (value: number) => {
+    player.video.playbackRate = value;
+    rate.value = String(value);
+  };
+  const changeRate = (steps: number) => {
+    if (places.live) return;
+    const next = RATES.indexOf(player.video.playbackRate) + steps;
+    if (RATES[next]) setRate(RATES[next]);
+  };
+
   const play = button('pause', t('pause'), togglePlay);
   const sound = button('muted', t('unmute'), toggleSound);
   const volume = el('input', {
@@ -77,14 +103,18 @@ export function buildControls(
     on: { input: () => player.setSound(volume.valueAsNumber > 0, volume.valueAsNumber) },
   });
   const edgeText = el('span', {}, t('live'));
-  const edge = el('button', { type: 'button', class: 'edge dot', label: t('toLive'), on: { click: () => player.engine?.goLive() } }, edgeText);
+  const edge = el('button', { type: 'button', class: 'edge dot', hidden: !places.live, on: { click: () => places.goLive() } }, edgeText);
+  const rate = el('select', { class: 'rate', label: t('speed'), hidden: places.live, on: { change: () => setRate(Number(rate.value)) } },
+    ...RATES.map((value) => el('option', { value, selected: value === 1 }, `${value}×`)));
+  const seek = buildSeekBar(places, () => places.at + (player.engine?.bufferedMs ?? 0) / 1000);
   const pip = button('pip', t('pip'), togglePip);
   pip.hidden = !document.pictureInPictureEnabled;
   const full = button('full', t('fullscreen'), toggleFullscreen);
-  const element = el('div', { class: 'controls', role: 'group' },
-    play, sound, volume, edge, el('span', { class: 'grow' }),
-    button('stats', t('stats'), options.toggleStats), pip,
-    button('theatre', t('theatre'), toggleTheatre, 'theatre-button'), full);
+  const element = el('div', { class: 'controls', role: 'group', label: t('controls') }, seek.element,
+    el('div', { class: 'row' },
+      play, sound, volume, edge, seek.time, el('span', { class: 'grow' }), rate,
+      button('stats', t('stats'), options.toggleStats, 'stats-button'), pip,
+      button('theatre', t('theatre'), toggleTheatre, 'theatre-button'), full));
   const chip = el('button', { type: 'button', class: 'sound', hidden: true, on: { click: toggleSound } }, icon('muted'), t('tapForSound'));
 
   document.addEventListener('fullscreenchange', () =>
@@ -95,7 +125,7 @@ export function buildControls(
     const silent = video.muted || video.volume === 0;
     change(sound, silent ? 'muted' : 'sound', silent ? t('unmute') : t('mute'));
     volume.valueAsNumber = silent ? 0 : video.volume;
-    chip.hidden = !video.muted || !player.engine?.audioConfig || !(player.state === 'live' || player.state === 'behind');
+    chip.hidden = !video.muted || !player.engine?.audioConfig || !PLAYING.has(player.state);
   }
 
   let idle: ReturnType<typeof setTimeout> | undefined;
@@ -103,12 +133,12 @@ export function buildControls(
     stage.classList.remove('idle');
     clearTimeout(idle);
     idle = setTimeout(() => {
-      if (player.state === 'live' || player.state === 'behind') stage.classList.add('idle');
+      if (PLAYING.has(player.state)) stage.classList.add('idle');
     }, IDLE_MS);
   };
   for (const event of ['pointermove', 'pointerdown', 'focusin']) stage.addEventListener(event, wake);
   stage.addEventListener('pointerleave', (event) => {
-    if (event.pointerType === 'mouse' && player.state === 'live') stage.classList.add('idle');
+    if (event.pointerType === 'mouse' && PLAYING.has(player.state)) stage.classList.add('idle');
   });
   // With a mouse, a click on the picture pauses; with a finger it only shows the controls.
   player.addEventListener('click', (event) => {
@@ -118,18 +148,22 @@ export function buildControls(
   wake();
 
   return {
-    element, chip, wake, togglePlay, toggleSound, toggleFullscreen, toggleTheatre, changeVolume,
-    skip: (steps) => player.engine?.skip(steps * SKIP_S),
+    element, chip, wake, togglePlay, toggleSound, toggleFullscreen, toggleTheatre, changeVolume, toggleCaptions, changeRate,
     update(state) {
       const paused = player.engine?.paused ?? false;
       change(play, paused ? 'play' : 'pause', paused ? t('play') : t('pause'));
       refreshSound();
-      // Without a picture there is nothing to control.
-      element.hidden = !PICTURE.has(state);
+      // Without a picture there is nothing to control, unless one can go back to where there is one.
+      element.hidden = !PICTURE.has(state) && !(places.range && state === 'starting');
       const latency = player.engine?.latencyMs ?? 0;
       const on = state === 'live';
       edge.classList.toggle('on', on);
-      setText(edgeText, on || !latency ? t('live') : t('behindLive', { s: seconds(latency) }));
+      stage.classList.toggle('seekable', places.range !== undefined);
+      const behind = places.range || latency >= TENTHS_MS ? t('backToLive') : t('behindLive', { s: seconds(latency) });
+      setText(edgeText, on || !latency ? t('live') : behind);
+      edge.title = on ? t('live') : t('toLive');
+      edge.setAttribute('aria-label', on ? t('live') : `${t('toLive')}: ${edgeText.textContent ?? ''}`);
+      seek.update();
       if (paused) stage.classList.remove('idle');
     },
   };

@@ -1,4 +1,4 @@
-import { channels, poll, type Channel } from './api';
+import { channels, poll, withKey, type Channel } from './api';
 import { buildCard, type Card } from './card';
 import { el, icon, setText } from './dom';
 import { buildGuide } from './guide';
@@ -19,6 +19,7 @@ document.body.append(guide);
 const input = el('input', { type: 'search', label: t('search'), placeholder: t('search'), autocomplete: 'off', spellcheck: 'false', on: { input: () => render() } });
 document.querySelector('#search')!.append(el('label', {}, icon('search'), input));
 document.querySelector('#side')!.append(
+  el('a', { class: 'plain', href: withKey('/recordings') }, t('recordings')),
   el('button', { type: 'button', class: 'plain', label: t('theme'), on: { click: switchTheme } }, icon('theme')),
   el('button', { type: 'button', class: 'plain', on: { click: switchLanguage } }, t('language')),
   el('button', { type: 'button', class: 'button strong', on: { click: () => guide.showModal() } }, t('goLive')));

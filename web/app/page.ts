@@ -1,16 +1,23 @@
 import type { RushlightPlayer } from '../player/element';
-import type { State } from '../player/engine';
+import { HlsPlayback, playsNatively } from '../player/hls';
+import type { State } from '../player/playback';
+import { observe } from '../player/report';
+import { mediaSourceClass } from '../player/source';
 import { channel as fetchChannel, poll, type Channel } from './api';
 import { buildControls } from './controls';
 import { buildStats } from './stats';
 import { buildNotice } from './notice';
 import { bindKeys } from './keys';
-import { copyText, el, icon, setText } from './dom';
+import { el, setText } from './dom';
+import { LivePlaces } from './places';
+import { depth } from './scale';
+import { buildShare } from './share';
 import { clock, seconds, t, viewers } from './strings';
 import { chosenTheme, showTheme } from './theme';
+import { livesByHls } from './way';
 
 const POLL_MS = 5_000;
-const REFRESH_MS = 500;
+const REFRESH_MS = 250;
 
 /** Builds title, controls, messages and statistics around a player that is already at work. */
 export function buildPage(player: RushlightPlayer): void {
@@ -20,6 +27,7 @@ export function buildPage(player: RushlightPlayer): void {
   const meta = document.querySelector('#meta')!;
   const about = document.querySelector('#about')!;
   const name = decodeName(/^\/watch\/([^/]+)/.exec(location.pathname)?.[1] ?? '');
+  const address = `/live/${encodeURIComponent(name)}`;
 
   let info: Channel | undefined;
   let asked = false;
@@ -32,36 +40,47 @@ export function buildPage(player: RushlightPlayer): void {
   document.querySelector('.brand')?.setAttribute('aria-label', t('home'));
   stage.setAttribute('role', 'region');
   stage.setAttribute('aria-label', t('player'));
+  about.append(buildShare(() => location.origin + location.pathname, () => info?.title ?? name));
 
-  const share = el('button', { class: 'button', type: 'button', on: { click: () => void shareLink() } }, icon('share'), el('span', {}, t('share')));
-  about.append(share);
+  /** Whether the live edge is played as HLS from now on. */
+  let hls = false;
+  const playLive = () => {
+    if (!hls) return player.live();
+    player.swap((elements, events) => new HlsPlayback(`${address}.m3u8`, elements, { ...events, t0: performance.now(), kind: 'live' }));
+  };
+  const choose = () => {
+    const flv = player.engine?.protocol !== 'hls' ? player.state : undefined;
+    if (hls || !livesByHls(location.search, flv, { mse: mediaSourceClass() !== undefined, native: playsNatively(player.video) })) return;
+    hls = true;
+    playLive();
+  };
+  const places = new LivePlaces(player, `${address}/rewind.m3u8`, playLive);
+  const retry = () => {
+    player.load();
+    if (hls) playLive();
+  };
 
-  async function shareLink(): Promise<void> {
-    const url = location.origin + location.pathname;
-    const touch = matchMedia('(pointer: coarse)').matches;
-    if (touch && navigator.share) {
-      await navigator.share({ title: info?.title ?? name, url }).catch(() => undefined);
-      return;
-    }
-    if (!(await copyText(url))) return;
-    const text = share.querySelector('span')!;
-    share.querySelector('svg')!.replaceWith(icon('done'));
-    setText(text, t('linkCopied'));
-    setTimeout(() => {
-      share.querySelector('svg')!.replaceWith(icon('share'));
-      setText(text, t('share'));
-    }, 2_000);
-  }
-
-  const notice = buildNotice(player);
+  const notice = buildNotice(player, retry);
   const stats = buildStats(player, stage);
-  const controls = buildControls(player, stage, { toggleStats: stats.toggle });
+  const controls = buildControls(player, stage, places, { toggleStats: stats.toggle });
   stage.append(notice.element, controls.chip, controls.element);
-  bindKeys(player, controls, stats.toggle);
+  bindKeys(places, controls, stats.toggle);
 
   /** The host counts as gone when the server says so, whatever the connection looks like. */
   function shown(state: State): State {
     return state === 'reconnecting' && asked && !info?.live ? 'waiting' : state;
+  }
+
+  let past: HTMLElement | undefined;
+  let askedForPast = false;
+  /** Who comes when nobody is live finds what was. */
+  async function showPast(): Promise<void> {
+    if (past) past.hidden = info?.live === true;
+    if (!asked || info?.live || askedForPast) return;
+    askedForPast = true;
+    const { channelRecordings } = await import('./channel-recordings');
+    past = await channelRecordings(`live/${name}`).catch(() => undefined);
+    if (past) about.after(past);
   }
 
   function refresh(): void {
@@ -69,10 +88,11 @@ export function buildPage(player: RushlightPlayer): void {
     const on = state === 'live' || state === 'behind';
     notice.update(state);
     controls.update(state);
-    live.classList.toggle('on', on);
+    live.classList.toggle('on', state === 'live');
     const latency = player.engine?.latencyMs ?? 0;
     const word: Record<State, string> = {
       starting: t('stateStarting'), live: t('live'), behind: t('live'), paused: t('statePaused'),
+      playing: t('statePlaying'), buffering: t('stateBuffering'),
       reconnecting: t('stateReconnecting'), waiting: t('stateWaiting'), ended: t('stateEnded'),
       forbidden: t('stateForbidden'), unsupported: t('stateUnsupported'),
     };
@@ -83,7 +103,12 @@ export function buildPage(player: RushlightPlayer): void {
     setText(detail, [size, info?.live ? t('uptime', { time: clock(Date.now() - Date.parse(info.startedAt)) }) : ''].filter(Boolean).join(' · '));
   }
 
-  player.addEventListener('statechange', refresh);
+  choose();
+  player.addEventListener('statechange', () => {
+    choose();
+    refresh();
+  });
+  observe(player, `live/${name}`);
   setInterval(refresh, REFRESH_MS);
   refresh();
 
@@ -93,9 +118,11 @@ export function buildPage(player: RushlightPlayer): void {
     const text = info?.title ?? name;
     setText(title, text);
     document.title = `${text} · Rushlight`;
+    places.depthS = info?.live ? depth(info.rewindS ?? 0, info.uptimeMs / 1000) : 0;
     // No need to wait for the next attempt when the server already has the stream.
-    if (info?.live && (player.state === 'waiting' || player.state === 'ended')) player.engine?.retryNow();
+    if (info?.live && (player.state === 'waiting' || player.state === 'ended')) places.resume();
     refresh();
+    void showPast();
   });
 }
 

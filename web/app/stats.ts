@@ -1,4 +1,5 @@
-import type { RushlightPlayer, Snapshot } from '../player/element';
+import type { RushlightPlayer } from '../player/element';
+import { snapshot, type Snapshot } from '../player/report';
 import { el, icon, setText } from './dom';
 import { locale, seconds, t, type Key } from './strings';
 
@@ -33,15 +34,15 @@ export function buildStats(player: RushlightPlayer, stage: HTMLElement) {
   let timer: ReturnType<typeof setInterval> | undefined;
 
   function refresh(): void {
-    const snapshot = player.snapshot();
+    const now = snapshot(player);
     let last = 0;
     for (const [i, name] of (['t1', 't2', 't3', 't4', 't5'] as const).entries()) {
-      const value = snapshot.stages[name];
+      const value = now.stages[name];
       segments[i]!.style.flexGrow = String(Math.max(0, (value ?? last) - last));
       segments[i]!.title = `${name} ${ms(value)}`;
       last = value ?? last;
     }
-    ROWS.forEach(([, read], i) => setText(values[i]!, read(snapshot)));
+    ROWS.forEach(([, read], i) => setText(values[i]!, read(now)));
   }
 
   function toggle(): void {

@@ -1,3 +1,4 @@
+import type { RushlightPlayer } from '../player/element';
 import '../player/element';
 
 // The player, inside the page. Scripts that the first picture does not need wait for it: loading them would take the
@@ -6,7 +7,7 @@ import '../player/element';
 /** Who has no picture by now needs to be told why. */
 const PATIENCE_MS = 700;
 
-const player = document.querySelector('#player')!;
+const player = document.querySelector<RushlightPlayer>('#player')!;
 let begun = false;
 
 function begin(): void {
@@ -22,4 +23,5 @@ function begin(): void {
 }
 
 player.addEventListener('firstpicture', begin, { once: true });
-setTimeout(begin, PATIENCE_MS);
+// HLS is among what comes later.
+setTimeout(begin, player.engine ? PATIENCE_MS : 0);

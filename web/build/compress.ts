@@ -12,12 +12,15 @@ const WATCH_BYTES_MAX = 40 * 1024;
  */
 const PAGE_BYTES_MAX = 16 * 1024;
 
+/** Any one script that is loaded only when it is needed: hls.js with what drives it. */
+const LATER_BYTES_MAX = 200 * 1024;
+
 /** Writes `x.gz` beside every text file, and fails the build when the watch page is over its budget. */
 export function compressPlugin(): Plugin {
   return {
     name: 'rushlight-compress',
     apply: 'build',
-    writeBundle(options) {
+    writeBundle(options, bundle) {
       const root = options.dir!;
       const sizes = new Map<string, number>();
       for (const name of ['', 'assets'].flatMap((folder) => readdirSync(join(root, folder)).map((file) => join(folder, file)))) {
@@ -26,11 +29,18 @@ export function compressPlugin(): Plugin {
         writeFileSync(join(root, `${name}.gz`), packed);
         sizes.set(name, packed.length);
       }
+      // What a script asks for with `import()` is not loaded on the way to a live picture.
+      const later = new Set(Object.values(bundle).flatMap((part) => (part.type === 'chunk' && part.isDynamicEntry ? [part.fileName] : [])));
+      for (const name of later) {
+        if (sizes.get(name)! > LATER_BYTES_MAX) this.error(`${name} is ${sizes.get(name)} bytes gzip, over ${LATER_BYTES_MAX}`);
+      }
       // Everything the page names, and what those files name in turn.
       const loaded = new Set(['watch.html']);
       for (const name of loaded) {
         const text = readFileSync(join(root, name), 'utf8');
-        for (const other of sizes.keys()) if (other !== 'index.html' && text.includes(basename(other))) loaded.add(other);
+        for (const other of sizes.keys()) {
+          if (!other.endsWith('.html') && !later.has(other) && text.includes(basename(other))) loaded.add(other);
+        }
       }
       const html = sizes.get('watch.html')!;
       const total = [...loaded].reduce((sum, name) => sum + sizes.get(name)!, 0);

@@ -19,11 +19,12 @@ declare global {
   }
 }
 
-/** Path of the stream which the page at `location` shows, with `startPts` passed on. */
+/** Path of the stream which the page at `location` shows, with `startPts` passed on. None where HLS is asked for. */
 export function streamUrl(place: { pathname: string; search: string }): string | undefined {
   const channel = /^\/watch\/([^/]+)\/?$/.exec(place.pathname)?.[1];
-  if (!channel) return undefined;
-  const start = new URLSearchParams(place.search).get('startPts');
+  const query = new URLSearchParams(place.search);
+  if (!channel || query.get('protocol') === 'hls') return undefined;
+  const start = query.get('startPts');
   return `/live/${channel}.flv${start && /^-?\d+$/.test(start) ? `?startPts=${start}` : ''}`;
 }
 

@@ -1,40 +1,9 @@
-import { Engine, type State } from './engine';
+import { Engine } from './engine';
 import { streamUrl, type Early } from './early';
-import { Telemetry, type Report, type Stages } from './telemetry';
-import type { Protocol } from './transport';
-
-/** Everything the statistics overlay and the tests want to know, at one moment. */
-export interface Snapshot {
-  state: State;
-  reason: string;
-  stages: Stages;
-  renderer: string;
-  protocol: Protocol;
-  framesPresented: number;
-  currentTime: number;
-  latencyMs: number;
-  targetMs: number;
-  bufferedMs: number;
-  playbackRate: number;
-  stalls: number;
-  stallMs: number;
-  droppedFrames: number;
-  decodedFrames: number;
-  /** Bytes of sound decoded so far, where the browser tells; otherwise undefined. */
-  audioDecodedBytes: number | undefined;
-  bitrateBps: number;
-  videoCodec: string;
-  audioCodec: string;
-  width: number;
-  height: number;
-  muted: boolean;
-}
+import type { Elements, Events, Playback, State } from './playback';
+import { Poster } from './poster';
 
 declare global {
-  interface Window {
-    /** For tests and support: a fresh snapshot of the first player at every read. */
-    readonly __rushlight?: Snapshot;
-  }
   interface HTMLElementTagNameMap {
     'rushlight-player': RushlightPlayer;
   }
@@ -49,28 +18,25 @@ const NAVIGATION_T0 = 0;
 
 /**
  * `<rushlight-player src="/live/CHANNEL.flv">`. Without `src` it plays what the
- * address of the page names. Dispatches `statechange` and `firstpicture`.
+ * address of the page names; where that is nothing, it waits for `swap`.
+ * Dispatches `statechange`, `firstpicture`, and `unload` before a playback ends.
  */
 export class RushlightPlayer extends HTMLElement {
   video: HTMLVideoElement = document.createElement('video');
-  engine: Engine | undefined;
+  engine: Playback | undefined;
   private readonly canvas = document.createElement('canvas');
-  private telemetry: Telemetry | undefined;
-  private readonly leave = () => this.telemetry?.end();
   private readonly back = (event: PageTransitionEvent) => {
-    // Out of the back-forward cache: the connection died there.
-    if (event.persisted) this.load();
+    // Out of the back-forward cache: the connection died there. HLS has none that lasts.
+    if (event.persisted && this.engine?.protocol !== 'hls') this.load();
   };
 
   connectedCallback(): void {
-    addEventListener('pagehide', this.leave);
     addEventListener('pageshow', this.back);
     this.load(window.__rushlightEarly);
     window.__rushlightEarly = undefined;
   }
 
   disconnectedCallback(): void {
-    removeEventListener('pagehide', this.leave);
     removeEventListener('pageshow', this.back);
     this.unload();
   }
@@ -101,82 +67,53 @@ export class RushlightPlayer extends HTMLElement {
   /** Starts from scratch, with the request the page has already sent if there is one. */
   load(early?: Early): void {
     this.unload();
-    const src = this.getAttribute('src') ?? streamUrl(location);
-    if (!src) return;
+    const src = this.src;
     const mine = early?.url === src ? early : undefined;
     early?.url !== src && early?.abort.abort();
     this.video = mine?.video ?? document.createElement('video');
     this.video.playsInline = true;
-    // Where sound is not allowed without a gesture, the engine begins without it.
+    // Where sound is not allowed without a gesture, playback begins without it.
     this.video.muted = !this.sound.on;
     this.video.volume = this.sound.volume;
     this.video.style.cssText = this.canvas.style.cssText = FILL;
     this.canvas.hidden = true;
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
     root.replaceChildren(this.video, this.canvas);
+    if (src) this.live(mine);
+  }
+
+  /** Goes on with the live stream, on the same <video>. */
+  live(early?: Early): void {
+    const src = this.src;
     const [entry] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
-    this.engine = new Engine(src, { video: this.video, canvas: this.canvas }, {
-      t0: mine ? NAVIGATION_T0 : performance.now(),
-      t1: mine && entry ? entry.connectEnd : 0,
-      early: mine,
-      changed: () => this.dispatchEvent(new Event('statechange')),
-      firstPicture: () => {
-        this.telemetry?.start();
-        this.dispatchEvent(new Event('firstpicture'));
-      },
-    });
-    const stream = decodeURIComponent(src.replace(/^.*?([^/]+\/[^/]+)\.flv.*$/, '$1'));
-    this.telemetry = new Telemetry(stream, () => this.report());
-    if (!window.__rushlight) {
-      Object.defineProperty(window, '__rushlight', { get: () => this.snapshot(), configurable: true });
+    if (src) {
+      this.swap((elements, events) => new Engine(src, elements, {
+        t0: early ? NAVIGATION_T0 : performance.now(),
+        t1: early && entry ? entry.connectEnd : 0,
+        early,
+        ...events,
+      }));
     }
+  }
+
+  /** Goes on with something else on the same <video>; the picture stays until there is a new one. */
+  swap(make: (elements: Elements, events: Events) => Playback): void {
+    const { video, canvas } = this;
+    new Poster(canvas, () => undefined).hold(video);
+    this.unload();
+    this.engine = make({ video, canvas }, {
+      changed: () => this.dispatchEvent(new Event('statechange')),
+      firstPicture: () => this.dispatchEvent(new Event('firstpicture')),
+    });
     this.dispatchEvent(new Event('statechange'));
   }
 
-  snapshot(): Snapshot {
-    const { engine, video } = this;
-    const quality = video.getVideoPlaybackQuality?.();
-    const config = engine?.videoConfig;
-    return {
-      state: this.state,
-      reason: engine?.reason ?? '',
-      stages: { ...engine?.stages },
-      renderer: engine?.renderer ?? 'mse',
-      protocol: engine?.protocol ?? 'http-flv',
-      framesPresented: engine?.framesPresented ?? 0,
-      currentTime: video.currentTime,
-      latencyMs: engine?.latencyMs ?? 0,
-      targetMs: engine?.targetMs ?? 0,
-      bufferedMs: engine?.bufferedMs ?? 0,
-      playbackRate: video.playbackRate,
-      stalls: engine?.progress.stalls ?? 0,
-      stallMs: engine?.progress.stallMs ?? 0,
-      droppedFrames: quality?.droppedVideoFrames ?? 0,
-      decodedFrames: quality?.totalVideoFrames ?? 0,
-      audioDecodedBytes: (video as { webkitAudioDecodedByteCount?: number }).webkitAudioDecodedByteCount,
-      bitrateBps: engine?.bitrateBps ?? 0,
-      videoCodec: config?.mime ?? '',
-      audioCodec: engine?.audioConfig?.mime ?? '',
-      width: config?.width ?? 0,
-      height: config?.height ?? 0,
-      muted: video.muted,
-    };
-  }
-
-  private report(): Report {
-    const { stages, protocol, latencyMs, ...s } = this.snapshot();
-    return {
-      stages, protocol, latencyMs,
-      renderer: this.engine?.renderer ?? 'mse',
-      counts: {
-        stalls: s.stalls, stallMs: s.stallMs, watchedMs: this.engine?.watchedMs ?? 0,
-        droppedFrames: s.droppedFrames, decodedFrames: s.decodedFrames,
-      },
-    };
+  private get src(): string | undefined {
+    return this.getAttribute('src') ?? streamUrl(location);
   }
 
   private unload(): void {
-    this.telemetry?.end();
+    if (this.engine) this.dispatchEvent(new Event('unload'));
     this.engine?.destroy();
     this.engine = undefined;
   }

@@ -4,15 +4,12 @@ import type { Early } from './early';
 import { FlvDemuxer, type Metadata, type Packet } from './flv';
 import { LatencyController } from './latency';
 import { MseSink, playable } from './mse';
+import { PAUSE_RELEASE_MS, type Elements, type Events, type Playback, type Renderer, type Stages, type State } from './playback';
 import { Poster } from './poster';
 import { Progress } from './progress';
 import { attach } from './source';
-import type { Renderer, Stages } from './telemetry';
 import { Timeline } from './timeline';
-import { connect, fetchStreams, type Connection, type End, type Protocol } from './transport';
-
-export type State =
-  | 'starting' | 'live' | 'paused' | 'behind' | 'reconnecting' | 'waiting' | 'ended' | 'forbidden' | 'unsupported';
+import { connect, fetchStreams, type Connection, type End, type FlvProtocol } from './transport';
 
 /**
  * Without a byte for this long the connection counts as dead. A server keeps
@@ -23,8 +20,6 @@ const SILENCE_MS = 20_000;
 const ENDED_AFTER_MS = 45_000;
 /** A server that lets a request wait has no stream for it yet. */
 const WAITING_AFTER_MS = 2_500;
-/** A pause longer than this gives the connection back. */
-const PAUSE_RELEASE_MS = 15_000;
 /** Playback starts with this much in the buffer, or after the grace period with less. */
 const START_BUFFER_S = 0.2;
 const START_GRACE_MS = 250;
@@ -40,25 +35,18 @@ const HAVE_METADATA = 1;
 /** Playback that cannot start this often in a row is not going to. */
 const FAILURES_MAX = 3;
 
-export interface EngineElements {
-  video: HTMLVideoElement;
-  canvas: HTMLCanvasElement;
-}
-
-export interface EngineOptions {
+export interface EngineOptions extends Events {
   /** When the person asked for the stream, on the `performance.now()` clock. */
   t0: number;
   t1?: number;
   early?: Early | undefined;
-  changed(): void;
-  firstPicture(): void;
 }
 
 /** Plays one live stream on one <video>: connection, demuxing, MSE, recovery. */
-export class Engine {
+export class Engine implements Playback {
   readonly stages: Stages = {};
   state: State = 'starting';
-  protocol: Protocol = fetchStreams() ? 'http-flv' : 'ws-flv';
+  protocol: FlvProtocol = fetchStreams() ? 'http-flv' : 'ws-flv';
   renderer: Renderer = 'mse';
   readonly progress = new Progress();
   framesPresented = 0;
@@ -109,7 +97,7 @@ export class Engine {
 
   constructor(
     private readonly url: string,
-    elements: EngineElements,
+    elements: Elements,
     private readonly options: EngineOptions,
   ) {
     this.video = elements.video;

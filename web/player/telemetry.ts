@@ -1,22 +1,7 @@
+import type { Renderer, Stages } from './playback';
 import type { Protocol } from './transport';
 
 // What a view was like, told to the server that served it.
-
-/** Milliseconds after t0, the moment the person asked for the stream. */
-export interface Stages {
-  /** The connection to the server was usable. */
-  t1?: number;
-  /** The stream was requested. */
-  t2?: number;
-  /** Its first byte arrived. */
-  t3?: number;
-  /** Its first keyframe was complete. */
-  t4?: number;
-  /** The first picture was on the screen. */
-  t5?: number;
-}
-
-export type Renderer = 'mse' | 'webcodecs';
 
 /** Totals since the player began, and the state of the moment. */
 export interface Report {
@@ -24,7 +9,7 @@ export interface Report {
   protocol: Protocol;
   renderer: Renderer;
   counts: Record<'stalls' | 'stallMs' | 'droppedFrames' | 'decodedFrames' | 'watchedMs', number>;
-  latencyMs: number;
+  latencyMs: number | undefined;
 }
 
 const PATH = '/api/v1/beacon';
@@ -66,7 +51,7 @@ export class Telemetry {
       session: this.session, stream: this.stream, protocol, renderer, event,
       t: first ? mapValues(stages, (_, value) => Math.round(value * 10) / 10) : {},
       ...added,
-      ...(first ? {} : { latencyMs: Math.round(latencyMs) }),
+      ...(first || latencyMs === undefined ? {} : { latencyMs: Math.round(latencyMs) }),
     }));
   }
 }

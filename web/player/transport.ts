@@ -3,7 +3,9 @@ import type { Bytes } from './flv';
 // One connection to a stream: HTTP response streaming, or WebSocket on the same
 // path for networks whose proxies hold streamed responses back.
 
-export type Protocol = 'http-flv' | 'ws-flv';
+/** How media comes; those of this file, and HLS in hls.ts. */
+export type Protocol = FlvProtocol | 'hls';
+export type FlvProtocol = 'http-flv' | 'ws-flv';
 
 export type End =
   /**
@@ -36,7 +38,7 @@ export const fetchStreams = (): boolean =>
   typeof ReadableStream === 'function' && typeof Response === 'function' && 'body' in Response.prototype;
 
 export function connect(
-  protocol: Protocol, url: string, handler: ConnectionHandler, pending?: PendingResponse,
+  protocol: FlvProtocol, url: string, handler: ConnectionHandler, pending?: PendingResponse,
 ): Connection {
   return protocol === 'http-flv' ? overHttp(url, handler, pending) : overWebSocket(url, handler);
 }

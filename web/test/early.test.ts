@@ -14,6 +14,10 @@ test('a join position is passed on when it is a number', () => {
   expect(at('/watch/demo?startPts=1e9%26x')).toBe('/live/demo.flv');
 });
 
+test('where HLS is asked for, nothing is asked for as FLV', () => {
+  expect(at('/watch/demo?protocol=hls')).toBeUndefined();
+});
+
 test('other pages have no stream', () => {
   expect(at('/')).toBeUndefined();
   expect(at('/watch/')).toBeUndefined();

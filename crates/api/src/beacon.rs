@@ -70,6 +70,8 @@ pub enum BeaconProtocol {
     HttpFlv,
     /// FLV over a WebSocket.
     WsFlv,
+    /// HLS: live, its past, or a recording.
+    Hls,
 }
 
 /// How a web player drew.
@@ -80,6 +82,8 @@ pub enum BeaconRenderer {
     Mse,
     /// WebCodecs.
     Webcodecs,
+    /// The browser itself, from a playlist.
+    Native,
 }
 
 /// When a report was made.

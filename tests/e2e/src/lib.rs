@@ -6,6 +6,7 @@
 //!
 //! A program that is not installed makes its test [`skip`], loudly: `./test` lists every skip at the end.
 
+pub mod browser;
 pub mod clip;
 pub mod flv;
 pub mod foreign;

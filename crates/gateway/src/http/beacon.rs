@@ -40,10 +40,12 @@ pub(crate) fn record(beacon: &Beacon, metrics: &PlayerMetrics) -> Result<(), Ref
     let protocol = match beacon.protocol {
         BeaconProtocol::HttpFlv => "http-flv",
         BeaconProtocol::WsFlv => "ws-flv",
+        BeaconProtocol::Hls => "hls",
     };
     let renderer = match beacon.renderer {
         BeaconRenderer::Mse => Renderer::Mse,
         BeaconRenderer::Webcodecs => Renderer::Webcodecs,
+        BeaconRenderer::Native => Renderer::Native,
     };
     for (stage, time) in stages(beacon) {
         if let Some(time) = time {

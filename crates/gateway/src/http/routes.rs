@@ -93,6 +93,8 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     let pages = Router::new()
         .route("/", get(home))
         .route("/watch/{channel}", get(watch))
+        .route("/recordings", get(recordings_page))
+        .route("/recordings/{id}/", get(recording_page))
         .route("/assets/{*path}", get(file))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -125,6 +127,15 @@ async fn watch(State(app): State<App>, Path(channel): Path<String>, headers: Hea
         Ok(_) => page(&app, "watch.html", &headers),
         Err(error) => problem(StatusCode::NOT_FOUND, format!("There is no such channel: {error}.")),
     }
+}
+
+async fn recordings_page(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, "recordings.html", &headers)
+}
+
+/// The same for every recording, even one that there is not: the page asks for it, with the key that it was given.
+async fn recording_page(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, "recording.html", &headers)
 }
 
 fn page(app: &App, path: &str, headers: &HeaderMap) -> Response {

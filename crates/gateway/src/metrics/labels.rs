@@ -152,6 +152,8 @@ labels! {
         Mse = "mse",
         /// WebCodecs.
         Webcodecs = "webcodecs",
+        /// The browser itself, from a playlist.
+        Native = "native",
     }
 }
 

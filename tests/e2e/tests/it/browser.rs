@@ -1,25 +1,12 @@
 //! The watch page in headless Chromium: the picture moves and the sound is decoded.
 
 use e2e::program::{self, Repeat};
-use e2e::{Process, Server, clip, need};
+use e2e::{Server, browser, clip, need};
 use serde_json::Value;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
 
-/// Runs `browser/watch.mjs` on a page of the server at `base` and returns the JSON object that it prints.
+/// Runs `browser/watch.mjs` on a page of the server at `base`.
 fn watch(base: &str, path: &str, arguments: &[&str]) -> Result<Value, String> {
-    let node = program::find("node")?;
-    let chromium = program::find("chromium")?;
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser");
-    if !folder.join("node_modules/playwright-core").exists() {
-        return Err("playwright-core is not installed (./test tools)".into());
-    }
-    let mut command = Command::new(node);
-    command.arg(folder.join("watch.mjs")).arg(chromium).arg(format!("{base}{path}")).args(arguments);
-    let printed = Process::spawn(&mut command).finish(Duration::from_secs(110));
-    let last = printed.lines().last().unwrap_or_default();
-    Ok(serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {printed}")))
+    browser::run("watch.mjs", &[&[format!("{base}{path}").as_str()], arguments].concat())
 }
 
 fn plain(server: &Server) -> String {
@@ -43,14 +30,8 @@ fn plays_picture_and_sound(base: impl Fn(&Server) -> String) {
     let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
     server.await_live("cam");
     let seen = need!(watch(&base(&server), "/watch/cam", &[]));
-    assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
-    assert_eq!((&seen["width"], &seen["height"]), (&640.into(), &360.into()), "{seen}");
-    assert!(
-        seen["changedPixels"].as_f64().is_some_and(|share| share > 0.01),
-        "the picture stands still: {seen}"
-    );
+    browser::assert_plays(&seen);
     assert!(seen["playedSeconds"].as_f64().is_some_and(|s| s > 2.0), "{seen}");
-    assert!(seen["audioBytes"].as_u64().is_some_and(|bytes| bytes > 1_000), "no sound is decoded: {seen}");
     let stages: Vec<_> =
         ["t1", "t2", "t3", "t4", "t5"].iter().map(|name| seen["player"]["stages"][name].as_f64()).collect();
     assert!(stages.iter().all(Option::is_some) && stages.is_sorted(), "the stages of the start: {seen}");
@@ -60,7 +41,28 @@ fn plays_picture_and_sound(base: impl Fn(&Server) -> String) {
         server.metrics().lines().any(|line| line.starts_with(name) && !line.ends_with(" 0"))
     };
     e2e::until("the page reports its start", || reported().then_some(()));
-    assert!(seen["foreignRequests"].as_array().is_some_and(Vec::is_empty), "requests to other hosts: {seen}");
+}
+
+#[test]
+fn the_watch_page_plays_hls_where_it_is_asked_to() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let seen = need!(watch(&plain(&server), "/watch/cam?protocol=hls", &[]));
+    browser::assert_plays(&seen);
+    assert_eq!(
+        (&seen["player"]["protocol"], &seen["player"]["state"]),
+        (&"hls".into(), &"live".into()),
+        "{seen}"
+    );
+    let reported = || {
+        let name = r#"rushlight_player_first_frame_seconds_count{protocol="hls",renderer="mse"} 1"#;
+        server.metrics().contains(name)
+    };
+    e2e::until("the page reports its start", || reported().then_some(()));
+    assert_eq!(server.sessions("play"), 1, "nothing but HLS is asked for");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod http;
 mod obs;
 mod ours;
 mod play;
+mod players;
 mod publish;
 mod reconnect;
 mod record;
