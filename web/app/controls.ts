@@ -107,10 +107,10 @@ export function buildControls(
   const rate = el('select', { class: 'rate', label: t('speed'), hidden: places.live, on: { change: () => setRate(Number(rate.value)) } },
     ...RATES.map((value) => el('option', { value, selected: value === 1 }, `${value}×`)));
   const seek = buildSeekBar(places, () => places.at + (player.engine?.bufferedMs ?? 0) / 1000);
-  const pip = button('pip', t('pip'), togglePip);
+  const pip = button('pip', t('pip'), togglePip, 'pip-button');
   pip.hidden = !document.pictureInPictureEnabled;
   const full = button('full', t('fullscreen'), toggleFullscreen);
-  const element = el('div', { class: 'controls', role: 'group', label: t('controls') }, seek.element,
+  const element = el('div', { class: 'controls', role: 'group', label: t('controls'), hidden: true }, seek.element,
     el('div', { class: 'row' },
       play, sound, volume, edge, seek.time, el('span', { class: 'grow' }), rate,
       button('stats', t('stats'), options.toggleStats, 'stats-button'), pip,

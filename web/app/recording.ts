@@ -50,7 +50,7 @@ stage.append(notice.element, controls.chip, controls.element);
 bindKeys(places, controls, stats.toggle);
 
 const begun = el('span');
-const length = el('span', { class: 'dot on' });
+const length = el('span', { class: 'on' });
 const channel = el('a', { class: 'link' });
 const size = el('span');
 meta.append(channel, begun, length, size);
@@ -79,7 +79,8 @@ function describe(recording: Recording): void {
   const name = channelOf(recording.stream);
   setText(title, recording.title ?? name);
   document.title = `${recording.title ?? name} · Rushlight`;
-  setText(channel, name);
+  // Without a title, its name is the heading already.
+  setText(channel, recording.title ? name : '');
   channel.href = withKey(`/recordings?stream=${encodeURIComponent(recording.stream)}`);
   setText(begun, when(recording.startedAt));
 }

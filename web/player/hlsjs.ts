@@ -12,6 +12,7 @@ const CATCH_UP = 1.1;
 const KEEP_BEHIND_S = 60;
 /** Segments of each kind that the bit rate is taken from. */
 const RATED = 5;
+const SOUND = /^(mp4a|opus|flac|[ae]c-3)/i;
 
 export function hlsJsSource(video: HTMLVideoElement, request: HlsRequest): HlsSource {
   const { kind } = request;
@@ -29,10 +30,18 @@ export function hlsJsSource(video: HTMLVideoElement, request: HlsRequest): HlsSo
   let repairs = 0;
   let manifest = false;
   const rates = new Map<string, number[]>();
+  /** What the segments themselves say; a playlist need not. */
+  const codecs: { video?: string | undefined; audio?: string | undefined } = {};
 
   hls.on(Events.MANIFEST_PARSED, () => {
     manifest = true;
     request.listed();
+  });
+  hls.on(Events.BUFFER_CODECS, (_, { video, audio, audiovideo }) => {
+    // Segments with both in one buffer name both.
+    const both = audiovideo?.codec?.split(',') ?? [];
+    codecs.video = video?.codec ?? both.find((name) => !SOUND.test(name)) ?? codecs.video;
+    codecs.audio = audio?.codec ?? both.find((name) => SOUND.test(name)) ?? codecs.audio;
   });
   hls.on(Events.FRAG_LOADED, (_, { frag, part }: FragLoadedData) => {
     repairs = 0;
@@ -74,10 +83,11 @@ export function hlsJsSource(video: HTMLVideoElement, request: HlsRequest): HlsSo
     },
     get videoConfig() {
       const now = level();
-      return now?.videoCodec ? { mime: now.videoCodec, width: now.width || video.videoWidth, height: now.height || video.videoHeight } : undefined;
+      const mime = now?.videoCodec ?? codecs.video;
+      return mime ? { mime, width: now?.width || video.videoWidth, height: now?.height || video.videoHeight } : undefined;
     },
     get audioConfig() {
-      const mime = level()?.audioCodec;
+      const mime = level()?.audioCodec ?? codecs.audio;
       return mime ? { mime } : undefined;
     },
     get bitrateBps() {
