@@ -21,6 +21,7 @@ try {
   }
 } catch (error) {
   seen.errors.push(String(error));
+  result.player = await page.evaluate(() => window.__rushlight).catch(() => undefined);
 }
 await browser.close();
 console.log(JSON.stringify(result));
