@@ -36,6 +36,9 @@ pub struct Channel {
     pub bitrate_bps: u64,
     /// The time between the two newest keyframes.
     pub gop_ms: Option<u64>,
+    /// How many seconds viewers can go back now; absent where they cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewind_s: Option<u64>,
     /// The title that the publisher gave.
     pub title: Option<String>,
 }
@@ -87,6 +90,9 @@ pub struct ChannelDetail {
     pub standby: u64,
     /// What is kept in memory.
     pub log: Log,
+    /// Why viewers cannot go back as far as they should, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewind_problem: Option<String>,
     /// Totals since the stream began.
     pub counters: Counters,
 }

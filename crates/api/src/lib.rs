@@ -69,6 +69,7 @@ mod tests {
             audio: None,
             bitrate_bps: 9,
             gop_ms: None,
+            rewind_s: Some(60),
             title: None,
         };
         let detail = ChannelDetail {
@@ -76,6 +77,7 @@ mod tests {
             tracks: vec![],
             publisher: None,
             standby: 0,
+            rewind_problem: None,
             log: Log { packets: 1, bytes: 2, keyframes: 3, duration_ms: 4, idle_ms: None },
             counters: Counters {
                 packets: 1,
@@ -92,6 +94,7 @@ mod tests {
             (&json["startedAt"], &json["log"]["durationMs"]),
             (&"2026-11-22T00:00:00Z".into(), &4.into())
         );
+        assert_eq!((&json["rewindS"], json.get("rewindProblem")), (&60.into(), None));
         assert_eq!(serde_json::from_value::<ChannelDetail>(json).unwrap(), detail);
     }
 }

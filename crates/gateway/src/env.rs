@@ -10,6 +10,7 @@ use crate::relay::Relays;
 use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
 use crate::shared_objects::SharedObjects;
+use crate::timeshift::Timeshift;
 use crate::vod::Vod;
 use std::cell::Cell;
 use std::future::Future;
@@ -50,6 +51,8 @@ pub struct Env {
     pub(crate) recordings: Recordings,
     /// Recordings that are played.
     pub(crate) vod: Vod,
+    /// The last minutes of streams.
+    pub(crate) timeshift: Arc<Timeshift>,
     /// Listeners are up and the node does not shut down.
     pub ready: AtomicBool,
     /// When the node started.
@@ -63,12 +66,14 @@ pub struct Env {
 impl Env {
     /// A node of this configuration. `policy` is made from `config.access` and the keys on disk.
     pub fn new(config: Config, policy: Policy, shards: usize, shutdown: net::Shutdown) -> Arc<Self> {
+        let metrics = Metrics::new();
         Arc::new(Self {
             origin: hub::Origin::new(config.to_hub(shards)),
             policy,
             swf: config.rtmp.swf.iter().filter_map(SwfFile::parse).collect(),
             log_quota: LogQuota::default(),
-            metrics: Metrics::new(),
+            timeshift: Arc::new(Timeshift::new(&config, metrics.clone())),
+            metrics,
             sessions: Sessions::new(config.limits.connections_max),
             shared_objects: SharedObjects::default(),
             tunnels: Tunnels::new(&config),

@@ -32,6 +32,7 @@ mod stall;
 mod subscriber;
 mod target;
 mod testing;
+mod timeshift;
 pub mod tls;
 mod vod;
 

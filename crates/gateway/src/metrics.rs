@@ -23,6 +23,7 @@ mod player;
 mod process;
 mod record;
 mod relay;
+mod timeshift;
 
 pub use labels::{
     FeedbackKind, HandshakeFailure, JoinStage, Outcome, PlayerStage, RejectReason, RelayDirection,
@@ -31,6 +32,7 @@ pub use labels::{
 pub use player::PlayerMetrics;
 pub use record::RecordMetrics;
 pub use relay::RelayMetrics;
+pub use timeshift::TimeshiftMetrics;
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -115,6 +117,7 @@ struct Inner {
     player: PlayerMetrics,
     relay: RelayMetrics,
     record: RecordMetrics,
+    timeshift: TimeshiftMetrics,
 }
 
 #[derive(Debug)]
@@ -216,6 +219,7 @@ impl Metrics {
         let player = PlayerMetrics::new(registry.sub_registry_with_prefix("player"));
         let relay = RelayMetrics::new(registry.sub_registry_with_prefix("relay"));
         let record = RecordMetrics::new(registry.sub_registry_with_prefix("record"));
+        let timeshift = TimeshiftMetrics::new(registry.sub_registry_with_prefix("timeshift"));
 
         let registered = PROTOCOLS.iter().map(|protocol| (protocol.name, OnceLock::new())).collect();
         Self {
@@ -232,6 +236,7 @@ impl Metrics {
                 player,
                 relay,
                 record,
+                timeshift,
             }),
         }
     }
@@ -273,6 +278,11 @@ impl Metrics {
     /// What relays do.
     pub fn relay(&self) -> &RelayMetrics {
         &self.inner.relay
+    }
+
+    /// What rewinding keeps.
+    pub fn timeshift(&self) -> &TimeshiftMetrics {
+        &self.inner.timeshift
     }
 
     /// What recording does.

@@ -9,6 +9,7 @@ use crate::metrics::ProtocolMetrics;
 use crate::record;
 use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
 use crate::relay;
+use crate::timeshift;
 use crate::tls::{self, Tls};
 use net::Stream;
 use net::tls::{Acceptor, Identity, IdentityError};
@@ -138,6 +139,7 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
     let gate = Arc::new(Gate::new(&env.config));
     let (window, tls) = (Arc::new(window), bound.tls.map(Arc::new));
     record::start(env.clone())?;
+    timeshift::start(env.clone())?;
     env.ready.store(true, Ordering::Release);
     net::run_shards(shards, move |index| {
         let (env, doors, gate) = (env.clone(), doors.clone(), gate.clone());
@@ -207,9 +209,11 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             }
             env.ready.store(false, Ordering::Release);
             let deadline = Instant::now() + DRAIN;
-            while gate.open() + env.tunnels.open() + env.relays.active() + env.recordings.active() > 0
-                && Instant::now() < deadline
-            {
+            let has_work = || {
+                gate.open() + env.tunnels.open() + env.relays.active() + env.recordings.active() > 0
+                    || env.timeshift.is_active()
+            };
+            while has_work() && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

@@ -1,9 +1,10 @@
 //! What a session asks for: a stream and the query that came with it.
 
 use crate::Secret;
+use crate::timeshift;
 use media::{NameError, StreamName, Time};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A stream name with its query, from an RTMP app and stream name or from an HTTP path.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,8 +63,11 @@ impl Target {
     }
 
     /// Where to start (`startPts`): N > 0 the keyframe with that timestamp in ms, N < 0 that many ms behind live, 0 or
-    /// absent the default.
+    /// absent the default. `start` and `from` say the same in seconds and as a moment, for what the log still has.
     pub fn start(&self) -> hub::Start {
+        if let Ok(Some(behind)) = timeshift::asked(&self.query, SystemTime::now()) {
+            return hub::Start::Behind(behind);
+        }
         match self.get("startPts").and_then(|value| value.parse::<i64>().ok()) {
             Some(millis @ 1..) => hub::Start::AtPts(Time::from_millis(millis)),
             Some(millis @ ..=-1) => hub::Start::Behind(Duration::from_millis(millis.unsigned_abs())),
@@ -149,5 +153,7 @@ mod tests {
             hub::Start::Behind(Duration::from_millis(1 << 63))
         );
         assert_eq!(start("startPts=x"), hub::Start::Live);
+        assert_eq!(start("start=-2.5"), hub::Start::Behind(Duration::from_millis(2500)));
+        assert_eq!(start("start=x"), hub::Start::Live);
     }
 }

@@ -1,18 +1,19 @@
 //! Requests and their answers.
 
-use super::body::{Chunks, growing};
+use super::body::{Chunks, Fed, growing};
 use super::channel::{Channel, Phase};
 use super::joined::joined;
 use super::limits;
 use super::name::{BadDirective, Directives, File};
 use super::range::{self, Range};
 use super::viewers::ViewerKey;
-use super::window::Edge;
+use super::window::{Edge, Span};
 use crate::Env;
 use crate::http::problem;
 use crate::metrics::{ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Request as PolicyRequest};
-use crate::target::Target;
+use crate::target::{self, Target};
+use crate::timeshift::{self, Entry, Place, Timeshift};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -134,20 +135,33 @@ impl<'a> Asked<'a> {
             let target = Target::from_http(self.path, self.query, if is_dash { "mpd" } else { "m3u8" });
             let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
             let admitted = self.admit(env, metrics, peer, target, true).await?;
-            let (written, format) = match is_dash {
-                true => (admitted.channel.manifest(), MANIFEST),
-                false => (admitted.channel.multivariant(), PLAYLIST),
-            };
-            return Ok(self.playlist(metrics, &admitted, written, format, admitted.channel.target() / 2));
+            let folder = format!("{}/", admitted.channel.name.channel());
+            let is_rewind =
+                is_dash && target::query_value(self.query, "rewind").is_some_and(|asked| asked == "1");
+            let span = if is_rewind { Span::Rewind } else { Span::Live };
+            return self.overview(
+                metrics,
+                &admitted,
+                &folder,
+                if is_dash { MANIFEST } else { PLAYLIST },
+                span,
+            );
         };
         let file = File::parse(file).ok_or_else(|| Refusal::not_found("There is no file of this name."))?;
         // The folder is named like the stream.
         let target = Target::from_http(&format!("{folder}.m3u8"), self.query, "m3u8");
         let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
-        let is_playlist = matches!(file, File::Playlist(_));
+        let is_playlist =
+            matches!(file, File::Playlist(_) | File::Rewind | File::RewindManifest | File::RewindPlaylist(_));
         let admitted = self.admit(env, metrics, peer, target, is_playlist).await?;
         match file {
-            File::Playlist(track) => self.media_playlist(env, metrics, &admitted, track).await,
+            File::Rewind => self.overview(metrics, &admitted, "", PLAYLIST, Span::Rewind),
+            File::RewindManifest => self.overview(metrics, &admitted, "", MANIFEST, Span::Rewind),
+            File::Playlist(track) => self.media_playlist(env, metrics, &admitted, track, Span::Live).await,
+            File::RewindPlaylist(track) => {
+                check_rewind(&admitted.channel)?;
+                self.media_playlist(env, metrics, &admitted, track, Span::Rewind).await
+            }
             File::Init(track, number) => {
                 let init = admitted.channel.init(track, number);
                 let init = init.ok_or_else(|| Refusal::not_found("This initialization is gone."))?;
@@ -221,6 +235,26 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The multivariant playlist or the manifest. `folder` is where media is, as seen from there.
+    fn overview(
+        &self,
+        metrics: &ProtocolMetrics,
+        admitted: &Admitted,
+        folder: &str,
+        format: &'static str,
+        span: Span,
+    ) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        if span == Span::Rewind {
+            check_rewind(channel)?;
+        }
+        let written = match format {
+            MANIFEST => channel.manifest(folder, span),
+            _ => channel.multivariant(folder, span),
+        };
+        Ok(self.playlist(metrics, admitted, written, format, channel.target() / 2))
+    }
+
     /// A media playlist, when it has what is asked for (RFC 8216bis section 6.2.5.2).
     async fn media_playlist(
         &self,
@@ -228,6 +262,7 @@ impl<'a> Asked<'a> {
         metrics: &ProtocolMetrics,
         admitted: &Admitted,
         track: TrackId,
+        span: Span,
     ) -> Result<Response, Refusal> {
         let channel = &admitted.channel;
         let directives = Directives::parse(self.query)?;
@@ -248,7 +283,7 @@ impl<'a> Asked<'a> {
             let first = *edge.borrow();
             await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(first.segment, None)).await?;
         }
-        let written = channel.playlist(track, directives).ok_or_else(no_track)?;
+        let written = channel.playlist(track, directives, span).ok_or_else(no_track)?;
         Ok(self.playlist(metrics, admitted, written, PLAYLIST, keep))
     }
 
@@ -289,9 +324,14 @@ impl<'a> Asked<'a> {
         if !now.ended && now.next() == (number, 0) {
             await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(number, Some(0))).await?;
         }
-        let media = channel
-            .segment(track, number, 0)
-            .ok_or_else(|| Refusal::no_media("This segment", edge.borrow().is_ahead(number, 0)))?;
+        let media = channel.segment(track, number, 0);
+        if media.is_none()
+            && let Some((timeshift, entry)) = channel.shelved(track, number)
+        {
+            return self.shelved(env, metrics, admitted, track, &timeshift, &entry).await;
+        }
+        let media =
+            media.ok_or_else(|| Refusal::no_media("This segment", edge.borrow().is_ahead(number, 0)))?;
         if media.closed {
             return self.whole(metrics, admitted, track, media.parts);
         }
@@ -300,6 +340,45 @@ impl<'a> Asked<'a> {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, content_type(track));
         set_cache(headers, Keep::Immutable);
+        Ok(response)
+    }
+
+    /// A segment that is not in memory any more, or a range of it.
+    async fn shelved(
+        &self,
+        env: &Env,
+        metrics: &ProtocolMetrics,
+        admitted: &Admitted,
+        track: TrackId,
+        timeshift: &Timeshift,
+        entry: &Entry,
+    ) -> Result<Response, Refusal> {
+        if let Place::Queue(parts) = entry.place() {
+            return self.whole(metrics, admitted, track, parts);
+        }
+        let file = timeshift::open(timeshift, entry).await;
+        let file = file.map_err(|_| Refusal::no_media("This segment", false))?;
+        let total = usize::try_from(entry.bytes()).unwrap_or(usize::MAX);
+        let asked = self.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+        let (first, last) = match asked.map_or(Range::Whole, |asked| range::parse(asked, total)) {
+            Range::Whole => (0, total.saturating_sub(1)),
+            Range::Bytes(first, last) => (first, last),
+            Range::Outside => return Ok(outside(total)),
+        };
+        let (bytes, is_part) = (last + 1 - first, asked.is_some() && last + 1 - first < total);
+        self.count(metrics, admitted, bytes);
+        let (write_timeout, shutdown) = (env.config.http.write_timeout(), env.shutdown.clone());
+        let pieces = timeshift::body(file, first as u64..last as u64 + 1, write_timeout, shutdown);
+        let mut response = Response::new(Body::new(Fed::new(pieces)));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type(track));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        set(headers, header::CONTENT_LENGTH, &bytes.to_string());
+        set_cache(headers, Keep::Immutable);
+        if is_part {
+            set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{total}"));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
         Ok(response)
     }
 
@@ -333,12 +412,7 @@ impl<'a> Asked<'a> {
         let (status, parts) = match range {
             Range::Whole => (StatusCode::OK, parts),
             Range::Bytes(first, last) => (StatusCode::PARTIAL_CONTENT, range::slice(&parts, first, last)),
-            Range::Outside => {
-                let mut response: Response =
-                    Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "The file is not that long.").into();
-                set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{total}"));
-                return Ok(response);
-            }
+            Range::Outside => return Ok(outside(total)),
         };
         self.count(metrics, admitted, parts.iter().map(Bytes::len).sum());
         let mut response = Response::new(Body::new(Chunks::new(parts)));
@@ -392,6 +466,23 @@ async fn await_edge(
         }
         () = channel.stopped() => Err(late()),
         () = env.shutdown.triggered() => Err(late()),
+    }
+}
+
+/// The answer to a range that lies outside of `total` bytes.
+fn outside(total: usize) -> Response {
+    let mut response: Response =
+        Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "The file is not that long.").into();
+    set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{total}"));
+    response
+}
+
+fn check_rewind(channel: &Channel) -> Result<(), Refusal> {
+    match channel.can_rewind() {
+        true => Ok(()),
+        false => Err(Refusal::not_found(
+            "Viewers cannot go back in this stream: timeshift.minutes and timeshift.streams say where they can.",
+        )),
     }
 }
 

@@ -7,12 +7,13 @@ use super::muxer::Packed;
 use super::name::Directives;
 use super::playlist::{self, Terms};
 use super::viewers::Viewers;
-use super::window::{Edge, Init, Keep, NewSegment, Rendition, Segment};
+use super::window::{Edge, Init, Keep, NewSegment, Rendition, Segment, Span};
+use crate::timeshift::{Entry, Shelf, Timeshift};
 use bytes::{Bytes, BytesMut};
 use media::container::fmp4;
 use media::{StreamName, TrackId};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
@@ -36,6 +37,8 @@ pub(super) struct Channel {
     pub(super) viewers: Viewers,
     state: Mutex<State>,
     keep: Keep,
+    /// Where segments stay for longer, if viewers can go back in the stream.
+    timeshift: Option<Arc<Timeshift>>,
     /// Counts what is added.
     changes: watch::Sender<u64>,
 }
@@ -43,8 +46,8 @@ pub(super) struct Channel {
 struct State {
     renditions: Vec<Rendition>,
     terms: Terms,
-    /// Playlists as they are now, by track and whether they are delta updates.
-    written: HashMap<(TrackId, bool), Bytes>,
+    /// Playlists as they are now, by track, whether they are delta updates, and what they begin with.
+    written: HashMap<(TrackId, bool, Span), Bytes>,
     /// When somebody asked last.
     asked: Instant,
     ended: bool,
@@ -76,8 +79,14 @@ impl Channel {
             viewers: Viewers::default(),
             state: Mutex::new(state),
             keep,
+            timeshift: None,
             changes: watch::Sender::new(0),
         }
+    }
+
+    /// Keeps what becomes complete for as long as `timeshift` says.
+    pub(super) fn with_timeshift(self, timeshift: Arc<Timeshift>) -> Self {
+        Self { timeshift: Some(timeshift), ..self }
     }
 
     /// Adds a part. A segment that has become longer than promised moves the target duration.
@@ -88,7 +97,11 @@ impl Channel {
             Some(index) => index,
             None => {
                 let first = packed.new.as_ref().map_or(0, |new| new.number);
-                state.renditions.push(Rendition::new(packed.track, first));
+                let mut rendition = Rendition::new(packed.track, first);
+                if let Some(timeshift) = &self.timeshift {
+                    rendition.keep_on(Shelf::new(timeshift.clone()));
+                }
+                state.renditions.push(rendition);
                 state.renditions.sort_by_key(|rendition| rendition.id);
                 // Just put there.
                 state.renditions.iter().position(|rendition| rendition.id == packed.track).unwrap_or(0)
@@ -186,6 +199,39 @@ impl Channel {
         self.keep.listed.max(4 * self.target())
     }
 
+    /// How long it stays after the end in any case.
+    pub(super) fn stay(&self) -> Duration {
+        let window = self.timeshift.as_ref().map_or(Duration::ZERO, |timeshift| timeshift.window());
+        self.listed_min().max(window)
+    }
+
+    /// Gives up in memory what can be read back, of a stream that has ended.
+    pub(super) fn release(&self) {
+        let mut state = self.state();
+        if state.ended {
+            state.renditions.iter_mut().for_each(Rendition::release);
+        }
+    }
+
+    /// Whether viewers can go back further than memory reaches.
+    pub(super) fn can_rewind(&self) -> bool {
+        self.timeshift.is_some()
+    }
+
+    /// How far viewers can go back now, in all tracks, if they can.
+    pub(super) fn rewind(&self) -> Option<Duration> {
+        self.timeshift.as_ref()?;
+        let state = self.state();
+        let listed = |rendition: &Rendition| rendition.lines(Span::Rewind).map(|line| line.duration).sum();
+        state.renditions.iter().map(listed).min()
+    }
+
+    /// A segment that is not in memory any more.
+    pub(super) fn shelved(&self, track: TrackId, number: u64) -> Option<(Arc<Timeshift>, Arc<Entry>)> {
+        let entry = self.state().rendition(track)?.shelved(number)?;
+        Some((self.timeshift.clone()?, entry))
+    }
+
     /// How long nobody has asked.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.state().asked)
@@ -273,32 +319,42 @@ impl Channel {
         if due.is_empty() && state.ended { Step::End } else { Step::Parts(in_order(due)) }
     }
 
-    /// The multivariant playlist.
-    pub(super) fn multivariant(&self) -> Bytes {
+    /// The multivariant playlist. `folder` is where media is, as seen from there.
+    pub(super) fn multivariant(&self, folder: &str, span: Span) -> Bytes {
         let state = self.state();
-        playlist::multivariant(&state.renditions, self.name.channel(), &state.terms).into()
+        playlist::multivariant(&state.renditions, folder, &state.terms, span).into()
     }
 
-    /// The manifest.
-    pub(super) fn manifest(&self) -> Bytes {
+    /// The manifest. `folder` is where media is, as seen from there.
+    pub(super) fn manifest(&self, folder: &str, span: Span) -> Bytes {
         let state = self.state();
-        let (folder, now) = (self.name.channel(), SystemTime::now());
-        manifest(&state.renditions, &state.epochs, folder, &state.terms, state.ended, now).into()
+        let now = SystemTime::now();
+        manifest(&state.renditions, &state.epochs, folder, &state.terms, state.ended, now, span).into()
     }
 
     /// The media playlist of a track.
-    pub(super) fn playlist(&self, track: TrackId, directives: Directives) -> Option<Bytes> {
+    pub(super) fn playlist(&self, track: TrackId, directives: Directives, span: Span) -> Option<Bytes> {
         let mut state = self.state();
         let state = &mut *state;
-        if let Some(written) = state.written.get(&(track, directives.skip)) {
+        let key = (track, directives.skip, span);
+        if let Some(written) = state.written.get(&key) {
             return Some(written.clone());
         }
         let rendition = state.rendition(track)?;
         let others = state.renditions.iter().filter(|other| other.id != track);
         let others = others.map(|other| (other.id, *other.edge.borrow()));
-        let written = Bytes::from(playlist::media(rendition, others, &state.terms, directives.skip));
-        state.written.insert((track, directives.skip), written.clone());
+        let written = Bytes::from(playlist::media(rendition, others, &state.terms, directives.skip, span));
+        // After the end nothing is added, but what is on a disk may leave.
+        if !state.ended {
+            state.written.insert(key, written.clone());
+        }
         Some(written)
+    }
+
+    /// Looks at a track, and at whether there will be no more of it.
+    pub(super) fn look<T>(&self, track: TrackId, look: impl FnOnce(&Rendition, bool) -> T) -> Option<T> {
+        let state = self.state();
+        state.rendition(track).map(|rendition| look(rendition, state.ended))
     }
 
     /// An initialization section.
@@ -338,7 +394,8 @@ impl State {
         if self.epochs.iter().any(|epoch| epoch.discontinuities == discontinuities) {
             return;
         }
-        let listed = |rendition: &Rendition| rendition.listed().map(|segment| segment.discontinuities).min();
+        let listed =
+            |rendition: &Rendition| rendition.lines(Span::Rewind).map(|line| line.discontinuities).min();
         let oldest = self.renditions.iter().filter_map(listed).min().unwrap_or_default();
         let mut is_first = true;
         self.epochs.retain(|epoch| std::mem::take(&mut is_first) || epoch.discontinuities >= oldest);

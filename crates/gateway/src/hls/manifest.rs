@@ -5,7 +5,7 @@
 
 use super::name::File;
 use super::playlist::{Terms, date_time};
-use super::window::{Rendition, Segment};
+use super::window::{Line, Rendition, Span};
 use media::codec::Summary;
 use media::{Kind, Time};
 use std::fmt::Write;
@@ -22,7 +22,7 @@ pub(super) struct Epoch {
     pub(super) date: SystemTime,
 }
 
-/// The manifest. `epochs` are in order; media is in `folder`.
+/// The manifest. `epochs` are in order; media is in `folder`: empty, or with a slash at its end.
 pub(super) fn manifest(
     renditions: &[Rendition],
     epochs: &[Epoch],
@@ -30,15 +30,16 @@ pub(super) fn manifest(
     terms: &Terms,
     ended: bool,
     now: SystemTime,
+    span: Span,
 ) -> String {
     let mut out = String::with_capacity(4096);
     let begin = epochs.first().map_or(now, |epoch| epoch.date);
     let end = epochs.last().map_or(Duration::ZERO, |epoch| {
-        let segments = renditions.iter().flat_map(|rendition| rendition.segments.back());
-        let last = segments.map(|segment| (segment.start + segment.duration()).since(epoch.start)).max();
+        let lines = renditions.iter().filter_map(|rendition| rendition.lines(span).last());
+        let last = lines.map(|line| (line.start + line.duration).since(epoch.start)).max();
         since(epoch.date, begin) + last.unwrap_or_default()
     });
-    let listed = |rendition: &Rendition| rendition.listed().map(Segment::duration).sum::<Duration>();
+    let listed = |rendition: &Rendition| rendition.lines(span).map(|line| line.duration).sum::<Duration>();
     let depth = renditions.iter().map(listed).max().unwrap_or_default();
     out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"");
     out.push_str(" profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\"");
@@ -72,14 +73,15 @@ pub(super) fn manifest(
         );
     }
     for epoch in epochs {
-        let of_epoch = |segment: &&Segment| segment.discontinuities == epoch.discontinuities;
-        if !renditions.iter().any(|rendition| rendition.listed().any(|segment| of_epoch(&segment))) {
+        let of_epoch = |line: Line| line.discontinuities == epoch.discontinuities;
+        if !renditions.iter().any(|rendition| rendition.lines(span).any(of_epoch)) {
             continue;
         }
         let start = duration(since(epoch.date, begin));
         let _ = writeln!(out, "<Period id=\"{}\" start=\"{start}\">", epoch.discontinuities);
         for (index, rendition) in renditions.iter().enumerate() {
-            write_track(&mut out, index, rendition, epoch, folder, terms, ended);
+            let listed = Listed { rendition, span };
+            write_track(&mut out, index, listed, epoch, folder, terms, ended);
         }
         out.push_str("</Period>\n");
     }
@@ -94,17 +96,24 @@ pub(super) fn manifest(
     out
 }
 
+/// A track, and what is listed of it.
+struct Listed<'a> {
+    rendition: &'a Rendition,
+    span: Span,
+}
+
 fn write_track(
     out: &mut String,
     index: usize,
-    rendition: &Rendition,
+    listed: Listed<'_>,
     epoch: &Epoch,
     folder: &str,
     terms: &Terms,
     ended: bool,
 ) {
-    let segments: Vec<&Segment> =
-        rendition.listed().filter(|segment| segment.discontinuities == epoch.discontinuities).collect();
+    let Listed { rendition, span } = listed;
+    let of_epoch = |line: &Line| line.discontinuities == epoch.discontinuities;
+    let segments: Vec<Line> = rendition.lines(span).filter(of_epoch).collect();
     let Some((first, last)) = segments.first().zip(segments.last()) else { return };
     let Some(init) = rendition.init(first.init) else { return };
     let (summary, timescale) = (init.track.summary(), init.track.timescale());
@@ -131,12 +140,12 @@ fn write_track(
     write_format(out, rendition, summary);
     // What the growing segment will be like, most likely.
     let closed = segments.iter().rev().find(|segment| segment.closed);
-    let expected = closed.map_or(terms.target, |segment| segment.duration());
+    let expected = closed.map_or(terms.target, |line| line.duration);
     let ahead = expected.saturating_sub(terms.part_target);
     let _ = write!(
         out,
         "<SegmentTemplate timescale=\"{timescale}\" presentationTimeOffset=\"{}\" startNumber=\"{}\" \
-         initialization=\"{folder}/{}{query}\" media=\"{folder}/{}-$Number$.m4s{query}\"",
+         initialization=\"{folder}{}{query}\" media=\"{folder}{}-$Number$.m4s{query}\"",
         epoch.start.to_ticks(timescale),
         first.number,
         File::Init(rendition.id, first.init),
@@ -152,14 +161,14 @@ fn write_track(
     }
     out.push_str(">\n<SegmentTimeline>\n");
     for pair in segments.windows(2) {
-        write_entry(out, pair[0], pair[1].start, timescale);
+        write_entry(out, &pair[0], pair[1].start, timescale);
     }
-    let length = if last.closed || ended { last.duration() } else { expected.max(last.duration()) };
+    let length = if last.closed || ended { last.duration } else { expected.max(last.duration) };
     write_entry(out, last, last.start + length, timescale);
     out.push_str("</SegmentTimeline>\n</SegmentTemplate>\n</Representation>\n</AdaptationSet>\n");
 }
 
-fn write_entry(out: &mut String, segment: &Segment, end: Time, timescale: u32) {
+fn write_entry(out: &mut String, segment: &Line, end: Time, timescale: u32) {
     let start = segment.start.to_ticks(timescale);
     let _ = writeln!(out, "<S t=\"{start}\" d=\"{}\"/>", (end.to_ticks(timescale) - start).max(1));
 }

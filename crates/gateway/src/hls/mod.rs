@@ -17,12 +17,15 @@ mod name;
 mod packager;
 mod playlist;
 mod range;
+mod rewound;
 mod segmenter;
 mod viewers;
 mod window;
 
 pub(crate) use attend::attend;
 pub(crate) use packager::Packagers;
+pub(crate) use rewound::{Following, Rewound};
+pub(crate) use window::Line;
 
 /// What names, queries and ranges of requests are understood as: the same however often it is written and read.
 pub(crate) fn check_request(path: &str, query: &str, header: &str) {

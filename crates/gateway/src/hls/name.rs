@@ -1,13 +1,20 @@
 //! What a path asks for. Pure: texts in, a typed request or nothing out.
 
+use super::window::Span;
 use media::{Kind, TrackId};
 use std::fmt;
 
 /// A file below `/APP/CHANNEL/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum File {
+    /// `rewind.m3u8`: the multivariant playlist of everything that there is.
+    Rewind,
+    /// `rewind.mpd`: its manifest.
+    RewindManifest,
     /// `video0.m3u8`: the media playlist of a track.
     Playlist(TrackId),
+    /// `video0-rewind.m3u8`: the one that goes back as far as there is media.
+    RewindPlaylist(TrackId),
     /// `video0-init-7.mp4`: what a decoder must know before segment 7 and those after it.
     Init(TrackId, u64),
     /// `video0-7.m4s`: a segment.
@@ -17,10 +24,26 @@ pub(super) enum File {
 }
 
 impl File {
+    /// The media playlist of a track.
+    pub(super) fn playlist(track: TrackId, span: Span) -> Self {
+        match span {
+            Span::Live => Self::Playlist(track),
+            Span::Rewind => Self::RewindPlaylist(track),
+        }
+    }
+
     /// Reads the last part of a path. There is one spelling of each name, so that a cache holds it once.
     pub(super) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "rewind.m3u8" => return Some(Self::Rewind),
+            "rewind.mpd" => return Some(Self::RewindManifest),
+            _ => {}
+        }
         if let Some(track) = name.strip_suffix(".m3u8") {
-            return parse_track(track).map(Self::Playlist);
+            return match track.strip_suffix("-rewind") {
+                Some(track) => parse_track(track).map(Self::RewindPlaylist),
+                None => parse_track(track).map(Self::Playlist),
+            };
         }
         let (track, rest) = name.split_once('-')?;
         let track = parse_track(track)?;
@@ -40,7 +63,10 @@ impl File {
 impl fmt::Display for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Rewind => f.write_str("rewind.m3u8"),
+            Self::RewindManifest => f.write_str("rewind.mpd"),
             Self::Playlist(track) => write!(f, "{track}.m3u8"),
+            Self::RewindPlaylist(track) => write!(f, "{track}-rewind.m3u8"),
             Self::Init(track, number) => write!(f, "{track}-init-{number}.mp4"),
             Self::Segment(track, number) => write!(f, "{track}-{number}.m4s"),
             Self::Part(track, segment, part) => write!(f, "{track}-{segment}.{part}.m4s"),
@@ -110,7 +136,10 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are_written() {
         for (text, file) in [
+            ("rewind.m3u8", File::Rewind),
+            ("rewind.mpd", File::RewindManifest),
             ("video0.m3u8", File::Playlist(TrackId::VIDEO)),
+            ("video0-rewind.m3u8", File::RewindPlaylist(TrackId::VIDEO)),
             ("audio12.m3u8", File::Playlist(TrackId::audio(12))),
             ("video0-init-7.mp4", File::Init(TrackId::VIDEO, 7)),
             ("audio0-18446744073709551615.m4s", File::Segment(TrackId::AUDIO, u64::MAX)),
@@ -129,6 +158,8 @@ mod tests {
             "video.m3u8",
             "video256.m3u8",
             "data0.m3u8",
+            "video0-rewind.mpd",
+            "video0-rewind-rewind.m3u8",
             "video00.m3u8",
             "video+1.m3u8",
             "video0-.m4s",
@@ -172,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_understood_has_one_spelling(text in "(video|audio)[0-9]{0,3}(-init-|-)?[0-9.]{0,6}\\.(m3u8|mp4|m4s)") {
+        fn what_is_understood_has_one_spelling(text in "(video|audio)[0-9]{0,3}(-init-|-rewind|-)?[0-9.]{0,6}\\.(m3u8|mp4|m4s)") {
             if let Some(file) = File::parse(&text) {
                 prop_assert_eq!(file.to_string(), text);
             }

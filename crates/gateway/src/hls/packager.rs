@@ -7,6 +7,7 @@ use super::attend;
 use super::channel::{Channel, Phase};
 use super::limits;
 use super::muxer::{Muxer, first_number, is_packable};
+use super::rewound::Rewound;
 use super::segmenter::{Cut, Goals, Segmenter};
 use super::window::Keep;
 use crate::Env;
@@ -65,7 +66,11 @@ impl Packagers {
         let reader = env.origin.read(name, options, now)?;
         let hls = &env.config.hls;
         let keep = Keep { listed: Duration::from_millis(hls.window_ms), bytes_max: hls.bytes_max };
-        let channel = Arc::new(Channel::new(name.clone(), query.to_owned(), keep, now));
+        let channel = Channel::new(name.clone(), query.to_owned(), keep, now);
+        let channel = Arc::new(match env.config.timeshift.is_for(name) {
+            true => channel.with_timeshift(env.timeshift.clone()),
+            false => channel,
+        });
         channels.insert(name.clone(), channel.clone());
         drop(channels);
         let task = Packager::new(env.clone(), channel.clone(), reader);
@@ -84,6 +89,17 @@ impl Packagers {
         let key = env.policy.key_to_play(name);
         let query = key.map(|key| format!("?key={}", key.expose())).unwrap_or_default();
         self.channel(env, name, &query, peer).map(drop)
+    }
+
+    /// How far viewers can go back now in a stream, if they can.
+    pub(crate) fn rewind(&self, name: &StreamName) -> Option<Duration> {
+        let channel = self.channels().get(name).cloned()?;
+        channel.rewind()
+    }
+
+    /// What there is of a stream in segments, if viewers can go back in it.
+    pub(crate) fn rewound(&self, name: &StreamName) -> Option<Rewound> {
+        Rewound::of(self.channels().get(name).cloned()?)
     }
 
     /// The streams that are packaged now.
@@ -176,9 +192,12 @@ impl Packager {
         // Players ask once for each target duration, and their requests may wait for a few of them.
         let patience = 2 * limits::BLOCKED_TARGETS_MAX * self.channel.target();
         let stay = match self.channel.has_ended() {
-            true => self.channel.listed_min(),
+            true => self.channel.stay(),
             false => patience.max(Duration::from_millis(self.env.config.hls.idle_ms)),
         };
+        if self.channel.has_ended() && self.channel.idle(now) >= self.channel.listed_min() {
+            self.channel.release();
+        }
         let stays = !self.channel.has_ended() && attend::is_kept(&self.env, &self.channel.name);
         absent || (!stays && self.channel.idle(now) >= stay)
     }

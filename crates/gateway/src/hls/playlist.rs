@@ -1,7 +1,7 @@
 //! Playlists: what a client reads to find media (RFC 8216bis). Pure.
 
 use super::name::File;
-use super::window::{Edge, Rendition, Segment};
+use super::window::{Edge, Line, Rendition, Span};
 pub(super) use crate::http::date_time;
 use media::codec::Summary;
 use media::{Kind, TrackId};
@@ -26,8 +26,9 @@ impl Terms {
     }
 }
 
-/// The multivariant playlist: every video track with each kind of sound. `folder` is where the media playlists are.
-pub(super) fn multivariant(renditions: &[Rendition], folder: &str, terms: &Terms) -> String {
+/// The multivariant playlist: every video track with each kind of sound. `folder` is where the media playlists are: empty, or with
+/// a slash at its end.
+pub(super) fn multivariant(renditions: &[Rendition], folder: &str, terms: &Terms, span: Span) -> String {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     let of = |kind| renditions.iter().filter(move |rendition| rendition.id.kind == kind);
     let mut groups: Vec<(&str, Vec<&Rendition>)> = Vec::new();
@@ -39,7 +40,8 @@ pub(super) fn multivariant(renditions: &[Rendition], folder: &str, terms: &Terms
             None => groups.push((&summary.mime, vec![rendition])),
         }
     }
-    let uri = |rendition: &Rendition| format!("{folder}/{}{}", File::Playlist(rendition.id), terms.query);
+    let uri =
+        |rendition: &Rendition| format!("{folder}{}{}", File::playlist(rendition.id, span), terms.query);
     if of(Kind::Video).next().is_none() {
         for (codec, group) in &groups {
             for rendition in group {
@@ -122,11 +124,12 @@ pub(super) fn media(
     others: impl Iterator<Item = (TrackId, Edge)>,
     terms: &Terms,
     skip: bool,
+    span: Span,
 ) -> String {
     let query = &terms.query;
     let edge = *rendition.edge.borrow();
-    let listed = || rendition.listed();
-    let total: Duration = listed().map(Segment::duration).sum();
+    let listed: Vec<Line> = rendition.lines(span).collect();
+    let total: Duration = listed.iter().map(|line| line.duration).sum();
     let mut out = String::with_capacity(4096);
     let _ = writeln!(out, "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{}", terms.target.as_secs());
     let _ = write!(
@@ -139,17 +142,17 @@ pub(super) fn media(
         let _ = write!(out, ",CAN-SKIP-UNTIL={:.1}", terms.skip_until().as_secs_f64());
     }
     let _ = writeln!(out, "\n#EXT-X-PART-INF:PART-TARGET={:.3}", terms.part_target.as_secs_f64());
-    let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", rendition.first_listed);
-    let first = listed().next();
-    let _ =
-        writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", first.map_or(0, |segment| segment.discontinuities));
+    let first = listed.first();
+    let number = first.map_or(rendition.first_listed, |line| line.number);
+    let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{number}");
+    let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", first.map_or(0, |line| line.discontinuities));
     out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     // Segments that begin before the last six target durations.
     let mut skipped = 0;
     if skip {
         let mut left = total;
-        for segment in listed() {
-            left = left.saturating_sub(segment.duration());
+        for line in &listed {
+            left = left.saturating_sub(line.duration);
             if left < terms.skip_until() {
                 break;
             }
@@ -161,35 +164,36 @@ pub(super) fn media(
     }
     // Parts are for those who are near the live edge (section 6.2.2).
     let mut left = total;
-    let mut before: Option<&Segment> = None;
-    for (index, segment) in listed().enumerate() {
-        let duration = segment.duration();
-        left = left.saturating_sub(duration);
-        let previous = before.replace(segment);
+    let mut before: Option<&Line> = None;
+    for (index, line) in listed.iter().enumerate() {
+        left = left.saturating_sub(line.duration);
+        let previous = before.replace(line);
         if index < skipped {
             continue;
         }
-        if previous.is_some_and(|previous| previous.discontinuities != segment.discontinuities) {
+        if previous.is_some_and(|previous| previous.discontinuities != line.discontinuities) {
             out.push_str("#EXT-X-DISCONTINUITY\n");
         }
-        if previous.is_none_or(|previous| previous.init != segment.init) {
-            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", rendition.init_file(segment.init));
+        if previous.is_none_or(|previous| previous.init != line.init) {
+            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", rendition.init_file(line.init));
         }
-        let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(segment.date));
-        if left < 3 * terms.target {
+        let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(line.date));
+        if left < 3 * terms.target
+            && let Some(segment) = rendition.segment(line.number)
+        {
             for (part, number) in segment.parts.iter().zip(0..) {
                 let _ = writeln!(
                     out,
                     "#EXT-X-PART:DURATION={:.5},URI=\"{}{query}\"{}",
                     part.duration.as_secs_f64(),
-                    File::Part(rendition.id, segment.number, number),
+                    File::Part(rendition.id, line.number, number),
                     if part.independent { ",INDEPENDENT=YES" } else { "" }
                 );
             }
         }
-        if segment.closed {
-            let file = File::Segment(rendition.id, segment.number);
-            let _ = writeln!(out, "#EXTINF:{:.5},\n{file}{query}", duration.as_secs_f64());
+        if line.closed {
+            let file = File::Segment(rendition.id, line.number);
+            let _ = writeln!(out, "#EXTINF:{:.5},\n{file}{query}", line.duration.as_secs_f64());
         }
     }
     if edge.ended {
@@ -206,7 +210,7 @@ pub(super) fn media(
         let _ = writeln!(
             out,
             "#EXT-X-RENDITION-REPORT:URI=\"{}{query}\",LAST-MSN={},LAST-PART={}",
-            File::Playlist(id),
+            File::playlist(id, span),
             edge.segment,
             edge.parts.saturating_sub(1)
         );

@@ -1,10 +1,12 @@
 //! The newest segments of one track, in memory: what playlists list, and a while longer.
 
 use super::name::File;
+use crate::timeshift::{Entry, Shelf};
 use bytes::Bytes;
 use media::codec::Summary;
 use media::{Time, TrackId};
 use std::collections::{VecDeque, vec_deque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
@@ -40,7 +42,51 @@ pub(super) struct Segment {
     pub(super) closed: bool,
 }
 
+/// What lists say of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Its media sequence number.
+    pub(crate) number: u64,
+    /// When its first frame is shown, on the clock of the media.
+    pub(crate) start: Time,
+    /// The same as the time of day.
+    pub(crate) date: SystemTime,
+    /// How long it is, as far as it has come.
+    pub(crate) duration: Duration,
+    /// Interruptions of the stream before it.
+    pub(crate) discontinuities: u64,
+    /// The number of the initialization section that it needs.
+    pub(crate) init: u64,
+    /// No part will follow.
+    pub(crate) closed: bool,
+    /// Of all its parts.
+    pub(crate) bytes: usize,
+}
+
+/// What a list begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Span {
+    /// What players near the live edge need.
+    Live,
+    /// The oldest segment that there is.
+    Rewind,
+}
+
 impl Segment {
+    /// What lists say of it.
+    pub(super) fn line(&self) -> Line {
+        Line {
+            number: self.number,
+            start: self.start,
+            date: self.date,
+            duration: self.duration(),
+            discontinuities: self.discontinuities,
+            init: self.init,
+            closed: self.closed,
+            bytes: self.bytes(),
+        }
+    }
+
     /// The sum of its parts.
     pub(super) fn duration(&self) -> Duration {
         self.parts.iter().map(|part| part.duration).sum()
@@ -135,6 +181,8 @@ pub(super) struct Rendition {
     pub(super) first_listed: u64,
     pub(super) edge: watch::Sender<Edge>,
     bytes: usize,
+    /// What is kept for longer than in memory.
+    shelf: Option<Shelf>,
 }
 
 /// What begins with a part that begins a segment.
@@ -158,15 +206,21 @@ impl Rendition {
             first_listed: first,
             edge: watch::Sender::new(Edge { segment: first, ..Edge::default() }),
             bytes: 0,
+            shelf: None,
         }
+    }
+
+    /// Keeps what becomes complete on `shelf`, too.
+    pub(super) fn keep_on(&mut self, shelf: Shelf) {
+        self.shelf = Some(shelf);
     }
 
     /// Appends a part, in a new segment or in the one at hand.
     pub(super) fn append(&mut self, new: Option<NewSegment>, part: Part, closes: bool, keep: Keep) {
         if let Some(NewSegment { init, number, start, date, discontinuities }) = new {
             // The one before was not finished: its last parts could not be made.
-            if let Some(last) = self.segments.back_mut() {
-                last.closed = true;
+            if self.segments.back().is_some_and(|last| !last.closed) {
+                self.close_last();
             }
             self.inits.extend(init);
             let init = self.inits.last().map_or(0, |init| init.number);
@@ -183,16 +237,52 @@ impl Rendition {
         let Some(segment) = self.segments.back_mut() else { return };
         self.bytes += part.bytes.len();
         segment.parts.push(part);
-        segment.closed = closes;
         let edge =
             Edge { segment: segment.number, parts: segment.parts.len() as u32, closed: closes, ended: false };
+        if closes {
+            self.close_last();
+        }
         self.trim(keep);
         self.edge.send_replace(edge);
+    }
+
+    fn close_last(&mut self) {
+        let Some(last) = self.segments.back_mut() else { return };
+        last.closed = true;
+        if let Some(shelf) = &mut self.shelf {
+            shelf.put(last.line(), last.parts.iter().map(|part| part.bytes.clone()).collect());
+        }
     }
 
     /// Nothing will follow.
     pub(super) fn end(&mut self) {
         self.edge.send_modify(|edge| edge.ended = true);
+    }
+
+    /// Gives up in memory what the shelf has as well. For a stream that has ended: parts are had no more then.
+    pub(super) fn release(&mut self) {
+        let Some(shelf) = &self.shelf else { return };
+        while self.segments.front().is_some_and(|first| shelf.entry(first.number).is_some()) {
+            self.segments.pop_front();
+        }
+        self.bytes = self.segments.iter().map(Segment::bytes).sum();
+    }
+
+    /// What a list says of each segment, in order. The last one may be growing.
+    pub(super) fn lines(&self, span: Span) -> impl Iterator<Item = Line> {
+        let in_memory = match span {
+            Span::Live => self.listed(),
+            Span::Rewind => self.segments.iter(),
+        };
+        let first = self.segments.front().map(|segment| segment.number);
+        let shelved = self.shelf.iter().flat_map(move |shelf| shelf.lines(first));
+        let is_listed = move |line: &Line| span == Span::Rewind || line.number >= self.first_listed;
+        shelved.filter(is_listed).chain(in_memory.map(Segment::line))
+    }
+
+    /// A segment that is not in memory any more, or that is on the way from there.
+    pub(super) fn shelved(&self, number: u64) -> Option<Arc<Entry>> {
+        self.shelf.as_ref()?.entry(number)
     }
 
     /// The segments that playlists list, the last of which may be growing.
@@ -224,11 +314,11 @@ impl Rendition {
         let rate = |bytes: usize, duration: Duration| {
             (bytes as f64 * 8.0 / duration.as_secs_f64().max(0.001)).ceil() as u64
         };
-        let closed = || self.listed().filter(|segment| segment.closed);
-        let peak = closed().map(|segment| rate(segment.bytes(), segment.duration())).max();
+        let closed = || self.lines(Span::Live).filter(|line| line.closed);
+        let peak = closed().map(|line| rate(line.bytes, line.duration)).max();
         let (bytes, duration) = match peak {
-            Some(_) => closed().fold((0, Duration::ZERO), |(bytes, duration), segment| {
-                (bytes + segment.bytes(), duration + segment.duration())
+            Some(_) => closed().fold((0, Duration::ZERO), |(bytes, duration), line| {
+                (bytes + line.bytes, duration + line.duration)
             }),
             None => self.segments.back().map_or((0, Duration::ZERO), |last| (last.bytes(), last.duration())),
         };
@@ -274,7 +364,9 @@ impl Rendition {
         while self.bytes > keep.bytes_max && self.segments.len() > 2 {
             self.drop_first();
         }
-        let oldest = self.segments.front().map_or(0, |segment| segment.init);
+        let shelved = self.shelf.as_ref().and_then(Shelf::first);
+        let oldest = shelved.map(|line| line.init).or(self.segments.front().map(|segment| segment.init));
+        let oldest = oldest.unwrap_or_default();
         self.inits.retain(|init| init.number >= oldest);
     }
 

@@ -7,6 +7,7 @@ use crate::Env;
 use crate::metrics::{JoinStage, ProtocolMetrics};
 use crate::registry::{self, Door, PROTOCOLS, Serving};
 use crate::rtmp;
+use crate::timeshift;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::BytesMut;
@@ -57,7 +58,11 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Strea
     match first {
         Sniffed::Get(request, length) => {
             let route = route(&request.path, request.websocket_key.is_some());
-            if let Some((name, serve)) = route.and_then(|(name, route)| Some((name, route.serve?))) {
+            // What comes from the past has been waited for, so it may as well take the longer way.
+            let is_live = !timeshift::is_asked(&request.query);
+            if let Some((name, serve)) =
+                route.and_then(|(name, route)| Some((name, route.serve?))).filter(|_| is_live)
+            {
                 let metrics = env.metrics.protocol(name);
                 metrics.join(JoinStage::Request, accepted.elapsed());
                 // A player that pipelines behind a media request would wait for ever; its bytes are of no use.

@@ -32,7 +32,7 @@ pub(crate) fn channels(env: &Env, asker: &Asker) -> api::Channels {
     let mut streams = env.origin.streams();
     streams.retain(|stream| may_play(env, &stream.name, asker));
     streams.sort_by(|a, b| a.name.cmp(&b.name));
-    api::Channels { channels: streams.iter().filter_map(|stream| channel(stream, now)).collect() }
+    api::Channels { channels: streams.iter().filter_map(|stream| channel(env, stream, now)).collect() }
 }
 
 /// One channel, if it exists and `asker` may play it.
@@ -52,7 +52,8 @@ pub(crate) fn channel_detail(env: &Env, name: &StreamName, asker: &Asker) -> Opt
         bytes_in: session.bytes_in.load(Ordering::Relaxed),
     });
     Some(api::ChannelDetail {
-        channel: channel(&stream, now)?,
+        channel: channel(env, &stream, now)?,
+        rewind_problem: env.timeshift.problem().filter(|_| env.config.timeshift.is_for(name)),
         tracks: stream.tracks.iter().map(track).collect(),
         publisher,
         standby: stream.standby as u64,
@@ -115,7 +116,7 @@ fn may_play(env: &Env, name: &StreamName, asker: &Asker) -> bool {
     asker.operator || env.policy.admit(request).is_ok()
 }
 
-fn channel(stream: &StreamStatus, now: Instant) -> Option<api::Channel> {
+fn channel(env: &Env, stream: &StreamStatus, now: Instant) -> Option<api::Channel> {
     let uptime = now.saturating_duration_since(stream.started?);
     let fps = f64::from(stream.frames_per_second);
     Some(api::Channel {
@@ -130,6 +131,7 @@ fn channel(stream: &StreamStatus, now: Instant) -> Option<api::Channel> {
         audio: main_track(stream, Kind::Audio).map(audio),
         bitrate_bps: stream.bits_per_second,
         gop_ms: stream.gop.map(to_millis),
+        rewind_s: env.packagers.rewind(&stream.name).map(|reach| reach.as_secs()),
         title: stream.metadata.as_deref().and_then(title),
     })
 }

@@ -4,9 +4,10 @@ use crate::Env;
 use crate::egress::Egress;
 use crate::metrics::{JoinStage, ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Request};
-use crate::sessions::NewSession;
+use crate::sessions::{NewSession, SessionGuard};
 use crate::target::Target;
 use http::StatusCode;
+use hub::{Reader, Start};
 use std::net::SocketAddr;
 use std::time::Instant;
 use tracing::debug;
@@ -41,6 +42,21 @@ pub(super) fn admit(
     user_agent: Option<&str>,
     requested: Instant,
 ) -> Result<Egress, Refusal> {
+    let target = grant(env, metrics, path, query, peer, requested)?;
+    let reader = attach(env, metrics, &target, target.start(), peer, requested)?;
+    let guard = open_session(env, metrics, &target, peer, user_agent, requested)?;
+    Ok(Egress::new(reader, metrics.clone(), guard, requested))
+}
+
+/// What `path` names, if the player may play it.
+pub(super) fn grant(
+    env: &Env,
+    metrics: &ProtocolMetrics,
+    path: &str,
+    query: &str,
+    peer: SocketAddr,
+    requested: Instant,
+) -> Result<Target, Refusal> {
     let refuse = |reason, status, detail: String| {
         metrics.rejected(Role::Play, reason);
         debug!(%peer, path, %status, detail, "play refused");
@@ -61,16 +77,35 @@ pub(super) fn admit(
     };
     let key = target.key();
     let request = Request { action: Action::Play, name: &target.name, key: key.as_ref(), local: false };
-    let grant = env
-        .policy
+    env.policy
         .admit(request)
         .map_err(|denied| refuse(RejectReason::Key, StatusCode::FORBIDDEN, denied.to_string()))?;
     metrics.join(JoinStage::Admit, requested.elapsed());
-    let full = |error: String| refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, error);
-    let reader = env
-        .origin
-        .read(grant.name(), env.read_options(target.start()), requested)
-        .map_err(|error| full(error.to_string()))?;
+    Ok(target)
+}
+
+/// Attaches a player that was admitted to the stream.
+pub(super) fn attach(
+    env: &Env,
+    metrics: &ProtocolMetrics,
+    target: &Target,
+    start: Start,
+    peer: SocketAddr,
+    requested: Instant,
+) -> Result<Reader, Refusal> {
+    let reader = env.origin.read(&target.name, env.read_options(start), requested);
+    reader.map_err(|error| full(metrics, target, peer, error.to_string()))
+}
+
+/// Opens the session of a player that was admitted.
+pub(super) fn open_session(
+    env: &Env,
+    metrics: &ProtocolMetrics,
+    target: &Target,
+    peer: SocketAddr,
+    user_agent: Option<&str>,
+    requested: Instant,
+) -> Result<SessionGuard, Refusal> {
     let new = NewSession {
         role: Role::Play,
         stream: target.name.clone(),
@@ -78,7 +113,14 @@ pub(super) fn admit(
         user_agent,
         started: requested,
     };
-    let guard = env.sessions.open(new, metrics).map_err(|error| full(error.to_string()))?;
+    let guard =
+        env.sessions.open(new, metrics).map_err(|error| full(metrics, target, peer, error.to_string()))?;
     debug!(session = %guard.id(), %peer, stream = %target.name, "playing");
-    Ok(Egress::new(reader, metrics.clone(), guard, requested))
+    Ok(guard)
+}
+
+fn full(metrics: &ProtocolMetrics, target: &Target, peer: SocketAddr, detail: String) -> Refusal {
+    metrics.rejected(Role::Play, RejectReason::Limit);
+    debug!(%peer, stream = %target.name, detail, "play refused");
+    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, detail }
 }

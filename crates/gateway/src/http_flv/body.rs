@@ -3,6 +3,7 @@
 use super::admission::{Refusal, admit};
 use super::form::FlvForm;
 use super::player::serve_upgraded;
+use super::rewound::{self, Rewinding};
 use super::websocket::accept_key;
 use crate::Env;
 use crate::egress::Egress;
@@ -17,6 +18,7 @@ use http_body::Frame;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
+use std::future::Future;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -32,12 +34,18 @@ pub(super) async fn respond(
     peer: SocketAddr,
     request: Request,
 ) -> Response {
-    let egress = match admitted(&env, &metrics, peer, &request) {
-        Ok(egress) => egress,
+    let mut rest = match rewinding(&env, &metrics, peer, &request).await {
+        Ok(Some(rewinding)) => rewinding.start(env.clone(), FlvForm::Plain, peer),
+        Ok(None) => match admitted(&env, &metrics, peer, &request) {
+            Ok(egress) => {
+                let (batches, rest) = mpsc::channel(1);
+                tokio::spawn(env.clone().contain(peer, feed(env.clone(), egress, batches)));
+                rest
+            }
+            Err(refusal) => return refused(&refusal),
+        },
         Err(refusal) => return refused(&refusal),
     };
-    let (batches, mut rest) = mpsc::channel(1);
-    tokio::spawn(env.clone().contain(peer, feed(env.clone(), egress, batches)));
     let Some(first) = rest.recv().await else { return refused(&Refusal::not_found()) };
     let mut response = Response::new(Body::new(FlvBody { first: Some(first), rest }));
     let headers = response.headers_mut();
@@ -66,8 +74,13 @@ pub(super) async fn respond_websocket(
     if !allows_websocket(&env.config.http, text(headers, &header::ORIGIN), text(headers, &header::HOST)) {
         return refused(&Refusal::foreign_page());
     }
-    let egress = match admitted(&env, &metrics, peer, &request) {
-        Ok(egress) => egress,
+    let source = match rewinding(&env, &metrics, peer, &request).await {
+        Ok(Some(rewinding)) => Ok(Source::Rewound(rewinding)),
+        Ok(None) => admitted(&env, &metrics, peer, &request).map(Source::Live),
+        Err(refusal) => Err(refusal),
+    };
+    let source = match source {
+        Ok(source) => source,
         Err(refusal) => return refused(&refusal),
     };
     let Some(sequel) = request.extensions().get::<Sequel>().cloned() else {
@@ -80,7 +93,13 @@ pub(super) async fn respond_websocket(
         if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Watched<Prefixed>>>(upgraded) {
             let mut input = parts.io.into_inner().into_inner();
             input.head.extend_from_slice(&parts.read_buf);
-            serve_upgraded(env, egress, input.stream, input.head).await;
+            match source {
+                Source::Live(egress) => serve_upgraded(env, egress, input.stream, input.head).await,
+                Source::Rewound(rewinding) => {
+                    let batches = rewinding.start(env.clone(), FlvForm::WebSocket, peer);
+                    rewound::serve_websocket(env, batches, input.stream, input.head).await;
+                }
+            }
         }
     }));
     let mut response = Response::new(Body::empty());
@@ -90,6 +109,24 @@ pub(super) async fn respond_websocket(
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
     response
+}
+
+/// Where a player's media comes from.
+enum Source {
+    Live(Egress),
+    Rewound(Rewinding),
+}
+
+/// Not an async function: bodies of requests cannot be held by a future that changes threads.
+fn rewinding(
+    env: &Env,
+    metrics: &ProtocolMetrics,
+    peer: SocketAddr,
+    request: &Request,
+) -> impl Future<Output = Result<Option<Rewinding>, Refusal>> {
+    let (uri, user_agent) = (request.uri(), text(request.headers(), &header::USER_AGENT));
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+    rewound::admit(env, metrics, path, query, peer, user_agent)
 }
 
 fn admitted(

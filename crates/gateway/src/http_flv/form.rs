@@ -40,8 +40,13 @@ impl FlvForm {
     /// The FLV header: it announces the kinds of tracks that the first batch shows.
     pub(super) fn file_header(self, batch: &[Arc<Entry>]) -> Bytes {
         let has = |kind| batch.iter().any(|entry| entry.packet.track.kind == kind);
+        self.head_for(has(Kind::Audio), has(Kind::Video))
+    }
+
+    /// The FLV header for a stream that has sound, pictures, or both.
+    pub(super) fn head_for(self, has_audio: bool, has_video: bool) -> Bytes {
         let mut header = BytesMut::new();
-        flv::write_file_header(has(Kind::Audio), has(Kind::Video), &mut header);
+        flv::write_file_header(has_audio, has_video, &mut header);
         self.wrap(header)
     }
 

@@ -7,6 +7,7 @@ mod admission;
 mod body;
 mod form;
 mod player;
+mod rewound;
 pub(crate) mod websocket;
 
 use crate::http::MediaRoute;

@@ -23,6 +23,7 @@ mod stalled;
 mod storm;
 mod swf;
 mod tidy;
+mod timeshift;
 mod tls;
 mod tunnel;
 mod vlc;

@@ -329,7 +329,7 @@ fn a_file_that_is_long_enough_is_followed_by_another_at_a_keyframe() {
 }
 
 /// A file system of a few megabytes, which only `command` sees.
-fn with_a_small_disk(command: &Command, folder: &Path) -> Result<Command, String> {
+pub(crate) fn with_a_small_disk(command: &Command, folder: &Path) -> Result<Command, String> {
     let unshare = program::find("unshare")?;
     std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     let mount = format!("mount -t tmpfs -o size=6m none {}", folder.display());

@@ -11,7 +11,7 @@ fn epoch(discontinuities: u64) -> Epoch {
 
 fn of(renditions: &[Rendition], epochs: &[Epoch], ended: bool) -> String {
     let now = UNIX_EPOCH + Duration::from_secs(1_790_000_100);
-    manifest(renditions, epochs, "cam", &terms("?key=secret-key"), ended, now)
+    manifest(renditions, epochs, "cam/", &terms("?key=secret-key"), ended, now, Span::Live)
 }
 
 #[test]

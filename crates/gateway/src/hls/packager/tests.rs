@@ -3,6 +3,7 @@ use crate::config::{Config, parse_channel};
 use crate::hls::joined::joined;
 use crate::hls::name::Directives;
 use crate::hls::viewers::ViewerKey;
+use crate::hls::window::Span;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use media::{Codec, Flags};
@@ -48,7 +49,8 @@ impl Stream {
     }
 
     fn playlist(&self) -> String {
-        let written = self.packager.channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
+        let written =
+            self.packager.channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
         String::from_utf8(written.to_vec()).unwrap()
     }
 }
@@ -67,7 +69,7 @@ fn a_stream_that_nobody_asks_for_any_more_has_not_ended() {
     let channel = stream.packager.channel.clone();
     drop(stream);
     assert_eq!(*channel.phase.borrow(), Phase::Stopped);
-    let written = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
+    let written = channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
     assert!(!String::from_utf8_lossy(&written).contains("#EXT-X-ENDLIST"));
 }
 
@@ -91,7 +93,7 @@ fn a_stream_that_has_ended_stays_so() {
     let channel = stream.packager.channel.clone();
     drop(stream);
     assert_eq!(*channel.phase.borrow(), Phase::Ready);
-    let written = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
+    let written = channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
     assert!(String::from_utf8_lossy(&written).contains("#EXT-X-ENDLIST"));
 }
 

@@ -60,6 +60,7 @@ fn media_of(rendition: &Rendition, skip: bool) -> String {
         [(TrackId::AUDIO, Edge { segment: 104, parts: 3, closed: false, ended: false })].into_iter(),
         &terms(""),
         skip,
+        Span::Live,
     )
 }
 
@@ -138,7 +139,7 @@ fn an_ended_playlist_says_so_and_promises_nothing() {
 #[test]
 fn the_multivariant_playlist_describes_each_video_with_each_kind_of_sound() {
     let renditions = [TrackId::VIDEO, TrackId::AUDIO, TrackId::audio(1)].map(|id| rendition(id, 4, 4, None));
-    let written = multivariant(&renditions, "cam", &terms("?key=secret-key"));
+    let written = multivariant(&renditions, "cam/", &terms("?key=secret-key"), Span::Live);
     let expected = "#EXTM3U
 #EXT-X-VERSION:9
 #EXT-X-INDEPENDENT-SEGMENTS
@@ -152,7 +153,7 @@ fn the_multivariant_playlist_describes_each_video_with_each_kind_of_sound() {
 
 #[test]
 fn sound_alone_is_a_variant_of_its_own() {
-    let written = multivariant(&[rendition(TrackId::AUDIO, 2, 2, None)], "cam", &terms(""));
+    let written = multivariant(&[rendition(TrackId::AUDIO, 2, 2, None)], "cam/", &terms(""), Span::Live);
     assert!(written.ends_with("CODECS=\"mp4a.40.2\"\ncam/audio0.m3u8\n"), "{written}");
     assert!(!written.contains("EXT-X-MEDIA:"));
 }
