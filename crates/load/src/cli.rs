@@ -49,7 +49,8 @@ pub struct LoadArgs {
     #[arg(long, value_name = "KBIT", default_value_t = 128, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub audio_bitrate: u64,
 
-    /// Where to play: rtmp://, http://, ws:// or one of their kin (rtmps, rtmpt, rtmpts, rtmpe, rtmpte, https, wss). May be given several times; viewers take turns. Numbers as above.
+    /// Where to play: rtmp://, http://, ws:// or one of their kin (rtmps, rtmpt, rtmpts, rtmpe, rtmpte, https, wss); addresses that
+    /// end with .m3u8 are played as HLS with low latency, all by viewers that count. May be given several times; viewers take turns. Numbers as above.
     #[arg(long, value_name = "URL")]
     pub play: Vec<String>,
 
@@ -76,6 +77,10 @@ pub struct LoadArgs {
     /// What slow viewers read of the stream: 0 is nothing, 0.1 a tenth.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub slow_share: f64,
+
+    /// Viewers of HLS take whole segments, as players without low latency do.
+    #[arg(long)]
+    pub whole_segments: bool,
 
     /// Viewers that leave and come back, per second.
     #[arg(long, value_name = "PER_SECOND", default_value_t = 0.0, value_parser = rate)]
@@ -192,6 +197,7 @@ fn setup(args: &LoadArgs) -> Setup {
         slow: args.slow,
         slow_share: args.slow_share,
         churn: args.churn,
+        whole_segments: args.whole_segments,
         warmup: Duration::from_secs_f64(args.warmup),
         duration: Duration::from_secs_f64(args.duration),
         server_pids: args.server_pid.clone(),
@@ -213,6 +219,7 @@ fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
         return argument("more slow and measuring viewers than viewers");
     }
     let number = |url: &str, stream: usize| url.replace(NUMBER, &stream.to_string());
+    let mut of_hls = 0;
     for url in &args.play {
         let target = Target::parse(&number(url, 0))?;
         if let Target::Raw(_) = target {
@@ -220,9 +227,26 @@ fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
                 "tcp:// is what --limit uses; a server is played over rtmp://, http:// or ws://",
             );
         }
+        if let Target::Hls(web) = target {
+            of_hls += 1;
+            if web.secure {
+                return argument("HLS is played over http:// only");
+            }
+        }
+    }
+    let is_hls = of_hls > 0;
+    if is_hls && of_hls < args.play.len() {
+        return argument("viewers of HLS and others need a run each");
+    }
+    if is_hls && (args.slow > 0 || args.churn > 0.0 || args.compare_limit) {
+        return argument("viewers of HLS cannot be --slow, --churn or compared with the limit");
+    }
+    if args.whole_segments && !is_hls {
+        return argument("--whole-segments is for HLS: --play http://HOST/APP/CHANNEL.m3u8");
     }
     let streams = 0..args.publishers;
     Ok(Setup {
+        measure: if is_hls { 0 } else { args.measure },
         publish: streams.clone().filter_map(|stream| Some(number(args.publish.as_ref()?, stream))).collect(),
         play: streams.map(|stream| args.play.iter().map(|url| number(url, stream)).collect()).collect(),
         ..setup(args)
@@ -325,10 +349,15 @@ mod tests {
             "--play rtmp://h/live/a --viewers 10 --measure 5 --slow 6",
             "--play tcp://h:1",
             "--play rtmp://h",
+            "--play http://h/a.m3u8 --play http://h/a.flv",
+            "--play http://h/a.m3u8 --churn 1",
+            "--play https://h/a.m3u8",
+            "--play http://h/a.flv --whole-segments",
         ] {
             assert!(matches!(server_setup(&parse(bad)), Err(Error::Argument(_))), "{bad}");
         }
         assert!(server_setup(&parse("--play rtmp://h/live/a --viewers 4")).is_ok());
+        assert_eq!(server_setup(&parse("--play http://h/a.m3u8 --whole-segments")).unwrap().measure, 0);
     }
 
     #[test]

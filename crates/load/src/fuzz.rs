@@ -37,24 +37,39 @@ pub fn websocket(data: &[u8]) {
     }
 }
 
+/// Playlists of both kinds.
+pub fn playlist(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = crate::hls::playlist::read_multivariant(&text);
+    if let Ok(media) = crate::hls::playlist::read_media(&text) {
+        assert!(media.segments.len() <= crate::limits::SEGMENTS_LISTED_MAX);
+        assert!(media.parts.len() <= crate::limits::PARTS_LISTED_MAX);
+        assert!(media.parts.is_sorted_by(|one, next| one.place < next.place));
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    /// Seeds of both targets: well-formed, cut off and broken.
-    const SEEDS: [&[u8]; 6] = [
+    /// Seeds of all targets: well-formed, cut off and broken.
+    const SEEDS: [&[u8]; 8] = [
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nFLV\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nFLV",
         b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n\x82\x03FLV",
         b"5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n",
         b"\x82\x03FLV\x89\x02hi\x88\x00",
         b"\x02\x7f\x00\x00\x00\x00\x00\x00\x00\x01a\x80\x00",
+        b"#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"s\",URI=\"a\"\n#EXT-X-STREAM-INF:AUDIO=\"s\"\nv\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-PROGRAM-DATE-TIME:2026-11-23T06:39:06.4Z\n\
+            #EXT-X-SKIP:SKIPPED-SEGMENTS=3\n#EXT-X-PART:DURATION=0.5,URI=\"p\",INDEPENDENT=YES\n#EXTINF:2,\ns\n#EXT-X-ENDLIST\n",
     ];
 
     #[test]
-    fn seeds_pass_both_targets_at_every_length() {
+    fn seeds_pass_all_targets_at_every_length() {
         for seed in SEEDS {
             for length in 0..=seed.len() {
                 super::http(&seed[..length]);
                 super::websocket(&seed[..length]);
+                super::playlist(&seed[..length]);
             }
         }
     }

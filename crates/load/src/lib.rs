@@ -1,6 +1,7 @@
 //! Playing, measuring and load generation.
 //!
-//! [`play`] plays one stream and measures it. [`crowd`] is thousands of viewers that only count bytes. [`cli`] puts
+//! [`play`] plays one stream and measures it. [`crowd`] is thousands of viewers that only count bytes, [`hls`] those that ask for
+//! parts and segments. [`cli`] puts
 //! publishers, a crowd and a few measuring players together, and compares a server with the bare kernel.
 
 pub mod cli;
@@ -9,6 +10,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod histogram;
+pub mod hls;
 pub mod http;
 mod limit;
 pub mod limits;

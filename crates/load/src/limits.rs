@@ -44,3 +44,26 @@ pub const VIEWERS_MAX: usize = 200_000;
 
 /// Publishers of one run.
 pub const PUBLISHERS_MAX: usize = 10_000;
+
+/// Bytes of a playlist. One with every part of hours has less.
+pub const PLAYLIST_BYTES_MAX: usize = 4 << 20;
+
+/// Segments of a playlist that are kept, the newest: more than players hold in their buffers.
+pub const SEGMENTS_LISTED_MAX: usize = 64;
+
+/// Parts of a playlist that are kept, the newest: three target durations of short ones.
+pub const PARTS_LISTED_MAX: usize = 256;
+
+/// Parts that a viewer of HLS still has to ask for. One that is further behind leaves them out.
+pub const WANTED_MAX: usize = 512;
+
+/// Parts of a viewer that came before a playlist listed them. The playlist comes at the same moment as the first of them.
+pub const EARLY_PARTS_MAX: usize = 8;
+
+/// Viewers of HLS from one loopback address: servers may limit the sessions of one client, and every one has several
+/// connections.
+pub const HLS_VIEWERS_PER_ADDRESS: usize = 50;
+
+/// Time until an answer is complete that may wait for what comes next: longer than servers wait before they give up, which is three target
+/// durations.
+pub const BLOCKED_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! Measurements as text and as JSON.
 
-use crate::Error;
 use crate::run::Measurement;
+use crate::{Error, hls};
 use serde_json::{Value, json};
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -82,6 +82,15 @@ impl Measurement {
         (self.steady_bytes > 0).then(|| cost.cpu().as_secs_f64() / self.gigabits())
     }
 
+    fn requests_per_second(&self) -> f64 {
+        self.steady_requests as f64 / self.steady.as_secs_f64().max(0.001)
+    }
+
+    fn us_per_request(&self) -> Option<f64> {
+        let requests = (self.steady_requests > 0).then_some(self.steady_requests)?;
+        Some(self.cost?.cpu().as_secs_f64() * 1e6 / requests as f64)
+    }
+
     /// How much the server wrote at once. `None` where it sends with calls that the kernel does not count.
     pub(crate) fn bytes_per_write(&self) -> Option<f64> {
         let cost = self.cost?;
@@ -158,6 +167,18 @@ impl Measurement {
             let (frames, breaks) = (findings.frames, findings.discontinuities);
             writeln!(out, "measured      {frames} frames, {breaks} discontinuities")?;
         }
+        if self.steady_requests > 0 {
+            let hls::Findings { latency, parts, refused, stalls, stalled_viewers, stalled } = &crowd.hls;
+            writeln!(out, "part latency  {latency}")?;
+            writeln!(
+                out,
+                "stalls        {stalls} of {stalled_viewers} viewers, {:.1} s in all",
+                stalled.as_secs_f64()
+            )?;
+            let (rate, each) = (self.requests_per_second(), self.us_per_request());
+            let each = each.map_or(String::new(), |us| format!(", {us:.1} us of the server's CPU each"));
+            writeln!(out, "requests      {rate:.0} per s{each}; {parts} parts, {refused} refused")?;
+        }
         writeln!(out, "delivered     {:.1} Mbit/s, {:.3} Gbit", self.megabits_per_second(), self.gigabits())?;
         if let Some((least, mean, most)) = self.per_viewer() {
             let mb = |bytes: u64| bytes as f64 / 1e6;
@@ -218,7 +239,21 @@ impl Measurement {
                 "writes": cost.writes,
             })
         });
+        let hls = (self.steady_requests > 0).then(|| {
+            json!({
+                "requests": self.steady_requests,
+                "requestsPerS": round(self.requests_per_second()),
+                "serverUsPerRequest": self.us_per_request().map(round),
+                "latency": crowd.hls.latency.to_json(),
+                "parts": crowd.hls.parts,
+                "refused": crowd.hls.refused,
+                "stalls": crowd.hls.stalls,
+                "stalledViewers": crowd.hls.stalled_viewers,
+                "stalledS": crowd.hls.stalled.as_secs_f64(),
+            })
+        });
         json!({
+            "hls": hls,
             "viewers": self.viewers,
             "slowViewers": self.slow,
             "publishers": self.publishers,

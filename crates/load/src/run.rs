@@ -7,7 +7,7 @@ use crate::measure::{self, Findings, Shared};
 use crate::process::Usage;
 use crate::random;
 use crate::send_times::SendTimes;
-use crate::{Error, Target, limits};
+use crate::{Error, Target, hls, limits};
 use broadcaster::{Feed, Options, Stats, push};
 use media::{Packet, Role};
 use net::tls::Connector;
@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) slow: usize,
     pub(crate) slow_share: f64,
     pub(crate) churn: f64,
+    /// Viewers of HLS take whole segments.
+    pub(crate) whole_segments: bool,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
     pub(crate) server_pids: Vec<u32>,
@@ -64,6 +66,8 @@ pub(crate) struct Measurement {
     /// The span in which all viewers watched.
     pub(crate) steady: Duration,
     pub(crate) steady_bytes: u64,
+    /// Requests of viewers of HLS that were answered in it.
+    pub(crate) steady_requests: u64,
     pub(crate) counters: Arc<Counters>,
     pub(crate) crowd: Outcome,
     pub(crate) findings: Findings,
@@ -138,11 +142,13 @@ async fn measure(
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let mut interrupted = wait(all_joined, start, setup, &counters, interrupt.as_mut()).await;
     let (from, from_bytes, from_usage) = (Instant::now(), counters.bytes.load(Relaxed), usage()?);
+    let from_requests = counters.requests.load(Relaxed);
     let from_own = Usage::of_self()?;
     if !interrupted {
         interrupted = wait(setup.duration, start, setup, &counters, interrupt.as_mut()).await;
     }
     let (steady, to_bytes, to_usage) = (from.elapsed(), counters.bytes.load(Relaxed), usage()?);
+    let steady_requests = counters.requests.load(Relaxed).saturating_sub(from_requests);
     let own_cost = Usage::of_self()? - from_own;
     if std::io::stderr().is_terminal() {
         eprintln!();
@@ -157,6 +163,7 @@ async fn measure(
         slow: setup.slow,
         steady,
         steady_bytes: to_bytes.saturating_sub(from_bytes),
+        steady_requests,
         crowd: crowd.finish()?,
         findings: players.finish(),
         counters,
@@ -284,9 +291,13 @@ impl Crowd {
                 seed: random::from_system().bits(),
             };
             let (counters, stop) = (counters.clone(), crowd.stop.clone());
-            let spawned = std::thread::Builder::new()
-                .name(format!("crowd-{thread}"))
-                .spawn(move || crowd::run(&plan, &counters, &stop));
+            let whole_segments = setup.whole_segments;
+            let is_hls = matches!(plan.targets.first(), Some((Target::Hls(_), _)));
+            let run = move || match is_hls {
+                true => hls::run(&plan, whole_segments, &counters, &stop),
+                false => crowd::run(&plan, &counters, &stop),
+            };
+            let spawned = std::thread::Builder::new().name(format!("crowd-{thread}")).spawn(run);
             crowd.threads.push(spawned.map_err(no_thread)?);
         }
         Ok(crowd)
@@ -303,6 +314,7 @@ impl Crowd {
             all.busy = all.busy.max(outcome.busy);
             all.wall = all.wall.max(outcome.wall);
             all.failure = all.failure.or(outcome.failure);
+            all.hls.merge(&outcome.hls);
         }
         Ok(all)
     }
@@ -479,6 +491,7 @@ mod tests {
             slow: 0,
             slow_share: 0.0,
             churn: 0.0,
+            whole_segments: false,
             warmup: Duration::ZERO,
             duration: Duration::ZERO,
             server_pids: Vec::new(),

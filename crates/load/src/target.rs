@@ -11,6 +11,8 @@ pub enum Target {
     Rtmp(Url),
     /// `http://host/path.flv` or `https://…`.
     HttpFlv(Web),
+    /// `http://host/path.m3u8`. Only for load generation.
+    Hls(Web),
     /// `ws://host/path.flv` or `wss://…`.
     WsFlv(Web),
     /// `tcp://host:port`: bytes without any protocol, as the bare limit server sends them. Only counted, never played.
@@ -51,8 +53,10 @@ impl Target {
         })?;
         let web = |secure| Web::parse(rest, secure).ok_or_else(|| bad("not a valid address"));
         match scheme.to_ascii_lowercase().as_str() {
-            "http" => web(false).map(Target::HttpFlv),
-            "https" => web(true).map(Target::HttpFlv),
+            scheme @ ("http" | "https") => web(scheme == "https").map(|web| match web.is_playlist() {
+                true => Target::Hls(web),
+                false => Target::HttpFlv(web),
+            }),
             "ws" => web(false).map(Target::WsFlv),
             "wss" => web(true).map(Target::WsFlv),
             "tcp" => web(false).map(Target::Raw),
@@ -74,7 +78,7 @@ impl Target {
     pub fn is_tls(&self) -> bool {
         match self {
             Target::Rtmp(url) => url.scheme.is_tls(),
-            Target::HttpFlv(web) | Target::WsFlv(web) | Target::Raw(web) => web.secure,
+            Target::HttpFlv(web) | Target::Hls(web) | Target::WsFlv(web) | Target::Raw(web) => web.secure,
         }
     }
 
@@ -82,16 +86,19 @@ impl Target {
     pub fn address(&self) -> (&str, u16) {
         match self {
             Target::Rtmp(url) => (&url.host, url.port),
-            Target::HttpFlv(web) | Target::WsFlv(web) | Target::Raw(web) => (&web.host, web.port),
+            Target::HttpFlv(web) | Target::Hls(web) | Target::WsFlv(web) | Target::Raw(web) => {
+                (&web.host, web.port)
+            }
         }
     }
 
-    /// `rtmp` (or another scheme of the family), `http-flv`, `ws-flv` (or with TLS `https-flv`, `wss-flv`) or `tcp`.
+    /// `rtmp` (or another scheme of the family), `http-flv`, `ws-flv` (or with TLS `https-flv`, `wss-flv`), `hls` or `tcp`.
     pub fn protocol(&self) -> &'static str {
         match self {
             Target::Rtmp(url) => url.scheme.as_str(),
             Target::HttpFlv(web) if web.secure => "https-flv",
             Target::HttpFlv(_) => "http-flv",
+            Target::Hls(_) => "hls",
             Target::WsFlv(web) if web.secure => "wss-flv",
             Target::WsFlv(_) => "ws-flv",
             Target::Raw(_) => "tcp",
@@ -100,6 +107,10 @@ impl Target {
 }
 
 impl Web {
+    fn is_playlist(&self) -> bool {
+        self.path.split('?').next().is_some_and(|path| path.ends_with(".m3u8"))
+    }
+
     fn suffix(&self) -> &'static str {
         if self.secure { "s" } else { "" }
     }
@@ -137,7 +148,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Rtmp(url) => url.fmt(f),
-            Target::HttpFlv(web) => write!(f, "http{}://{}{}", web.suffix(), web.authority(), web.path),
+            Target::HttpFlv(web) | Target::Hls(web) => {
+                write!(f, "http{}://{}{}", web.suffix(), web.authority(), web.path)
+            }
             Target::WsFlv(web) => write!(f, "ws{}://{}{}", web.suffix(), web.authority(), web.path),
             Target::Raw(web) => write!(f, "tcp://{}", web.authority()),
         }
@@ -158,6 +171,7 @@ mod tests {
             ("WS://[::1]/live/a.flv", "ws-flv", ("::1", 80)),
             ("https://h/live/a.flv", "https-flv", ("h", 443)),
             ("wss://h:8443/live/a.flv", "wss-flv", ("h", 8443)),
+            ("http://h/live/a.m3u8?key=1", "hls", ("h", 80)),
         ] {
             let target = Target::parse(text).unwrap();
             assert_eq!((target.protocol(), target.address()), (protocol, address));

@@ -11,6 +11,7 @@ mod opening;
 mod viewer;
 
 use crate::histogram::Histogram;
+use crate::hls;
 use crate::limits::{STARVED_AFTER, VIEWERS_PER_ADDRESS};
 use crate::target::Target;
 use bytes::BytesMut;
@@ -93,6 +94,8 @@ pub struct Counters {
     pub starved: AtomicU64,
     /// Viewers that receive media now.
     pub watching: AtomicU64,
+    /// Requests that were answered, of viewers of HLS.
+    pub requests: AtomicU64,
 }
 
 /// What one thread measured.
@@ -110,6 +113,8 @@ pub struct Outcome {
     pub wall: Duration,
     /// Why the last failed join failed.
     pub failure: Option<String>,
+    /// What viewers of HLS found.
+    pub hls: hls::Findings,
 }
 
 /// Runs the plan until `stop` is set.
@@ -409,7 +414,8 @@ fn connect(address: SocketAddr, number: usize) -> io::Result<mio::net::TcpStream
     connect_from(address, group)
 }
 
-fn connect_from(address: SocketAddr, group: usize) -> io::Result<mio::net::TcpStream> {
+/// Starts connecting; towards loopback from its address number `group`.
+pub(crate) fn connect_from(address: SocketAddr, group: usize) -> io::Result<mio::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;

@@ -50,7 +50,8 @@ impl Opening {
                 output.extend_from_slice(text.as_bytes());
                 State::Head(key)
             }
-            Target::Raw(_) => State::Raw,
+            // HLS has viewers of its own, that never come here.
+            Target::Raw(_) | Target::Hls(_) => State::Raw,
         };
         let mut opening = Self { state, input: BytesMut::new(), output };
         opening.collect_output();

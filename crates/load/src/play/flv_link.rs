@@ -139,7 +139,7 @@ pub(crate) fn request(target: &Target, key: &[u8; 16]) -> (String, Option<[u8; 1
     match target {
         Target::WsFlv(web) => (of(web, &ws::upgrade(key)), Some(*key)),
         Target::HttpFlv(web) => (of(web, ""), None),
-        Target::Rtmp(_) | Target::Raw(_) => (String::new(), None),
+        Target::Rtmp(_) | Target::Hls(_) | Target::Raw(_) => (String::new(), None),
     }
 }
 

@@ -60,6 +60,10 @@ pub async fn connect(url: &str, options: &Options) -> Result<Player, Error> {
             Transport::Flv(Box::new(FlvLink::new(dialed.stream, &target)?))
         }
         Target::Raw(_) => return Err(Error::Argument(format!("{target}: there is nothing to play"))),
+        Target::Hls(_) => {
+            let why = "HLS is played by `load` only; the same stream as .flv can be played here";
+            return Err(Error::Argument(format!("{target}: {why}")));
+        }
     };
     let mut player = Player {
         transport,
