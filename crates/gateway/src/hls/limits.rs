@@ -32,6 +32,10 @@ pub(super) const CALIBRATION_PARTS_MAX: u32 = 4;
 /// complete of which 0.2 s are missing, and stops where they should be.
 pub(super) const LAST_PART_MIN: Duration = Duration::from_millis(200);
 
+/// How many parts players stay behind the end. Three are the least that is allowed (RFC 8216bis section 4.4.3.8); hls.js, which
+/// asks for a part when a playlist lists it, then runs empty where a packet is lost three times in a row.
+pub(super) const HOLD_BACK_PARTS: u32 = 4;
+
 /// Keyframe times that a track may be behind the one that leads. Tracks of one publisher are a second apart at most.
 pub(super) const BOUNDARIES_MAX: usize = 16;
 

@@ -62,7 +62,7 @@ pub(super) fn manifest(
     }
     let _ = writeln!(out, " minBufferTime=\"{}\">", duration(terms.part_target));
     if !ended {
-        // As with HLS: three parts, and the one that is being made.
+        // Three parts, and the one that is being made.
         let latency = (4 * terms.part_target).as_millis();
         let _ = writeln!(
             out,

@@ -1,5 +1,6 @@
 //! Playlists: what a client reads to find media (RFC 8216bis). Pure.
 
+use super::limits;
 use super::name::File;
 use super::window::{Edge, Line, Rendition, Span};
 pub(super) use crate::http::date_time;
@@ -135,7 +136,7 @@ pub(super) fn media(
     let _ = write!(
         out,
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={:.3},HOLD-BACK={:.1}",
-        (3 * terms.part_target).as_secs_f64(),
+        (limits::HOLD_BACK_PARTS * terms.part_target).as_secs_f64(),
         (3 * terms.target).as_secs_f64()
     );
     if total > terms.skip_until() {
