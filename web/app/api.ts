@@ -1,3 +1,5 @@
+import { ACCESS } from '../player/early';
+
 // The part of the JSON API that the pages read.
 
 export interface Channel {
@@ -16,19 +18,26 @@ export interface Channel {
   rewindS?: number;
 }
 
+/** The server answered, and not with what it was asked for. */
+export class Refused extends Error {
+  constructor(readonly status: number) {
+    super(`HTTP ${status}`);
+  }
+}
+
 async function get<T>(path: string): Promise<T | undefined> {
   const response = await fetch(path, { headers: { accept: 'application/json' }, signal: AbortSignal.timeout(8_000) });
   if (response.status === 404) return undefined;
-  if (!response.ok) throw new Error(String(response.status));
+  if (!response.ok) throw new Refused(response.status);
   return (await response.json()) as T;
 }
 
 export const channels = async (): Promise<Channel[]> =>
-  (await get<{ channels: Channel[] }>('/api/v1/channels'))?.channels ?? [];
+  (await get<{ channels: Channel[] }>(withAccess('/api/v1/channels')))?.channels ?? [];
 
 /** Undefined when nobody publishes it. */
 export const channel = (name: string): Promise<Channel | undefined> =>
-  get<Channel>(`/api/v1/channels/live/${encodeURIComponent(name)}`);
+  get<Channel>(withAccess(`/api/v1/channels/live/${encodeURIComponent(name)}`));
 
 export interface Recording {
   id: string;
@@ -47,20 +56,21 @@ export interface RecordingPage {
   next: string | null;
 }
 
-/** Newest first: of one channel (`app/channel`), or of all. */
-export function recordings(options: { stream?: string; before?: string; limit: number }): Promise<RecordingPage | undefined> {
+/** Newest first: of one channel (`app/channel`), or of all; `q` has what their names or titles contain. */
+export function recordings(options: { stream?: string; before?: string; q?: string; limit: number }): Promise<RecordingPage | undefined> {
   const query = new URLSearchParams(Object.entries(options).map(([name, value]) => [name, String(value)]));
-  return get<RecordingPage>(withKey(`/api/v1/recordings?${query}`));
+  return get<RecordingPage>(withAccess(`/api/v1/recordings?${query}`));
 }
 
 /** Undefined when there is none, or it needs a key. */
 export const recording = (id: string): Promise<Recording | undefined> =>
-  get<Recording>(withKey(`/api/v1/recordings/${encodeURIComponent(id)}`));
+  get<Recording>(withAccess(`/api/v1/recordings/${encodeURIComponent(id)}`));
 
-/** The same address with the key of the page, where it has one. */
-export function withKey(path: string, search = location.search): string {
-  const key = new URLSearchParams(search).get('key');
-  return key === null ? path : `${path}${path.includes('?') ? '&' : '?'}key=${encodeURIComponent(key)}`;
+/** The same address with what gives this page access, where it has such a thing. */
+export function withAccess(path: string, search = location.search): string {
+  const given = new URLSearchParams(search);
+  const passed = new URLSearchParams(ACCESS.flatMap((name) => (given.has(name) ? [[name, given.get(name)!]] : [])));
+  return passed.size ? `${path}${path.includes('?') ? '&' : '?'}${passed}` : path;
 }
 
 /** Runs `task` at once and then every `everyMs`, but not while nobody looks. */

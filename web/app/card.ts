@@ -1,5 +1,5 @@
 import { paintStill } from '../player/still';
-import type { Channel } from './api';
+import { withAccess, type Channel } from './api';
 import { el, icon, setText } from './dom';
 import { clock, compact, t, viewers } from './strings';
 
@@ -31,7 +31,7 @@ export function buildCard(): Card {
   const picture = async () => {
     clearTimeout(timer);
     if (!visible || !name) return;
-    if (!document.hidden) await paintStill(`/live/${encodeURIComponent(name)}.flv`, canvas);
+    if (!document.hidden) await paintStill(withAccess(`/live/${encodeURIComponent(name)}.flv`), canvas);
     timer = setTimeout(picture, PICTURE_MS);
   };
   const observer = new IntersectionObserver(([entry]) => {
@@ -46,7 +46,7 @@ export function buildCard(): Card {
     update(channel) {
       const first = !name;
       name = channel.channel;
-      link.href = `/watch/${encodeURIComponent(name)}`;
+      link.href = withAccess(`/watch/${encodeURIComponent(name)}`);
       setText(title, channel.title ?? name);
       setText(watching, compact(channel.viewers));
       setText(watchingText, viewers(channel.viewers));

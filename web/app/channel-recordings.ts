@@ -1,5 +1,5 @@
 import css from './home.css?inline';
-import { recordings, withKey } from './api';
+import { recordings, withAccess } from './api';
 import { el } from './dom';
 import { buildRecordingCard } from './recording-card';
 import { t } from './strings';
@@ -15,7 +15,7 @@ export async function channelRecordings(stream: string): Promise<HTMLElement | u
   sheet.replaceSync(css);
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
   return el('section', { class: 'past', label: t('recordings') },
-    el('div', { class: 'heading' }, el('h2', {}, t('recordings')), el('a', { class: 'link', href: withKey(`/recordings?stream=${encodeURIComponent(stream)}`) }, t('allRecordings'))),
+    el('div', { class: 'heading' }, el('h2', {}, t('recordings')), el('a', { class: 'link', href: withAccess(`/recordings?stream=${encodeURIComponent(stream)}`) }, t('allRecordings'))),
     el('ul', { class: 'grid' }, ...list.map((recording) => {
       const card = buildRecordingCard(recording);
       card.update(recording);

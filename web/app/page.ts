@@ -3,7 +3,7 @@ import { HlsPlayback, playsNatively } from '../player/hls';
 import type { State } from '../player/playback';
 import { observe } from '../player/report';
 import { mediaSourceClass } from '../player/source';
-import { channel as fetchChannel, poll, type Channel } from './api';
+import { channel as fetchChannel, poll, withAccess, type Channel } from './api';
 import { buildControls } from './controls';
 import { buildStats } from './stats';
 import { buildNotice } from './notice';
@@ -46,7 +46,7 @@ export function buildPage(player: RushlightPlayer): void {
   let hls = false;
   const playLive = () => {
     if (!hls) return player.live();
-    player.swap((elements, events) => new HlsPlayback(`${address}.m3u8`, elements, { ...events, t0: performance.now(), kind: 'live' }));
+    player.swap((elements, events) => new HlsPlayback(withAccess(`${address}.m3u8`), elements, { ...events, t0: performance.now(), kind: 'live' }));
   };
   const choose = () => {
     const flv = player.engine?.protocol !== 'hls' ? player.state : undefined;
@@ -54,7 +54,7 @@ export function buildPage(player: RushlightPlayer): void {
     hls = true;
     playLive();
   };
-  const places = new LivePlaces(player, `${address}/rewind.m3u8`, playLive);
+  const places = new LivePlaces(player, withAccess(`${address}/rewind.m3u8`), playLive);
   const retry = () => {
     player.load();
     if (hls) playLive();

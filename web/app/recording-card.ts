@@ -1,4 +1,4 @@
-import { withKey, type Recording } from './api';
+import { withAccess, type Recording } from './api';
 import { el, icon, setText } from './dom';
 import { clock, t, when } from './strings';
 
@@ -21,7 +21,7 @@ export function buildRecordingCard(first: Recording): RecordingCard {
   const detail = el('p');
   const picture = el('div', { class: 'picture' }, el('div', { class: 'tag' }, length));
   const element = el('li', {},
-    el('a', { class: 'card', href: withKey(`/recordings/${encodeURIComponent(first.id)}/`) }, picture, title, detail));
+    el('a', { class: 'card', href: withAccess(`/recordings/${encodeURIComponent(first.id)}/`) }, picture, title, detail));
 
   // The poster is an MP4 of one frame, asked for when its card is about to be seen.
   const observer = new IntersectionObserver(([entry]) => {
@@ -29,7 +29,7 @@ export function buildRecordingCard(first: Recording): RecordingCard {
     observer.disconnect();
     const poster = el('video', {
       // The fragment makes iPhones show the frame without playing.
-      src: `${withKey(`/recordings/${encodeURIComponent(first.id)}/poster.mp4`)}#t=0.001`,
+      src: `${withAccess(`/recordings/${encodeURIComponent(first.id)}/poster.mp4`)}#t=0.001`,
       muted: true, playsinline: true, preload: 'auto', tabindex: -1, 'aria-hidden': 'true', disablepictureinpicture: true, disableremoteplayback: true,
     });
     poster.addEventListener('error', () => poster.replaceWith(icon('film')));

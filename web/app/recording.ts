@@ -2,7 +2,7 @@ import '../player/element';
 import type { RushlightPlayer } from '../player/element';
 import { HlsPlayback } from '../player/hls';
 import { observe } from '../player/report';
-import { recording as fetchRecording, withKey, type Recording } from './api';
+import { recording as fetchRecording, withAccess, type Recording } from './api';
 import { buildControls } from './controls';
 import { el, icon, setText } from './dom';
 import { bindKeys } from './keys';
@@ -35,7 +35,7 @@ const places = new RecordingPlaces(player);
 
 /** The place that the address names, seconds: `?t=90`. */
 const from = Math.max(0, Number(new URLSearchParams(location.search).get('t')) || 0);
-const start = (at: number) => player.swap((elements, events) => new HlsPlayback(withKey(`/recordings/${id}.m3u8`), elements, {
+const start = (at: number) => player.swap((elements, events) => new HlsPlayback(withAccess(`/recordings/${id}.m3u8`), elements, {
   ...events, t0: performance.now(), kind: 'recording', from: at,
 }));
 
@@ -54,14 +54,14 @@ const length = el('span', { class: 'on' });
 const channel = el('a', { class: 'link' });
 const size = el('span');
 meta.append(channel, begun, length, size);
-const download = el('a', { class: 'button', href: withKey(`/recordings/${id}.mp4`), download: `${id}.mp4` }, icon('download'), el('span', {}, t('download')));
+const download = el('a', { class: 'button', href: withAccess(`/recordings/${id}.mp4`), download: `${id}.mp4` }, icon('download'), el('span', {}, t('download')));
 const link = () => {
   // Who shares in the middle means the middle.
   const at = Math.floor(places.at);
   return `${location.origin}${location.pathname}${player.engine?.paused && at > 0 ? `?t=${at}` : ''}`;
 };
 const share = buildShare(link, () => title.textContent ?? '');
-document.querySelector('.bar')?.append(el('span', { class: 'grow' }), el('a', { class: 'link', href: withKey('/recordings') }, t('allRecordings')));
+document.querySelector('.bar')?.append(el('span', { class: 'grow' }), el('a', { class: 'link', href: withAccess('/recordings') }, t('allRecordings')));
 
 function refresh(): void {
   notice.update(player.state);
@@ -81,7 +81,7 @@ function describe(recording: Recording): void {
   document.title = `${recording.title ?? name} · Rushlight`;
   // Without a title, its name is the heading already.
   setText(channel, recording.title ? name : '');
-  channel.href = withKey(`/recordings?stream=${encodeURIComponent(recording.stream)}`);
+  channel.href = withAccess(`/recordings?stream=${encodeURIComponent(recording.stream)}`);
   setText(begun, when(recording.startedAt));
 }
 
@@ -96,7 +96,7 @@ async function load(): Promise<void> {
   }
   if (!found) {
     if (!info) setText(title, t('recordingGone'));
-    return notice.say(t('recordingGone'), t('recordingGoneText'), { href: withKey('/recordings'), text: t('allRecordings') });
+    return notice.say(t('recordingGone'), t('recordingGoneText'), { href: withAccess('/recordings'), text: t('allRecordings') });
   }
   const first = !info;
   info = found;

@@ -1,10 +1,12 @@
-import { recordings, poll, type Recording } from './api';
+import { poll, recordings, Refused, withAccess, type Recording } from './api';
 import { el, icon, setText } from './dom';
 import { buildRecordingCard, channelOf, type RecordingCard } from './recording-card';
 import { switchLanguage, t } from './strings';
 import { chosenTheme, showTheme, switchTheme } from './theme';
 
 const POLL_MS = 15_000;
+/** Who types faster than this is not done. */
+const TYPING_MS = 200;
 /** A screen of a large monitor, twice. */
 const PAGE = 48;
 
@@ -14,7 +16,7 @@ const main = document.querySelector('#main')!;
 document.querySelector('.brand')!.setAttribute('aria-label', t('home'));
 const stream = new URLSearchParams(location.search).get('stream') ?? undefined;
 
-const input = el('input', { type: 'search', label: t('searchRecordings'), placeholder: t('searchRecordings'), autocomplete: 'off', spellcheck: 'false', on: { input: () => render() } });
+const input = el('input', { type: 'search', label: t('searchRecordings'), placeholder: t('searchRecordings'), autocomplete: 'off', spellcheck: 'false', on: { input: () => searched() } });
 document.querySelector('#search')!.append(el('label', {}, icon('search'), input));
 document.querySelector('#side')!.append(
   el('a', { class: 'plain', href: '/' }, t('liveNow')),
@@ -36,7 +38,9 @@ const status = el('p', { class: 'offscreen', role: 'status' });
 /** Newest first; undefined before there was an answer. */
 let list: Recording[] | undefined;
 let next: string | null = null;
-let failed = false;
+let failed: 'network' | 'closed' | undefined;
+/** What the list is of; empty is everything. */
+let query = '';
 let showing = '';
 const cards = new Map<string, RecordingCard>();
 
@@ -58,30 +62,29 @@ const blank = () => el('li', {}, el('div', { class: 'card blank' }, el('div', { 
 
 function render(): void {
   if (!list) {
+    if (failed === 'closed') return show('closed', () => [message(t('recordingsClosedTitle'), t('recordingsClosedText'))]);
     if (!failed) return show('loading', () => [heading, el('ul', { class: 'grid', 'aria-hidden': 'true' }, ...Array.from({ length: 8 }, blank))]);
     return show('error', () => [message(t('recordingsErrorTitle'), t('recordingsErrorText'),
       el('button', { class: 'button strong', type: 'button', on: { click: () => location.reload() } }, t('retry')))]);
   }
+  more.hidden = next === null;
+  if (!list.length && query) {
+    return show(`no ${query}`, () => [message(t('noMatchTitle'), t('recordingsNoMatchText', { query }),
+      el('button', { class: 'button', type: 'button', on: { click: () => { input.value = ''; searched(); input.focus(); } } }, t('clearSearch')))]);
+  }
   if (!list.length) {
     return show('none', () => [message(t('recordingsNoneTitle'), t('recordingsNoneText'),
-      el('a', { class: 'button strong', href: '/' }, t('browseLive')))]);
-  }
-  const query = input.value.trim().toLowerCase();
-  const found = list.filter((r) => `${r.stream} ${r.title ?? ''}`.toLowerCase().includes(query));
-  more.hidden = next === null;
-  if (!found.length) {
-    return show(`no ${query}`, () => [message(t('noMatchTitle'), t('recordingsNoMatchText', { query: input.value.trim() }),
-      el('button', { class: 'button', type: 'button', on: { click: () => { input.value = ''; render(); input.focus(); } } }, t('clearSearch')), more)]);
+      el('a', { class: 'button strong', href: withAccess('/') }, t('browseLive')))]);
   }
   show('grid', () => [heading, grid, more]);
-  setText(count, next === null || query ? String(found.length) : '');
-  const ids = new Set(found.map((r) => r.id));
+  setText(count, next === null ? String(list.length) : '');
+  const ids = new Set(list.map((r) => r.id));
   for (const [id, card] of cards) {
     if (ids.has(id)) continue;
     card.remove();
     cards.delete(id);
   }
-  found.forEach((recording, at) => {
+  list.forEach((recording, at) => {
     let card = cards.get(recording.id);
     if (!card) cards.set(recording.id, (card = buildRecordingCard(recording)));
     card.update(recording);
@@ -90,7 +93,26 @@ function render(): void {
   });
 }
 
-const ask = (before?: string) => recordings({ limit: PAGE, ...(stream ? { stream } : {}), ...(before ? { before } : {}) });
+const ask = (before?: string) => recordings({
+  limit: PAGE, ...(stream ? { stream } : {}), ...(before ? { before } : {}), ...(query ? { q: query } : {}),
+});
+
+let typing: ReturnType<typeof setTimeout> | undefined;
+
+/** The server searches: what is on this page is only the newest. */
+function searched(): void {
+  clearTimeout(typing);
+  typing = setTimeout(async () => {
+    query = input.value.trim();
+    const asked = query;
+    const page = await ask().catch(() => undefined);
+    // What was typed meanwhile is asked for by itself.
+    if (!page || asked !== query) return;
+    list = page.recordings;
+    next = page.next;
+    render();
+  }, TYPING_MS);
+}
 
 async function older(): Promise<void> {
   if (next === null) return;
@@ -109,8 +131,10 @@ async function older(): Promise<void> {
 
 render();
 poll(POLL_MS, async () => {
+  const asked = query;
   try {
     const page = await ask();
+    if (asked !== query) return;
     const newest = page?.recordings ?? [];
     // What was shown with "more" stays below what is new.
     const known = new Set(newest.map((r) => r.id));
@@ -118,10 +142,10 @@ poll(POLL_MS, async () => {
     const rest = list && oldest !== undefined ? list.filter((r) => !known.has(r.id) && r.id < oldest) : [];
     if (!rest.length) next = page?.next ?? null;
     list = [...newest, ...rest];
-    failed = false;
+    failed = undefined;
   } catch (error) {
     // A list that was there stays.
-    failed = true;
+    failed = error instanceof Refused && (error.status === 401 || error.status === 403) ? 'closed' : 'network';
     if (!list) render();
     throw error;
   }

@@ -19,13 +19,23 @@ declare global {
   }
 }
 
-/** Path of the stream which the page at `location` shows, with `startPts` passed on. None where HLS is asked for. */
+/** What lets somebody play who otherwise may not: links have it, and every request passes it on. */
+export const ACCESS = ['key', 'expires', 'signature'];
+
+/**
+ * Path of the stream which the page at `location` shows, with `startPts` and
+ * what gives access passed on. None where HLS is asked for.
+ */
 export function streamUrl(place: { pathname: string; search: string }): string | undefined {
   const channel = /^\/watch\/([^/]+)\/?$/.exec(place.pathname)?.[1];
   const query = new URLSearchParams(place.search);
   if (!channel || query.get('protocol') === 'hls') return undefined;
-  const start = query.get('startPts');
-  return `/live/${channel}.flv${start && /^-?\d+$/.test(start) ? `?startPts=${start}` : ''}`;
+  const passed = new URLSearchParams();
+  for (const name of ['startPts', ...ACCESS]) {
+    const value = query.get(name);
+    if (value !== null && (name !== 'startPts' || /^-?\d+$/.test(value))) passed.set(name, value);
+  }
+  return `/live/${channel}.flv${passed.size ? `?${passed}` : ''}`;
 }
 
 export function startEarly(): void {

@@ -23,3 +23,8 @@ test('other pages have no stream', () => {
   expect(at('/watch/')).toBeUndefined();
   expect(at('/watch/a/b')).toBeUndefined();
 });
+
+test('what gives access is passed on', () => {
+  expect(at('/watch/demo?key=a%26b')).toBe('/live/demo.flv?key=a%26b');
+  expect(at('/watch/demo?signature=ff&expires=17&t=3')).toBe('/live/demo.flv?expires=17&signature=ff');
+});
