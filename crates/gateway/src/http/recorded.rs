@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::StatusCode;
@@ -62,6 +62,11 @@ fn admit(env: &Env, id: &str, request: &Request) -> Option<vod::Asked> {
 }
 
 async fn whole(State(env): State<Arc<Env>>, Path(name): Path<String>, request: Request) -> Response {
+    if RecordingId::parse(&name).is_some() {
+        // The page of a recording, whose address ends with a slash.
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        return Redirect::permanent(&format!("/recordings/{name}/{query}")).into_response();
+    }
     let known = vod::Whole::parse(&name).and_then(|(id, form)| Some((admit(&env, id, &request)?, form)));
     drop(request);
     match known {

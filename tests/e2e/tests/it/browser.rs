@@ -96,3 +96,25 @@ fn the_home_page_lists_what_is_live() {
     assert_eq!(seen["textFound"], true, "{seen}");
     assert!(seen["foreignRequests"].as_array().is_some_and(Vec::is_empty), "requests to other hosts: {seen}");
 }
+
+#[test]
+fn the_watch_page_goes_back_and_to_live_again_by_keyboard() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(&["timeshift.minutes=2"]);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let url = format!("{}/watch/cam", plain(&server));
+    let seen = need!(browser::run("rewind.mjs", &[&url, "14"]));
+    let steps = seen.as_array().expect("a list");
+    steps.iter().for_each(browser::assert_plays);
+    let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().unwrap_or_default()).collect();
+    assert_eq!(names, ["live", "rewound", "after a pause", "live again"], "{seen}");
+    let protocols: Vec<_> = steps.iter().map(|step| &step["player"]["protocol"]).collect();
+    assert_eq!(protocols, ["http-flv", "hls", "hls", "http-flv"], "{seen}");
+    let behind: Vec<_> =
+        steps.iter().map(|step| step["player"]["latencyMs"].as_f64().unwrap_or(0.0)).collect();
+    assert!(behind[0] < 4_000.0 && behind[3] < 4_000.0, "at the edge: {seen}");
+    assert!(behind[1] > 9_000.0, "back: {seen}");
+    assert!(behind[2] > behind[1] + 500.0, "a pause keeps its place: {seen}");
+}
