@@ -30,7 +30,8 @@ pub use beacon::{Beacon, BeaconEvent, BeaconProtocol, BeaconRenderer, BeaconTime
 pub use channel::{Audio, Channel, ChannelDetail, Channels, Counters, Log, Publisher, Track, Video};
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use recording::{
-    GapReason, NewRecording, RecordedFile, RecordedTrack, Recording, RecordingGap, RecordingState, Recordings,
+    GapReason, NewRecording, RecordedFile, RecordedTrack, Recording, RecordingChange, RecordingGap,
+    RecordingState, RecordingUpload, Recordings, UploadState,
 };
 pub use relay::{
     NewPush, PullSource, PullStream, PushTarget, RelayFailure, RelayProgress, RelayState, Relays,

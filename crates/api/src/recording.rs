@@ -38,6 +38,52 @@ pub struct Recording {
     pub gaps: Vec<RecordingGap>,
     /// What is wrong now, in words: since when nothing can be written, and why.
     pub problem: Option<String>,
+    /// Whether it stays, however old it gets and however full the disk is.
+    #[serde(default)]
+    pub keep: bool,
+    /// How it stands with its copy in the object storage; `None` where there is none, and before it is complete.
+    #[serde(default)]
+    pub upload: Option<RecordingUpload>,
+}
+
+/// The copy of a recording in the object storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordingUpload {
+    /// How it stands.
+    pub state: UploadState,
+    /// How many of its files have arrived, from the first.
+    pub files: usize,
+    /// How many of their bytes have.
+    pub bytes: u64,
+    /// When all of it had arrived (RFC 3339).
+    pub done_at: Option<String>,
+    /// Whether its files are still in the local folder as well.
+    pub local: bool,
+    /// Why it waits.
+    pub problem: Option<String>,
+    /// After how many seconds it is tried again.
+    pub retry_in_s: Option<u64>,
+}
+
+/// How an upload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadState {
+    /// It waits for its turn, or for the storage.
+    Waiting,
+    /// It is on its way.
+    Running,
+    /// All of it has arrived.
+    Done,
+}
+
+/// What is changed of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordingChange {
+    /// Whether it stays, however old it gets and however full the disk is.
+    pub keep: bool,
 }
 
 /// How a recording stands.

@@ -1,13 +1,13 @@
 //! Bodies of the fuzz targets. Each panics where an invariant breaks; ordinary tests run them on seeds.
 
 use crate::http::beacon::{self, limits::BODY_BYTES_MAX};
-use crate::http::{HEAD_BYTES_MAX, Peer, Sequel, Sniffed, channel_title, router, sniff};
+use crate::http::{HEAD_BYTES_MAX, Peer, Sequel, Sniffed, channel_title, check_range, router, sniff};
 use crate::http_flv::websocket::{Asked, FRAME_BYTES_MAX, Violation, read_frame};
 use crate::metrics::Metrics;
 use crate::pattern::Pattern;
 use crate::target::Target;
 use crate::testing::publish;
-use crate::{Config, Env, config::parse_channel, hls, relay, vod};
+use crate::{Config, Env, config::parse_channel, hls, record, relay, vod};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -142,6 +142,16 @@ pub fn vod(data: &[u8]) {
     vod::check_file(next());
 }
 
+/// What a request names of a recording: its name, a file and a range, in lines; and the playlist that a disk gives back.
+pub fn recordings(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.splitn(3, '\n');
+    let mut next = || lines.next().unwrap_or_default();
+    record::check_request(next(), next());
+    check_range(next());
+    record::check_playlist(&text);
+}
+
 /// A name that was accepted is safe in a path and means itself.
 fn check_target(target: &Target) {
     let name = target.name.as_str();
@@ -212,7 +222,7 @@ impl Node {
 mod tests {
     use proptest::prelude::*;
 
-    const TARGETS: [fn(&[u8]); 7] = [
+    const TARGETS: [fn(&[u8]); 8] = [
         super::http_head,
         super::http_request,
         super::websocket,
@@ -220,10 +230,11 @@ mod tests {
         super::names,
         super::hls,
         super::vod,
+        super::recordings,
     ];
 
     /// Inputs that reach deep, and those that once broke something.
-    const SEEDS: [&[u8]; 23] = [
+    const SEEDS: [&[u8]; 28] = [
         b"",
         b"video0-1.0-2000-180000-540000.m4s\nfrom=12.5&to=2026-11-23T04:30:00.5%2B01:00\n",
         b"poster.mp4\nat=1\nFLV\x01\x04\0\0\0\x09\0\0\0\0\x08\0\0\x04\0\0\0\0\0\0\0\xaf\0\x12\x10\0\0\0\x0f\
@@ -245,6 +256,11 @@ mod tests {
         b"GET /live/x.m3u8 HTTP/1.1\r\n\r\n",
         b"GET /live/x/video0.m3u8?_HLS_msn=1 HTTP/1.1\r\nRange: bytes=1-\r\n\r\n",
         b"audio12-70.3.m4s\n_HLS_msn=7&_HLS_part=2&_HLS_skip=YES\nbytes=1-2",
+        b"20261123T043000Z-1a2b3c4d\n0001.mp4\nbytes=1-",
+        b"20261123T043000Z-1a2b3c4d/../..\n../0001.flv\nbytes=-18446744073709551616",
+        b"..%2f..%2fpublish.key\n000001.ts\0\nbytes=18446744073709551615-0",
+        b"GET /recordings/20261123T043000Z-1a2b3c4d/..%2findex.m3u8 HTTP/1.1\r\nRange: bytes=0-\r\n\r\n",
+        b"#EXTM3U\n#EXT-X-DISCONTINUITY\n#EXTINF:1e308,\n000001.ts\n#EXTINF:6.04,\n../2.ts\n",
         b"live/show-*\nrtmp://host/{app}/{channel}",
         b"FMLE/3.0 (compatible; Rushlight/0.1.0) (via 5f3a91c20b6677ad,08d1b7e4c4d1f0a9)",
         b"live/x?key=1\n?key=%31&startPts=-9223372036854775808",

@@ -24,7 +24,12 @@ impl Drop for Logs {
 
 /// Begins to log as `config` says. The parts of a log directive are the names of crates: `gateway`, `hub`, `net`.
 pub(crate) fn start(config: &LogConfig) -> Result<Logs, String> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|error| format!("log.level: {error}"))?;
+    let mut level = config.level.clone();
+    // It tells what it tries again, as if that were news; who gave it the work says what came of it.
+    if !level.contains("object_store") {
+        level.push_str(",object_store=warn");
+    }
+    let filter = EnvFilter::try_new(&level).map_err(|error| format!("log.level: {error}"))?;
     let lines = Lines::default();
     let writer = lines.clone();
     std::thread::Builder::new()

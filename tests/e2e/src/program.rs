@@ -53,15 +53,28 @@ pub fn ffmpeg() -> Result<PathBuf, String> {
 /// # Errors
 /// The sentence with which the test is skipped.
 pub fn ffmpeg9() -> Result<PathBuf, String> {
-    if let Some(path) = std::env::var_os("RUSHLIGHT_FFMPEG9") {
+    installed("ffmpeg9", "RUSHLIGHT_FFMPEG9")
+}
+
+/// SeaweedFS, an S3 server. `./test tools` installs it; `RUSHLIGHT_WEED` names another.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn seaweedfs() -> Result<PathBuf, String> {
+    installed("weed", "RUSHLIGHT_WEED")
+}
+
+/// A program that `./test tools` keeps in a folder of its own, unless `variable` names another.
+fn installed(name: &str, variable: &str) -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os(variable) {
         return Ok(path.into());
     }
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
         PathBuf::from,
     );
-    let path = cache.join("rushlight-test/ffmpeg9");
-    if path.exists() { Ok(path) } else { Err("ffmpeg 9 is not installed (./test tools)".into()) }
+    let path = cache.join("rushlight-test").join(name);
+    if path.exists() { Ok(path) } else { Err(format!("{name} is not installed (./test tools)")) }
 }
 
 /// Whether GStreamer has `element`.

@@ -1,6 +1,7 @@
 //! The part of the configuration that is about recording.
 
 use super::{DURATION_MS_MAX, KeyDoc};
+use crate::Secret;
 use crate::pattern::Pattern;
 use media::StreamName;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,25 @@ section! {
         queue_bytes_max: usize = 32 << 20,
         /// While the disk has fewer free bytes than this, recordings pause and files stay as they are; 0 fills it to the brim.
         free_bytes_min: u64 = 1 << 30,
+        /// A recording that ended so many days ago is deleted; 0 keeps it. A rule may say otherwise.
+        keep_days: u64 = 0,
+        /// While all recordings together have more bytes than this, the oldest ones that are complete are deleted; 0 keeps them.
+        keep_bytes_max: u64 = 0,
+        /// An object storage that recordings go to when they are complete: `"s3://BUCKET/PREFIX"`, or `"file:///FOLDER"`.
+        store: Option<String> = None,
+        /// Where the S3 server is, if it is none of Amazon: `"https://HOST:PORT"`. What is unset here and in the three that
+        /// follow comes from the environment (`AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, ...).
+        store_endpoint: Option<String> = None,
+        /// Its region.
+        store_region: Option<String> = None,
+        /// The name of the key that opens it.
+        store_access_key_id: Option<String> = None,
+        /// The key.
+        store_secret_access_key: Option<Secret> = None,
+        /// Whether it may be asked over plain HTTP: for servers on this machine.
+        store_allow_http: bool = false,
+        /// How long files stay in the folder when they are in the object storage as well. They go earlier when space is short.
+        spool_keep_minutes: u64 = 60,
         /// Which streams are recorded.
         rule: Vec<RecordRule> = Vec::new(),
     }
@@ -35,8 +55,10 @@ section! {
         stream: String = String::new(),
         /// `"always"` records whatever is published, `"on-demand"` when the operator says so over the API.
         policy: RecordPolicy = RecordPolicy::Always,
-        /// `"mp4"` or `"flv"`.
+        /// `"mp4"`, `"flv"`, or `"ts"`: segments with a playlist for HLS.
         format: RecordFormat = RecordFormat::Mp4,
+        /// Recordings of these streams are deleted after so many days, instead of `record.keep_days`.
+        keep_days: Option<u64> = None,
     }
 }
 
@@ -61,6 +83,8 @@ pub enum RecordFormat {
     Mp4,
     /// FLV, which holds every codec, change and message of a stream.
     Flv,
+    /// MPEG-TS in segments of some seconds, with an HLS playlist that grows.
+    Ts,
 }
 
 /// Shorter files are all head, longer ones than a week nobody opens.
@@ -69,6 +93,11 @@ const SEGMENT_MINUTES: std::ops::RangeInclusive<u64> = 1..=7 * 24 * 60;
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// Below this not even one keyframe fits; above it many streams fill the memory before anybody notices.
 const QUEUE_BYTES: std::ops::RangeInclusive<usize> = 1 << 20..=1 << 30;
+
+/// A hundred years.
+const KEEP_DAYS_MAX: u64 = 36_500;
+/// A year: who keeps them longer needs no object storage.
+const SPOOL_KEEP_MINUTES_MAX: u64 = 366 * 24 * 60;
 
 impl RecordConfig {
     /// Calls `wrong` with the key and the message of every problem.
@@ -90,6 +119,15 @@ impl RecordConfig {
             let (least, most) = QUEUE_BYTES.into_inner();
             wrong("record.queue_bytes_max", format!("must lie between {least} and {most} bytes"));
         }
+        if self.keep_days > KEEP_DAYS_MAX {
+            wrong("record.keep_days", format!("must lie between 0 and {KEEP_DAYS_MAX}"));
+        }
+        if self.spool_keep_minutes > SPOOL_KEEP_MINUTES_MAX {
+            wrong("record.spool_keep_minutes", format!("must lie between 0 and {SPOOL_KEEP_MINUTES_MAX}"));
+        }
+        if let Some(Err(error)) = self.to_store().map(|settings| settings.check()) {
+            wrong("record.store", error.to_string());
+        }
         let mut seen = HashSet::new();
         for (i, rule) in self.rule.iter().enumerate() {
             let key = format!("record.rule.{i}.stream");
@@ -100,6 +138,12 @@ impl RecordConfig {
                 }
                 Ok(_) => {}
             }
+            if rule.keep_days.is_some_and(|days| days > KEEP_DAYS_MAX) {
+                wrong(
+                    &format!("record.rule.{i}.keep_days"),
+                    format!("must lie between 0 and {KEEP_DAYS_MAX}"),
+                );
+            }
         }
     }
 
@@ -108,6 +152,23 @@ impl RecordConfig {
         let fits =
             |rule: &&RecordRule| Pattern::parse(&rule.stream).is_ok_and(|pattern| pattern.matches(name));
         self.rule.iter().find(fits)
+    }
+
+    /// How many days recordings of a stream are kept; 0 for ever.
+    pub fn keep_days_of(&self, name: &StreamName) -> u64 {
+        self.rule_of(name).and_then(|rule| rule.keep_days).unwrap_or(self.keep_days)
+    }
+
+    /// The object storage, if there shall be one.
+    pub fn to_store(&self) -> Option<store::Settings> {
+        Some(store::Settings {
+            url: self.store.clone()?,
+            endpoint: self.store_endpoint.clone(),
+            region: self.store_region.clone(),
+            access_key_id: self.store_access_key_id.clone(),
+            secret_access_key: self.store_secret_access_key.as_ref().map(|key| key.expose().to_owned()),
+            allow_http: self.store_allow_http,
+        })
     }
 
     /// The media time that a file has at most, but for the rest of its last group of pictures.
@@ -150,11 +211,15 @@ mod tests {
             merge_s: 100_000,
             queue_bytes_max: 1,
             free_bytes_min: 0,
+            keep_days: 40_000,
+            store: Some("gs://bucket".to_owned()),
+            spool_keep_minutes: 1 << 40,
             rule: vec![
                 rule("live/..", RecordPolicy::Always),
                 rule("a/*", RecordPolicy::Always),
-                rule("a/*", RecordPolicy::Always),
+                RecordRule { keep_days: Some(40_000), ..rule("a/*", RecordPolicy::Always) },
             ],
+            ..RecordConfig::default()
         };
         let problems = Config { record, ..Config::default() }.validate().unwrap_err();
         let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
@@ -164,8 +229,12 @@ mod tests {
             "record.segment_bytes_max",
             "record.merge_s",
             "record.queue_bytes_max",
+            "record.keep_days",
+            "record.spool_keep_minutes",
+            "record.store",
             "record.rule.0.stream",
             "record.rule.2.stream",
+            "record.rule.2.keep_days",
         ];
         assert_eq!(keys, expected);
     }

@@ -25,7 +25,7 @@ pub(crate) use cors::{allow_origin, allows_websocket};
 pub(crate) use head::{HEAD_BYTES_MAX, RawRequest, Sniffed, sniff};
 pub(crate) use prefixed::Prefixed;
 pub(crate) use problem::{problem, problem_text};
-pub(crate) use ranged::Ranged;
+pub(crate) use ranged::{Ranged, check_range};
 pub(crate) use routes::router;
 pub(crate) use status::{codec_name, date_time, rfc3339, title as channel_title};
 

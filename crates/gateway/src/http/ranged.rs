@@ -102,6 +102,15 @@ enum Asked {
     Unsatisfiable,
 }
 
+/// What is asked for of a file lies in the file, whatever was written.
+pub(crate) fn check_range(text: &str) {
+    for length in [0, 1, 1000, u64::MAX] {
+        if let Asked::Part(range) = read_range(text, length) {
+            assert!(range.start < range.end && range.end <= length);
+        }
+    }
+}
+
 /// Reads `bytes=FIRST-LAST`, `bytes=FIRST-` and `bytes=-COUNT` (section 14.1.1).
 fn read_range(text: &str, length: u64) -> Asked {
     let number = |text: &str| -> Option<Option<u64>> {

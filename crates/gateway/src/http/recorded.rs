@@ -70,6 +70,10 @@ async fn whole(State(env): State<Arc<Env>>, Path(name): Path<String>, request: R
     let known = vod::Whole::parse(&name).and_then(|(id, form)| Some((admit(&env, id, &request)?, form)));
     drop(request);
     match known {
+        // A recording in segments has its playlist already.
+        Some((asked, vod::Whole::Hls)) if asked.entry.is_in_segments() => {
+            segments(&asked, &env).await.unwrap_or_else(absent)
+        }
         Some((asked, form)) => vod::whole(env, asked, form).await,
         None => absent(),
     }
@@ -85,17 +89,57 @@ async fn file(
     let Some(file) = FileName::parse(&name) else {
         return vod::file(env, asked, &name).await.unwrap_or_else(absent);
     };
+    if file.is_playlist() && !asked.keys.is_empty() {
+        return segments(&asked, &env).await.unwrap_or_else(absent);
+    }
     let Ok(source) = read::open(&asked.entry, &file).await else { return absent() };
     let ranged = Ranged {
         length: source.bytes(),
         etag: Some(source.version().etag()),
-        media: if file.is_mp4() { "video/mp4" } else { "video/x-flv" },
+        media: match file.extension() {
+            "mp4" => "video/mp4",
+            "flv" => "video/x-flv",
+            "ts" => "video/mp2t",
+            _ => "application/vnd.apple.mpegurl",
+        },
         // The file in its final form has the same name, so it is asked for again, at the cost of a 304.
         cache: "no-cache",
     };
     ranged.answer(&asked.method, &asked.headers, |range| {
         feed(source, range, env.config.http.write_timeout(), env.shutdown.clone())
     })
+}
+
+/// The playlist of a recording in segments, for who asks for it beside the folder, or with a key that segments need too.
+async fn segments(asked: &vod::Asked, env: &Env) -> Option<Response> {
+    let source = read::open(&asked.entry, &FileName::playlist()).await.ok()?;
+    let (mut text, mut position) = (Vec::new(), 0);
+    while position < source.bytes() {
+        let end = source.bytes().min(position + PIECE_BYTES);
+        text.extend(source.read(position..end).await.ok()?);
+        position = end;
+    }
+    let query = if asked.keys.is_empty() { String::new() } else { format!("?{}", asked.keys) };
+    let lines = std::str::from_utf8(&text).ok()?.lines().map(|line| match line.starts_with('#') {
+        true => format!("{line}\n"),
+        false => format!("/recordings/{}/{line}{query}\n", asked.entry.id),
+    });
+    let text = Bytes::from(lines.collect::<String>());
+    let media = "application/vnd.apple.mpegurl";
+    let ranged = Ranged { length: text.len() as u64, etag: None, media, cache: "no-cache" };
+    let (write_timeout, shutdown) = (env.config.http.write_timeout(), env.shutdown.clone());
+    Some(ranged.answer(&asked.method, &asked.headers, |range| {
+        let (pieces, received) = mpsc::channel(1);
+        let part = text.slice(range.start as usize..range.end as usize);
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                _ = tokio::time::timeout(write_timeout, pieces.send(part)) => {}
+                () = shutdown.triggered() => {}
+            }
+        });
+        received
+    }))
 }
 
 /// Reads a part of a file until it is sent, or the peer takes nothing for too long.

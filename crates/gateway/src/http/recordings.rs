@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{NewRecording, Recordings};
+use api::{NewRecording, RecordingChange, Recordings};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
@@ -15,7 +15,7 @@ use super::problem;
 use super::routes::{asker, json, method_not_allowed, unauthorized};
 use crate::Env;
 use crate::config::parse_channel;
-use crate::record::{DeleteError, Entry, RecordingId, StartError};
+use crate::record::{self, DeleteError, Entry, RecordingId, StartError};
 use crate::target::query_value;
 
 /// Bytes of the name of a stream in JSON.
@@ -28,7 +28,10 @@ const PAGE_MAX: usize = 500;
 pub(super) fn routes(env: Arc<Env>) -> Router {
     Router::new()
         .route("/api/v1/recordings", get(list).post(begin).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
-        .route("/api/v1/recordings/{id}", get(one).delete(remove))
+        .route(
+            "/api/v1/recordings/{id}",
+            get(one).delete(remove).patch(change).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+        )
         .route("/api/v1/recordings/{id}/stop", post(stop))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(env)
@@ -68,19 +71,13 @@ async fn begin(State(env): State<Arc<Env>>, request: Request) -> Response {
     if !asker(&env, &request).operator {
         return unauthorized(&request, "");
     }
-    let body: Result<Bytes, BytesRejection> = Bytes::from_request(request.with_limited_body(), &()).await;
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => return problem(rejection.status(), rejection.body_text()),
-    };
-    let wrong = |detail: String| problem(StatusCode::BAD_REQUEST, detail);
-    let new: NewRecording = match serde_json::from_slice(&body) {
+    let new: NewRecording = match read_json(request, "recording").await {
         Ok(new) => new,
-        Err(error) => return wrong(format!("The recording is not understood: {error}.")),
+        Err(response) => return response,
     };
     let name = match parse_channel(&new.stream) {
         Ok(name) => name,
-        Err(message) => return wrong(format!("The stream: {message}.")),
+        Err(message) => return problem(StatusCode::BAD_REQUEST, format!("The stream: {message}.")),
     };
     match env.recordings.begin(&env, &name) {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
@@ -110,18 +107,51 @@ async fn remove(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Re
         return unauthorized(&request, "");
     }
     let Some(entry) = find(&env, &id) else { return absent() };
-    // The disk is not for this thread.
-    let deleted = tokio::task::spawn_blocking(move || env.recordings.delete(&entry)).await;
-    match deleted {
-        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Err(DeleteError::Running)) => {
+    match record::delete(&env, &entry).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(DeleteError::Running) => {
             problem(StatusCode::CONFLICT, "This recording is being made: stop it first.")
         }
-        Ok(Err(DeleteError::Failed(error))) => {
+        Err(DeleteError::Storage(error)) => problem(
+            StatusCode::BAD_GATEWAY,
+            format!("The object storage does not delete it now: {error}. Try again later."),
+        ),
+        Err(DeleteError::Failed(error)) => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, format!("The files cannot be removed: {error}."))
         }
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "The files were not removed."),
     }
+}
+
+async fn change(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Request) -> Response {
+    // Before the body is read.
+    if !asker(&env, &request).operator {
+        return unauthorized(&request, "");
+    }
+    let Some(entry) = find(&env, &id) else { return absent() };
+    let change: RecordingChange = match read_json(request, "change").await {
+        Ok(change) => change,
+        Err(response) => return response,
+    };
+    // The disk is not for this thread.
+    let kept = tokio::task::spawn_blocking({
+        let entry = entry.clone();
+        move || env.recordings.keep(&entry, change.keep)
+    });
+    match kept.await {
+        Ok(Ok(())) => json(&entry.describe()),
+        Ok(Err(error)) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, format!("The change cannot be written: {error}."))
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "The change was not written."),
+    }
+}
+
+/// Reads the body of a request, which is about a `what`.
+async fn read_json<T: serde::de::DeserializeOwned>(request: Request, what: &str) -> Result<T, Response> {
+    let body: Result<Bytes, BytesRejection> = Bytes::from_request(request.with_limited_body(), &()).await;
+    let body = body.map_err(|rejection| problem(rejection.status(), rejection.body_text()))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| problem(StatusCode::BAD_REQUEST, format!("The {what} is not understood: {error}.")))
 }
 
 fn find(env: &Env, id: &str) -> Option<Arc<Entry>> {

@@ -38,6 +38,18 @@ pub struct RecordMetrics {
     pub finished: Counter,
     /// Times that this did not work.
     pub finish_errors: Counter,
+    /// Recordings that were deleted because they were too old or too many.
+    pub retired: Counter,
+    /// Recordings on their way to the object storage, and in line.
+    pub uploads_waiting: Gauge,
+    /// Recordings that have arrived there.
+    pub uploaded: Counter,
+    /// Bytes that have.
+    pub upload_bytes: Counter,
+    /// Times that the object storage did not take something.
+    pub upload_errors: Counter,
+    /// Recordings whose local files went because they are there.
+    pub spool_removed: Counter,
     gaps: Vec<Counter>,
     lost: Vec<Counter>,
 }
@@ -57,6 +69,12 @@ impl RecordMetrics {
             write_errors: Counter::default(),
             finished: Counter::default(),
             finish_errors: Counter::default(),
+            retired: Counter::default(),
+            uploads_waiting: Gauge::default(),
+            uploaded: Counter::default(),
+            upload_bytes: Counter::default(),
+            upload_errors: Counter::default(),
+            spool_removed: Counter::default(),
             gaps: of_all(&gaps),
             lost: of_all(&lost),
         };
@@ -71,6 +89,19 @@ impl RecordMetrics {
         );
         registry.register("files_finished", "Files brought into their final form", metrics.finished.clone());
         registry.register("finish_errors", "Times that a file could not be", metrics.finish_errors.clone());
+        let retired = "Recordings deleted because they were too old or too many";
+        registry.register("retired", retired, metrics.retired.clone());
+        let waiting = "Recordings on their way to the object storage, and in line";
+        registry.register("uploads_waiting", waiting, metrics.uploads_waiting.clone());
+        registry.register("uploaded", "Recordings that are in the object storage", metrics.uploaded.clone());
+        registry.register("upload_bytes", "Bytes that arrived there", metrics.upload_bytes.clone());
+        registry.register(
+            "upload_errors",
+            "Times that it did not take something",
+            metrics.upload_errors.clone(),
+        );
+        let removed = "Recordings whose local files went because they are there";
+        registry.register("spool_removed", removed, metrics.spool_removed.clone());
         registry.register("gaps", "Gaps in recordings, by why", gaps);
         registry.register("lost_packets", "Packets that are not recorded, by why", lost);
         metrics

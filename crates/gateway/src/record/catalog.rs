@@ -10,7 +10,8 @@
 
 use super::id::{FileName, RecordingId};
 use super::limits::{DESCRIPTION_BYTES_MAX, LISTED_MAX};
-use api::{Recording, RecordingState};
+use super::remote::Remote;
+use api::{Recording, RecordingState, UploadState};
 use media::StreamName;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +19,7 @@ use std::io::{self, Read, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The file with the description.
 const DESCRIPTION: &str = "recording.json";
@@ -37,12 +38,80 @@ pub(crate) struct Entry {
     saving: Mutex<()>,
     /// It was deleted: nothing is written any more.
     deleted: AtomicBool,
+    /// Where it goes when it is complete.
+    remote: Option<Arc<Remote>>,
+    /// Held while it goes up, and while it is deleted.
+    moving: tokio::sync::Mutex<()>,
 }
 
 impl Entry {
     /// What it is.
     pub(crate) fn describe(&self) -> Recording {
-        self.description().clone()
+        let mut described = self.description().clone();
+        if let Some(upload) = &mut described.upload
+            && upload.state == UploadState::Waiting
+            && let Some((why, seconds)) = self.remote.as_ref().and_then(|remote| remote.problem())
+        {
+            upload.retry_in_s = Some(seconds);
+            let told = || format!("upload: waiting ({why}), next try in {seconds} s");
+            described.problem.get_or_insert_with(told);
+            upload.problem = Some(why);
+        }
+        described
+    }
+
+    /// Whether it consists of segments with a playlist.
+    pub(crate) fn is_in_segments(&self) -> bool {
+        self.description().files.iter().any(|file| file.name == FileName::playlist().as_str())
+    }
+
+    /// The object storage of its node.
+    pub(super) fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.as_ref()
+    }
+
+    /// Held while it goes up, and while it is deleted.
+    pub(super) fn moving(&self) -> &tokio::sync::Mutex<()> {
+        &self.moving
+    }
+
+    /// Whether it shall be gone: who sends it up stops.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Says whether it shall be gone.
+    pub(super) fn set_deleted(&self, deleted: bool) {
+        self.deleted.store(deleted, Ordering::Release);
+    }
+
+    /// Whether the object storage has one of its files.
+    pub(super) fn is_stored(&self, file: &FileName) -> bool {
+        let description = self.description();
+        let arrived = description.upload.as_ref().map_or(0, |upload| upload.files);
+        let name = file.listed();
+        description.files.iter().take(arrived).any(|listed| listed.name == name.as_str())
+    }
+
+    /// Where it is kept how far one of its files has come.
+    pub(super) fn progress_path(&self, file: &FileName) -> PathBuf {
+        self.folder.join(format!("{}.upload", file.as_str()))
+    }
+
+    /// Removes its files from the local folder, and leaves the description. Blocks.
+    pub(super) fn remove_local(&self) -> io::Result<()> {
+        let names: Vec<_> =
+            self.description().files.iter().filter_map(|file| FileName::parse(&file.name)).collect();
+        for name in names.into_iter().chain(self.segments()) {
+            match fs::remove_file(self.file_path(&name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        if let Some(upload) = &mut self.description().upload {
+            upload.local = false;
+        }
+        self.save()
     }
 
     pub(super) fn description(&self) -> MutexGuard<'_, Recording> {
@@ -66,11 +135,36 @@ impl Entry {
 
     /// Opens one of its files to be read, if it has one of that name. Blocks.
     pub(crate) fn open(&self, file: &FileName) -> Option<File> {
-        let is_listed = self.description().files.iter().any(|listed| listed.name == file.as_str());
+        let name = file.listed();
+        let is_listed = self.description().files.iter().any(|listed| listed.name == name.as_str());
         let path = self.file_path(file);
         // What is none of ours is not followed.
         let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_file());
         if !is_listed || !is_file(&path) { None } else { File::open(path).ok() }
+    }
+
+    /// The segments in its folder, in order. Blocks.
+    pub(super) fn segments(&self) -> Vec<FileName> {
+        let found = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names = found.filter_map(|entry| FileName::parse(entry.file_name().to_str()?));
+        let mut segments: Vec<_> = names.filter(FileName::is_segment).collect();
+        segments.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        segments
+    }
+
+    /// Writes a file of its folder, which is there as it was, or as it is now. Blocks.
+    pub(super) fn write_beside(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut unfinished = path.to_owned().into_os_string();
+        unfinished.push(format!(".{UNFINISHED}"));
+        let written = File::create(&unfinished).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_data()
+        });
+        let saved = written.and_then(|()| fs::rename(&unfinished, path));
+        if saved.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        saved
     }
 
     /// Writes the description. It is there as it was, or as it is now. Blocks.
@@ -81,20 +175,12 @@ impl Entry {
         }
         let text = serde_json::to_vec_pretty(&*self.description())?;
         fs::create_dir_all(&self.folder)?;
-        let path = self.folder.join(DESCRIPTION);
-        let unfinished = self.folder.join(format!("{DESCRIPTION}.{UNFINISHED}"));
-        let mut file = File::create(&unfinished)?;
-        let written = file.write_all(&text).and_then(|()| file.sync_data());
-        let saved = written.and_then(|()| fs::rename(&unfinished, path));
-        if saved.is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
-        saved
+        self.write_beside(&self.folder.join(DESCRIPTION), &text)
     }
 
     fn remove(&self) -> io::Result<()> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        self.deleted.store(true, Ordering::Release);
+        self.set_deleted(true);
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -114,12 +200,41 @@ impl Entry {
 pub(crate) struct Catalog {
     folder: PathBuf,
     entries: Mutex<BTreeMap<RecordingId, Arc<Entry>>>,
+    remote: OnceLock<Arc<Remote>>,
 }
 
 impl Catalog {
     /// Of what lies in `folder`; see [`Catalog::scan`].
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, entries: Mutex::default() }
+        Self { folder, entries: Mutex::default(), remote: OnceLock::new() }
+    }
+
+    /// Has what is added from now on go to an object storage.
+    pub(super) fn attach(&self, remote: Arc<Remote>) {
+        let _ = self.remote.set(remote);
+    }
+
+    /// The object storage of the node.
+    pub(super) fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.get()
+    }
+
+    /// All recordings, from the oldest to the newest.
+    pub(super) fn oldest_first(&self) -> Vec<Arc<Entry>> {
+        self.entries().values().cloned().collect()
+    }
+
+    /// Adds a recording that is in the object storage, unless it is known. Its description says what its place says.
+    pub(super) fn add_found(&self, id: RecordingId, name: &StreamName, mut description: Recording) {
+        if self.get(&id).is_some() {
+            return;
+        }
+        (description.id, description.stream) = (id.to_string(), name.to_string());
+        (description.state, description.problem) = (RecordingState::Complete, None);
+        description.files.retain(|file| FileName::parse(&file.name).is_some());
+        let Some(upload) = &mut description.upload else { return };
+        (upload.state, upload.local, upload.files) = (UploadState::Done, false, description.files.len());
+        self.insert(id, name.clone(), description);
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<RecordingId, Arc<Entry>>> {
@@ -140,6 +255,8 @@ impl Catalog {
             files: Vec::new(),
             gaps: Vec::new(),
             problem: None,
+            keep: false,
+            upload: None,
         };
         self.insert(id, name.clone(), description)
     }
@@ -153,6 +270,8 @@ impl Catalog {
             description: Mutex::new(description),
             saving: Mutex::default(),
             deleted: AtomicBool::new(false),
+            remote: self.remote.get().cloned(),
+            moving: tokio::sync::Mutex::default(),
         });
         let mut entries = self.entries();
         entries.insert(id, entry.clone());
@@ -250,6 +369,8 @@ fn read_description(folder: &Path, id: &RecordingId, name: &StreamName) -> Optio
         files: Vec::new(),
         gaps: Vec::new(),
         problem: None,
+        keep: false,
+        upload: None,
     });
     (recording.id, recording.stream) = (id.to_string(), name.to_string());
     recording.files.retain(|file| FileName::parse(&file.name).is_some());
@@ -265,9 +386,11 @@ fn list_files(folder: &Path, recording: &mut Recording) {
     let files = found.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
     for name in files.filter_map(|entry| entry.file_name().into_string().ok()) {
         let Some(file) = FileName::parse(&name) else { continue };
+        let file = file.listed();
+        let name = file.as_str().to_owned();
         if !recording.files.iter().any(|listed| listed.name == name) {
             recording.files.push(api::RecordedFile {
-                format: if file.is_mp4() { "mp4" } else { "flv" }.to_owned(),
+                format: file.format().to_owned(),
                 name,
                 bytes: 0,
                 start_ms: 0,

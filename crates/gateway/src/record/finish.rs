@@ -1,7 +1,11 @@
-//! Bringing files into their final form: an MP4 file of fragments becomes one with its description in front, by writing it
-//! anew beside it. Until the new one takes its place, the one of fragments is there and plays.
+//! Bringing files into their final form: an MP4 file of fragments becomes one with its description in front, and an FLV file one
+//! whose metadata leads to its keyframes, by writing it anew beside it. Until the new one takes its place, the other one is there
+//! and plays.
 //!
 //! One file at a time: this reads and writes as fast as the disk can, and recordings that are being made go first.
+
+mod flv;
+mod ts;
 
 use super::catalog::Entry;
 use super::id::FileName;
@@ -23,6 +27,8 @@ const RETRY: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 1 << 20;
 /// Samples that are copied between two looks at whether the node shuts down.
 const SAMPLES_AT_ONCE: usize = 1024;
+/// Bytes that are.
+const COPIED_AT_ONCE: u64 = 16 << 20;
 
 /// Finishes recordings until the node shuts down.
 pub(super) async fn run(env: Arc<Env>) {
@@ -48,7 +54,7 @@ pub(super) async fn run(env: Arc<Env>) {
 }
 
 /// Finishes a recording, and says whether that is done. Blocks.
-fn finish(env: &Env, entry: &Entry) -> bool {
+fn finish(env: &Env, entry: &Arc<Entry>) -> bool {
     let metrics = env.metrics.record();
     let names: Vec<_> = {
         let description = entry.description();
@@ -100,6 +106,10 @@ fn finish(env: &Env, entry: &Entry) -> bool {
         Ok(()) => {
             if is_done {
                 info!(stream = %entry.name, recording = %entry.id, "a recording is complete");
+                if let Some(remote) = entry.remote() {
+                    remote.enqueue(entry);
+                }
+                env.recordings.retaining.notify_one();
             }
             is_done
         }
@@ -120,20 +130,86 @@ fn last_written(entry: &Entry) -> Option<String> {
 
 /// Finishes one file. Returns its bytes and its media time; `None` if there is nothing in it, and it is gone.
 fn finish_file(env: &Env, entry: &Entry, name: &FileName) -> io::Result<Option<(u64, Duration)>> {
-    let path = entry.file_path(name);
-    let outcome = match name.is_mp4() {
-        true => finish_mp4(env, entry, name)?,
-        false => finish_flv(&path)?,
+    let outcome = match name.format() {
+        "mp4" => finish_mp4(env, entry, name)?,
+        "flv" => finish_flv(env, entry, name)?,
+        _ => ts::finish(entry)?,
     };
-    if outcome.is_none() {
-        fs::remove_file(path)?;
+    if outcome.is_none()
+        && let Err(error) = fs::remove_file(entry.file_path(name))
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
     }
     Ok(outcome)
 }
 
+fn finish_flv(env: &Env, entry: &Entry, name: &FileName) -> io::Result<Option<(u64, Duration)>> {
+    let mut input = File::open(entry.file_path(name))?;
+    let length = input.metadata()?.len();
+    let contents = flv::read(&mut input, length)?;
+    if contents.is_empty() {
+        return Ok(None);
+    }
+    let duration = contents.duration();
+    if contents.bytes == length && contents.is_finished() {
+        return Ok(Some((length, duration)));
+    }
+    let bytes = replace(env, entry, name, contents.bytes, |out| {
+        contents.write(out, |range, out| {
+            let mut position = range.start;
+            input.seek(SeekFrom::Start(position))?;
+            while position < range.end {
+                check_time(env)?;
+                let count = (range.end - position).min(COPIED_AT_ONCE);
+                copy_bytes(&mut input, count, out)?;
+                position += count;
+            }
+            Ok(())
+        })
+    })?;
+    Ok(Some((bytes, duration)))
+}
+
+/// Whether there is time left.
+fn check_time(env: &Env) -> io::Result<()> {
+    match env.shutdown.is_triggered() {
+        true => Err(io::Error::other("the node shuts down")),
+        false => Ok(()),
+    }
+}
+
+/// Has `write` make a file beside one of about `length` bytes, and puts it in its place. Returns what `write` does: its bytes.
+fn replace(
+    env: &Env,
+    entry: &Entry,
+    name: &FileName,
+    length: u64,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<u64>,
+) -> io::Result<u64> {
+    let (path, unfinished) = (entry.file_path(name), entry.unfinished_path(name));
+    // What a crash has left of an earlier turn counts for nothing.
+    let _ = fs::remove_file(&unfinished);
+    crate::disk::check_free(entry.folder(), length, env.config.record.free_bytes_min)?;
+    let written = (|| {
+        let file = OpenOptions::new().write(true).create_new(true).open(&unfinished)?;
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, &file);
+        let bytes = write(&mut out)?;
+        out.flush()?;
+        drop(out);
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(entry.folder())?.sync_all()?;
+        Ok(bytes)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
 fn finish_mp4(env: &Env, entry: &Entry, name: &FileName) -> io::Result<Option<(u64, Duration)>> {
-    let path = entry.file_path(name);
-    let mut input = File::open(&path)?;
+    let mut input = File::open(entry.file_path(name))?;
     let length = input.metadata()?.len();
     let mut movie = index(&mut input, length)?;
     for track in &mut movie.tracks {
@@ -152,20 +228,8 @@ fn finish_mp4(env: &Env, entry: &Entry, name: &FileName) -> io::Result<Option<(u
         // Its turn ended between the new file and its description.
         return Ok(Some((length, duration)));
     }
-    let unfinished = entry.unfinished_path(name);
-    // What a crash has left of an earlier turn counts for nothing.
-    let _ = fs::remove_file(&unfinished);
-    crate::disk::check_free(entry.folder(), length, env.config.record.free_bytes_min)?;
-    let written = write_finished(env, &mut input, &movie, &unfinished);
-    let finished = written.and_then(|bytes| {
-        fs::rename(&unfinished, &path)?;
-        File::open(entry.folder())?.sync_all()?;
-        Ok(Some((bytes, duration)))
-    });
-    if finished.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    finished
+    let bytes = replace(env, entry, name, length, |out| write_finished(env, &mut input, &movie, out))?;
+    Ok(Some((bytes, duration)))
 }
 
 /// Reads what is in a file. Behind a crash that is what comes before the first thing that makes no sense.
@@ -195,7 +259,7 @@ fn duration(movie: &Movie) -> Duration {
     }
 }
 
-fn write_finished(env: &Env, input: &mut File, movie: &Movie, path: &std::path::Path) -> io::Result<u64> {
+fn write_finished(env: &Env, input: &mut File, movie: &Movie, out: &mut impl Write) -> io::Result<u64> {
     let invalid = |error: media::container::Error| io::Error::other(error.to_string());
     let mut described = Vec::new();
     for (number, track) in (1..).zip(&movie.tracks) {
@@ -211,23 +275,15 @@ fn write_finished(env: &Env, input: &mut File, movie: &Movie, path: &std::path::
         .collect();
     let mut head = BytesMut::new();
     let layout = fmp4::write_progressive(&tracks, &mut head).map_err(invalid)?;
-    // One that a crash has left is begun anew.
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, &file);
     out.write_all(&head)?;
     for chunk in &layout.chunks {
         for samples in movie.tracks[chunk.track].samples[chunk.samples.clone()].chunks(SAMPLES_AT_ONCE) {
-            if env.shutdown.is_triggered() {
-                return Err(io::Error::other("the node shuts down"));
-            }
+            check_time(env)?;
             for run in samples.chunk_by(|a, b| a.position + u64::from(a.size) == b.position) {
-                copy(input, run, &mut out)?;
+                copy(input, run, out)?;
             }
         }
     }
-    out.flush()?;
-    drop(out);
-    file.sync_all()?;
     Ok(head.len() as u64 + layout.payload_bytes)
 }
 
@@ -243,37 +299,10 @@ fn copy(input: &mut File, run: &[Sample], out: &mut impl Write) -> io::Result<()
     let Some(first) = run.first() else { return Ok(()) };
     let bytes = run.iter().map(|sample| u64::from(sample.size)).sum();
     input.seek(SeekFrom::Start(first.position))?;
-    let copied = io::copy(&mut input.take(bytes), out)?;
-    if copied == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    copy_bytes(input, bytes, out)
 }
 
-/// Cuts off a tag that was written in part.
-fn finish_flv(path: &std::path::Path) -> io::Result<Option<(u64, Duration)>> {
-    /// The header of the file and the size that follows it.
-    const FILE_HEADER_BYTES: u64 = 13;
-    const TAG_HEADER_BYTES: u64 = 11;
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let length = file.metadata()?.len();
-    let mut input = io::BufReader::new(&file);
-    let mut position = FILE_HEADER_BYTES;
-    let mut last_ms = 0;
-    input.seek(SeekFrom::Start(position))?;
-    while position + TAG_HEADER_BYTES <= length {
-        let mut head = [0; TAG_HEADER_BYTES as usize];
-        input.read_exact(&mut head)?;
-        let [_, a, b, c, t1, t2, t3, t0, ..] = head;
-        let rest = u64::from(u32::from_be_bytes([0, a, b, c])) + 4;
-        if position + TAG_HEADER_BYTES + rest > length {
-            break;
-        }
-        input.seek_relative(rest as i64)?;
-        position += TAG_HEADER_BYTES + rest;
-        last_ms = last_ms.max(u32::from_be_bytes([t0, t1, t2, t3]));
-    }
-    if position < length {
-        file.set_len(position)?;
-        file.sync_data()?;
-    }
-    let has_tags = position > FILE_HEADER_BYTES;
-    Ok(has_tags.then_some((position, Duration::from_millis(last_ms.into()))))
+fn copy_bytes(input: &mut File, bytes: u64, out: &mut impl Write) -> io::Result<()> {
+    let copied = io::copy(&mut input.take(bytes), out)?;
+    if copied == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

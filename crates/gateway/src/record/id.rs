@@ -39,21 +39,36 @@ impl fmt::Display for RecordingId {
     }
 }
 
-/// The name of a file of a recording: `0001.mp4`.
+/// The file that lists segments.
+const PLAYLIST: &str = "index.m3u8";
+
+/// The name of a file of a recording: `0001.mp4`, or `000001.ts` and `index.m3u8`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileName(String);
 
 impl FileName {
     /// File `number` of a recording, from 1.
     pub(super) fn new(number: u32, extension: &str) -> Self {
-        Self(format!("{number:04}.{extension}"))
+        match extension {
+            // There are many of them, and their order shall be that of their names.
+            "ts" => Self(format!("{number:06}.ts")),
+            _ => Self(format!("{number:04}.{extension}")),
+        }
+    }
+
+    /// The playlist of a recording in segments.
+    pub(crate) fn playlist() -> Self {
+        Self(PLAYLIST.to_owned())
     }
 
     /// Of a URL or of a description.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text == PLAYLIST {
+            return Some(Self::playlist());
+        }
         let (number, extension) = text.split_once('.')?;
         let is_number = (4..=9).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
-        (is_number && matches!(extension, "mp4" | "flv")).then(|| Self(text.to_owned()))
+        (is_number && matches!(extension, "mp4" | "flv" | "ts")).then(|| Self(text.to_owned()))
     }
 
     /// As it is written.
@@ -69,6 +84,35 @@ impl FileName {
     /// Whether it is an MP4 file, and no FLV file.
     pub(crate) fn is_mp4(&self) -> bool {
         self.0.ends_with(".mp4")
+    }
+
+    /// What it is: `mp4`, `flv`, `ts` or `m3u8`.
+    pub(crate) fn extension(&self) -> &str {
+        self.0.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// Whether it lists segments.
+    pub(crate) fn is_playlist(&self) -> bool {
+        self.0 == PLAYLIST
+    }
+
+    /// Whether it is a segment, which its playlist lists and nothing else.
+    pub(super) fn is_segment(&self) -> bool {
+        self.extension() == "ts"
+    }
+
+    /// What a description calls it: a segment is listed with its playlist.
+    pub(super) fn listed(&self) -> Self {
+        if self.is_segment() { Self::playlist() } else { self.clone() }
+    }
+
+    /// The format of what a description lists as this.
+    pub(super) fn format(&self) -> &'static str {
+        match self.extension() {
+            "mp4" => "mp4",
+            "flv" => "flv",
+            _ => "ts",
+        }
     }
 }
 
@@ -96,6 +140,9 @@ mod tests {
         "0001.mp4.part",
         "recording.json",
         "0001.MP4",
+        "index.m3u8.part",
+        "../index.m3u8",
+        "index.M3U8",
         "0001.mp4\n",
         "００01.mp4",
         "20261123T043000Z-1a2b3c4d/..",
@@ -123,7 +170,10 @@ mod tests {
         assert_eq!(id.as_str(), "20261122T000000Z-000000ab");
         assert_eq!(RecordingId::parse(id.as_str()), Some(id));
         let file = FileName::new(7, "mp4");
-        assert_eq!((file.as_str(), file.is_mp4()), ("0007.mp4", true));
+        assert_eq!((file.as_str(), file.format(), file.listed()), ("0007.mp4", "mp4", file.clone()));
+        let segment = FileName::new(7, "ts");
+        assert_eq!((segment.as_str(), segment.format(), segment.is_segment()), ("000007.ts", "ts", true));
+        assert_eq!(FileName::parse("index.m3u8"), Some(segment.listed()));
         assert_eq!(FileName::parse("0007.mp4"), Some(file));
     }
 

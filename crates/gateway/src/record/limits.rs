@@ -50,3 +50,31 @@ pub(super) const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// How often the description on the disk is brought up to date while nothing else changes.
 pub(super) const DESCRIBED: Duration = Duration::from_secs(10);
+
+/// How often recordings are looked at that may be too old or too many, and local files that may go.
+pub(super) const RETAIN: Duration = Duration::from_secs(10);
+
+/// Recordings that go up at once. One fills most lines, and another goes on while the first one waits for an answer.
+pub(super) const UPLOADS_MAX: usize = 2;
+
+/// How long an upload waits after its first failure.
+pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// How long it waits after many: an object storage that is back is noticed within a minute.
+pub(super) const STORE_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Descriptions that are read at once from an object storage: each answer takes tens of milliseconds.
+pub(super) const FOUND_AT_ONCE: usize = 8;
+
+/// Bytes that are read ahead of who reads a file of an object storage from its begin to its end: an answer takes as long for a
+/// few of them as for many.
+pub(super) const READ_AHEAD_BYTES: u64 = 1 << 20;
+
+/// A segment ends at the first keyframe after so much media: what players of the format are used to.
+pub(super) const SEGMENT: Duration = Duration::from_secs(6);
+
+/// A segment is longer than this only where a group of pictures is longer than a segment.
+pub(super) const SEGMENT_TARGET: Duration = Duration::from_secs(12);
+
+/// Segments of one recording: those of a week. Their playlist has 4 MB then, and is written anew with each of them.
+pub(super) const SEGMENTS_MAX: usize = 100_000;

@@ -7,15 +7,20 @@
 //!
 //! A recording that has ended is brought into its final form by one task for all of them (`finish`), which also takes what a
 //! crash has left, at the next start.
+//!
+//! What is complete goes to the object storage where there is one (`remote`), and goes altogether when it is too old (`retain`).
 
 mod catalog;
 mod finish;
 mod id;
 pub(crate) mod limits;
 mod muxer;
+mod playlist;
 pub(crate) mod read;
 mod recorder;
 mod recording;
+mod remote;
+mod retain;
 mod supervise;
 mod writer;
 
@@ -42,6 +47,8 @@ pub(crate) struct Recordings {
     rechecked: Notify,
     to_finish: Mutex<VecDeque<Arc<Entry>>>,
     finishing: Notify,
+    /// Some recording may have become one too many.
+    retaining: Notify,
     /// Tasks that have something to write.
     active: AtomicUsize,
 }
@@ -83,8 +90,20 @@ pub(crate) enum StartError {
 pub(crate) enum DeleteError {
     /// It is being made.
     Running,
+    /// The object storage does not do it now.
+    Storage(std::io::Error),
     /// The system does not let us.
     Failed(std::io::Error),
+}
+
+impl std::fmt::Display for DeleteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Running => f.write_str("it is being made"),
+            Self::Storage(error) => write!(f, "the object storage does not delete it: {error}"),
+            Self::Failed(error) => write!(f, "the files cannot be removed: {error}"),
+        }
+    }
 }
 
 impl Recordings {
@@ -96,6 +115,7 @@ impl Recordings {
             rechecked: Notify::new(),
             to_finish: Mutex::default(),
             finishing: Notify::new(),
+            retaining: Notify::new(),
             active: AtomicUsize::new(0),
         }
     }
@@ -149,16 +169,19 @@ impl Recordings {
         true
     }
 
-    /// Deletes a recording with its files. Blocks.
-    pub(crate) fn delete(&self, entry: &Entry) -> Result<(), DeleteError> {
-        match entry.describe().state {
-            RecordingState::Complete | RecordingState::Finishing => {
-                self.catalog.delete(entry).map_err(DeleteError::Failed)
-            }
-            RecordingState::Recording | RecordingState::Paused | RecordingState::Waiting => {
-                Err(DeleteError::Running)
-            }
+    /// Says whether a recording stays, however old it gets. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The description cannot be written; until it is, it holds as long as the node runs.
+    pub(crate) fn keep(&self, entry: &Arc<Entry>, keep: bool) -> std::io::Result<()> {
+        entry.description().keep = keep;
+        entry.save()?;
+        if let Some(remote) = entry.remote() {
+            remote.enqueue(entry);
         }
+        self.retaining.notify_one();
+        Ok(())
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -178,6 +201,56 @@ impl Recordings {
     fn next_to_finish(&self) -> Option<Arc<Entry>> {
         self.to_finish.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
+}
+
+/// Deletes a recording with its files, wherever they are.
+pub(crate) async fn delete(env: &Arc<Env>, entry: &Arc<Entry>) -> Result<(), DeleteError> {
+    match entry.describe().state {
+        RecordingState::Complete | RecordingState::Finishing => {}
+        RecordingState::Recording | RecordingState::Paused | RecordingState::Waiting => {
+            return Err(DeleteError::Running);
+        }
+    }
+    if let Some(remote) = entry.remote() {
+        // Who sends it up stops at the next part.
+        entry.set_deleted(true);
+        let _moving = entry.moving().lock().await;
+        let has_copy = entry.description().upload.is_some();
+        if has_copy && let Err(error) = remote.delete(entry).await {
+            entry.set_deleted(false);
+            remote.enqueue(entry);
+            return Err(DeleteError::Storage(error));
+        }
+    }
+    let (env, entry) = (env.clone(), entry.clone());
+    let deleted = tokio::task::spawn_blocking(move || env.recordings.catalog.delete(&entry)).await;
+    deleted.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(DeleteError::Failed)
+}
+
+/// What names a recording and a file of it is one step down in a path, and means itself.
+pub(crate) fn check_request(id: &str, file: &str) {
+    let is_step = |name: &str| {
+        let mut steps = std::path::Path::new(name).components();
+        let only = (steps.next(), steps.next());
+        assert!(matches!(only, (Some(std::path::Component::Normal(step)), None) if step == name), "{name:?}");
+    };
+    if let Some(known) = RecordingId::parse(id) {
+        is_step(known.as_str());
+        assert_eq!(known.as_str(), id);
+    }
+    if let Some(known) = FileName::parse(file) {
+        is_step(known.as_str());
+        is_step(known.listed().as_str());
+        assert_eq!(known.as_str(), file);
+    }
+}
+
+/// What a playlist lists are segments, and what was read is written and read again.
+pub(crate) fn check_playlist(text: &str) {
+    let read = playlist::Playlist::parse(text);
+    assert!(read.segments().iter().all(|segment| segment.name.is_segment()));
+    let again = playlist::Playlist::parse(&read.render(true));
+    assert_eq!(again.segments().len(), read.segments().len());
 }
 
 /// Counts a task while it exists.

@@ -5,11 +5,11 @@
 //! next such place; FLV says changes in between. Knows no clock and no file.
 
 use super::id::FileName;
-use super::limits::{FRAGMENT, FRAGMENT_BYTES_MAX};
+use super::limits::{FRAGMENT, FRAGMENT_BYTES_MAX, SEGMENT};
 use crate::config::RecordFormat;
 use bytes::{Bytes, BytesMut};
-use media::container::{flv, fmp4};
-use media::{Kind, Packet, Role, Time, TrackId};
+use media::container::{flv, fmp4, ts};
+use media::{Codec, Flags, Kind, Packet, Role, Time, TrackId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 const VIDEO_GONE: Duration = Duration::from_secs(10);
 /// How long the last frame of a track lasts that has only one.
 const FRAME: Duration = Duration::from_millis(20);
+/// Between frames that are further apart something is missing.
+const FRAME_MAX: Duration = Duration::from_secs(2);
+/// TS: where its times begin, so that the clock that runs ahead of them has room.
+const TS_BASE: Duration = Duration::from_secs(1);
 /// Room for the headers of a tag beside its payload.
 const TAG_OVERHEAD: usize = 48;
 
@@ -35,6 +39,8 @@ pub(super) struct Block {
     pub(super) packets: u64,
     /// Media time of the file up to its end.
     pub(super) end: Duration,
+    /// The times or the tracks of its segment do not go on from those of the one before.
+    pub(super) is_discontinuity: bool,
 }
 
 /// When a file is followed by the next.
@@ -51,12 +57,27 @@ struct OpenFile {
     base: Time,
     /// MP4: its tracks.
     tracks: Vec<fmp4::Track>,
-    /// MP4: tracks that it cannot have.
+    /// MP4 and TS: what it takes.
+    taken: Vec<(TrackId, Codec)>,
+    /// TS: where it begins, from `base`.
+    start: Duration,
+    is_discontinuity: bool,
+    /// MP4 and TS: tracks that it cannot have.
     left_out: BTreeSet<TrackId>,
     /// MP4: fragments so far.
     sequence: u32,
     bytes: u64,
     end: Duration,
+    /// The newest frame of each track.
+    last: BTreeMap<TrackId, Time>,
+}
+
+/// TS: what goes on from segment to segment.
+struct Run {
+    muxer: ts::Muxer,
+    tracks: Vec<(TrackId, Codec)>,
+    configs: Vec<Bytes>,
+    base: Time,
 }
 
 /// Makes the blocks of one recording.
@@ -77,6 +98,7 @@ pub(super) struct Muxer {
     pending_bytes: usize,
     pending_since: Option<Instant>,
     file: Option<OpenFile>,
+    run: Option<Run>,
     /// Files so far.
     files: u32,
     /// The track of pictures whose keyframes are entrances, and when it was seen last.
@@ -104,6 +126,7 @@ impl Muxer {
             pending_bytes: 0,
             pending_since: None,
             file: None,
+            run: None,
             files: 0,
             main: None,
             roll: false,
@@ -133,7 +156,7 @@ impl Muxer {
         }
         self.resync = false;
         let mut rest = None;
-        if is_entrance && (self.roll || self.is_full()) {
+        if is_entrance && (self.roll || self.is_full(packet)) {
             rest = self.end_file();
         }
         if self.fits(packet) {
@@ -147,7 +170,7 @@ impl Muxer {
     /// What is due to be written; with `all`, whatever there is.
     pub(super) fn poll(&mut self, now: Instant, all: bool) -> Option<Block> {
         let since = self.pending_since?;
-        let wait = if self.format == RecordFormat::Flv { Duration::ZERO } else { FRAGMENT };
+        let wait = if self.format == RecordFormat::Mp4 { FRAGMENT } else { Duration::ZERO };
         let is_due =
             all || now.saturating_duration_since(since) >= wait || self.pending_bytes >= FRAGMENT_BYTES_MAX;
         if is_due { self.cut() } else { None }
@@ -173,7 +196,7 @@ impl Muxer {
     pub(super) fn begin_anew(&mut self) -> Option<Block> {
         let rest = self.end_file();
         self.kept.clear();
-        self.main = None;
+        (self.main, self.run) = (None, None);
         rest
     }
 
@@ -188,6 +211,7 @@ impl Muxer {
     pub(super) fn suspend(&mut self) {
         self.resync();
         self.abandon_file();
+        self.run = None;
         self.suspended = true;
     }
 
@@ -206,9 +230,19 @@ impl Muxer {
         std::mem::take(&mut self.lost)
     }
 
-    fn is_full(&self) -> bool {
+    /// Files so far.
+    pub(super) fn files(&self) -> usize {
+        self.files as usize
+    }
+
+    /// Whether the file has enough, when `packet` may begin another.
+    fn is_full(&self, packet: &Packet) -> bool {
+        let media_max = match self.format {
+            RecordFormat::Ts => SEGMENT.min(self.limits.media_max),
+            RecordFormat::Mp4 | RecordFormat::Flv => self.limits.media_max,
+        };
         self.file.as_ref().is_some_and(|file| {
-            file.end >= self.limits.media_max
+            packet.dts.since(file.base).saturating_sub(file.start) >= media_max
                 || file.bytes + self.pending_bytes as u64 >= self.limits.bytes_max
         })
     }
@@ -246,7 +280,7 @@ impl Muxer {
                     self.pending.push(packet.clone());
                 }
             }
-            RecordFormat::Mp4 => {
+            RecordFormat::Mp4 | RecordFormat::Ts => {
                 let used = self.configs.get(&packet.track);
                 if packet.role == Role::Config && used.is_some_and(|used| *used != packet.payload) {
                     self.stale.insert(packet.track);
@@ -271,8 +305,7 @@ impl Muxer {
             return false;
         }
         let Some(file) = &self.file else { return true };
-        let has_track =
-            file.tracks.iter().any(|track| track.id() == packet.track && track.codec() == packet.codec);
+        let has_track = file.taken.contains(&(packet.track, packet.codec));
         if !has_track && !file.left_out.contains(&packet.track) {
             self.roll = true;
         }
@@ -335,13 +368,25 @@ impl Muxer {
             packet.pts = Time::from_nanos(if before_base { 0 } else { packet.pts - file.base });
             packet.dts = Time::from_nanos(if before_base { 0 } else { packet.dts - file.base });
         }
-        let ends = ends(&packets);
-        let end = ends.values().map(|end| end.since(Time::ZERO)).max().unwrap_or_default().max(file.end);
+        let ends = ends(&packets, &mut file.last);
+        let end = ends.values().map(|end| end.since(Time::ZERO)).max().unwrap_or_default();
+        let end = end.saturating_sub(file.start).max(file.end);
         let mut pieces = vec![];
         let count = frames(&packets);
         match self.format {
             RecordFormat::Flv => {
                 packets.iter().for_each(|packet| write_tag(packet, &mut out));
+                pieces.push(out.freeze());
+            }
+            RecordFormat::Ts => {
+                let run = self.run.as_mut()?;
+                for packet in &packets {
+                    let (pts, dts) = (packet.pts + TS_BASE, packet.dts + TS_BASE);
+                    if let Err(error) = run.muxer.write(&Packet { pts, dts, ..packet.clone() }, &mut out) {
+                        tracing::debug!(%error, "a packet cannot be written");
+                        self.lost += frames(std::slice::from_ref(packet));
+                    }
+                }
                 pieces.push(out.freeze());
             }
             RecordFormat::Mp4 => {
@@ -376,7 +421,8 @@ impl Muxer {
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
         file.bytes += bytes as u64;
         file.end = end;
-        Some(Block { file: file.name.clone(), begins, pieces, bytes, packets: count, end })
+        let is_discontinuity = file.is_discontinuity;
+        Some(Block { file: file.name.clone(), begins, pieces, bytes, packets: count, end, is_discontinuity })
     }
 
     /// Begins a file with `packets`, and writes its head. `None` if none of their tracks has a form in it.
@@ -390,17 +436,23 @@ impl Muxer {
         let extension = match self.format {
             RecordFormat::Mp4 => "mp4",
             RecordFormat::Flv => "flv",
+            RecordFormat::Ts => "ts",
         };
         let mut file = OpenFile {
             name: FileName::new(self.files + 1, extension),
             base,
             tracks: Vec::new(),
+            taken: Vec::new(),
+            start: Duration::ZERO,
+            is_discontinuity: false,
             left_out: BTreeSet::new(),
             sequence: 0,
             bytes: 0,
             end: Duration::ZERO,
+            last: BTreeMap::new(),
         };
         let mut described = Vec::new();
+        let mut configs = Vec::new();
         for (id, first) in self.tracks_of(packets) {
             let config = self.configs.get(&id).cloned().unwrap_or_else(|| self.config_of(id));
             let payload = packets
@@ -419,9 +471,22 @@ impl Muxer {
                     Ok(written) => {
                         track.mime = Some(written.summary().mime.clone());
                         file.tracks.push(written);
+                        file.taken.push((id, first.codec));
                     }
                     // A track of which there is no frame yet may be known better by its first one.
                     Err(_) if payload.is_empty() => continue,
+                    Err(why) => {
+                        track.left_out = Some(why.to_string());
+                        file.left_out.insert(id);
+                    }
+                }
+            }
+            if self.format == RecordFormat::Ts {
+                match try_ts(id, first.codec, &config) {
+                    Ok(()) => {
+                        file.taken.push((id, first.codec));
+                        configs.push(config);
+                    }
                     Err(why) => {
                         track.left_out = Some(why.to_string());
                         file.left_out.insert(id);
@@ -432,6 +497,7 @@ impl Muxer {
         }
         match self.format {
             RecordFormat::Mp4 => fmp4::write_init(&file.tracks, out).ok()?,
+            RecordFormat::Ts => self.begin_segment(&mut file, configs, out)?,
             RecordFormat::Flv => {
                 let all = || self.preamble.iter().chain(packets);
                 let has = |kind| all().any(|packet| packet.track.kind == kind);
@@ -445,6 +511,27 @@ impl Muxer {
         Some((file, described))
     }
 
+    /// Begins a segment. Where its tracks are those of the one before, its times and its counters go on from there.
+    fn begin_segment(&mut self, file: &mut OpenFile, configs: Vec<Bytes>, out: &mut BytesMut) -> Option<()> {
+        let goes_on = self
+            .run
+            .as_ref()
+            .is_some_and(|run| run.tracks == file.taken && run.configs == configs && run.base <= file.base);
+        if !goes_on {
+            let (muxer, tracks) = (ts::Muxer::new(&file.taken).ok()?, file.taken.clone());
+            self.run = Some(Run { muxer, tracks, configs, base: file.base });
+            file.is_discontinuity = self.files > 0;
+        }
+        let run = self.run.as_mut()?;
+        file.start = file.base.since(run.base);
+        file.base = run.base;
+        for ((id, codec), config) in run.tracks.iter().zip(&run.configs) {
+            run.muxer.write(&config_packet(*id, *codec, config), out).ok()?;
+        }
+        run.muxer.write_tables(out);
+        Some(())
+    }
+
     /// The tracks of a file that begins with `packets`, each with a packet of it.
     fn tracks_of<'a>(&'a self, packets: &'a [Packet]) -> BTreeMap<TrackId, &'a Packet> {
         let mut tracks = BTreeMap::new();
@@ -456,18 +543,28 @@ impl Muxer {
     }
 }
 
+/// Whether a transport stream has a form for a track.
+fn try_ts(id: TrackId, codec: Codec, config: &Bytes) -> Result<(), media::container::Error> {
+    ts::Muxer::new(&[(id, codec)])?.write(&config_packet(id, codec, config), &mut BytesMut::new())
+}
+
+fn config_packet(track: TrackId, codec: Codec, config: &Bytes) -> Packet {
+    let (role, time) = (Role::Config, Time::ZERO);
+    Packet { track, codec, role, flags: Flags::default(), dts: time, pts: time, payload: config.clone() }
+}
+
 fn frames(packets: &[Packet]) -> u64 {
     packets.iter().filter(|packet| packet.role == Role::Frame).count() as u64
 }
 
-/// When the last frame of each track ends: after as long as the one before it.
-fn ends(packets: &[Packet]) -> BTreeMap<TrackId, Time> {
-    let mut last: BTreeMap<TrackId, (Time, Duration)> = BTreeMap::new();
+/// When the last frame of each track ends: after as long as the one before it. `last` is when frames came before.
+fn ends(packets: &[Packet], last: &mut BTreeMap<TrackId, Time>) -> BTreeMap<TrackId, Time> {
+    let mut ends = BTreeMap::new();
     for packet in packets.iter().filter(|packet| packet.role == Role::Frame) {
-        let step = last.get(&packet.track).map_or(FRAME, |(before, _)| packet.dts.since(*before));
-        last.insert(packet.track, (packet.dts, step));
+        let step = last.insert(packet.track, packet.dts).map(|before| packet.dts.since(before));
+        ends.insert(packet.track, packet.dts + step.filter(|step| *step <= FRAME_MAX).unwrap_or(FRAME));
     }
-    last.into_iter().map(|(id, (dts, step))| (id, dts + step)).collect()
+    ends
 }
 
 fn write_tag(packet: &Packet, out: &mut BytesMut) {
@@ -480,5 +577,7 @@ fn write_tag(packet: &Packet, out: &mut BytesMut) {
     }
 }
 
+#[cfg(test)]
+mod fidelity;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@
 
 use super::catalog::Entry;
 use super::id::FileName;
-use super::limits::{READ_BYTES_MAX, READS_MAX};
+use super::limits::{READ_AHEAD_BYTES, READ_BYTES_MAX, READS_MAX};
+use super::remote::Remote;
 use bytes::Bytes;
 use http::HeaderValue;
 use std::fs::{File, Metadata};
@@ -57,7 +58,23 @@ impl Version {
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     version: Version,
-    file: Arc<Mutex<File>>,
+    place: Place,
+}
+
+/// Where its bytes are.
+#[derive(Debug, Clone)]
+enum Place {
+    Local(Arc<Mutex<File>>),
+    Remote(Arc<Far>),
+}
+
+/// A file in the object storage, and what was read of it last.
+#[derive(Debug)]
+struct Far {
+    remote: Arc<Remote>,
+    entry: Arc<Entry>,
+    name: FileName,
+    ahead: Mutex<(u64, Bytes)>,
 }
 
 /// Opens a file of a recording.
@@ -67,12 +84,49 @@ pub(crate) struct Source {
 /// `NotFound` if the recording has none of that name; what the system says otherwise.
 pub(crate) async fn open(entry: &Arc<Entry>, name: &FileName) -> io::Result<Source> {
     let (entry, name) = (entry.clone(), name.clone());
-    waiting(move || {
-        let file = entry.open(&name).ok_or(io::ErrorKind::NotFound)?;
+    let (at, of) = (entry.clone(), name.clone());
+    let local = waiting(move || {
+        let file = at.open(&of).ok_or(io::ErrorKind::NotFound)?;
         let version = Version::of(&file.metadata()?);
-        Ok(Source { version, file: Arc::new(Mutex::new(file)) })
+        Ok(Source { version, place: Place::Local(Arc::new(Mutex::new(file))) })
     })
-    .await
+    .await;
+    match (local, entry.remote()) {
+        (Err(error), Some(remote)) if error.kind() == io::ErrorKind::NotFound && entry.is_stored(&name) => {
+            let bytes = remote.size(&entry, &name).await?;
+            // Nothing changes there.
+            let version = Version { bytes, modified_nanos: 0, identity: 0 };
+            let far = Far { remote: remote.clone(), entry: entry.clone(), name, ahead: Mutex::default() };
+            Ok(Source { version, place: Place::Remote(Arc::new(far)) })
+        }
+        (local, _) => local,
+    }
+}
+
+impl Far {
+    /// Reads a part that the file has. Who goes on where the last part ended is read ahead for.
+    async fn read(&self, range: Range<u64>, bytes: u64) -> io::Result<Bytes> {
+        let goes_on = {
+            let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            let (start, piece) = (ahead.0, &ahead.1);
+            let end = start + piece.len() as u64;
+            if start <= range.start && range.end <= end {
+                let from = (range.start - start) as usize;
+                return Ok(piece.slice(from..from + (range.end - range.start) as usize));
+            }
+            // Also who begins at the begin.
+            (start..=end).contains(&range.start)
+        };
+        let wanted = range.end - range.start;
+        let end = if goes_on { range.end.max(range.start + READ_AHEAD_BYTES).min(bytes) } else { range.end };
+        let piece = self.remote.read(&self.entry, &self.name, range.start..end).await?;
+        if (piece.len() as u64) < wanted {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let part = piece.slice(..wanted as usize);
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = (range.start, piece);
+        Ok(part)
+    }
 }
 
 impl Source {
@@ -95,7 +149,14 @@ impl Source {
         let bytes = range.end.saturating_sub(range.start);
         let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= READ_BYTES_MAX);
         let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
-        let file = self.file.clone();
+        let file = match &self.place {
+            Place::Local(file) => file.clone(),
+            Place::Remote(_) if range.is_empty() => return Ok(Bytes::new()),
+            Place::Remote(_) if range.end > self.version.bytes => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            Place::Remote(far) => return far.read(range, self.version.bytes).await,
+        };
         waiting(move || {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             let mut piece = vec![0; bytes];

@@ -2,7 +2,7 @@
 
 use super::catalog::Entry;
 use super::id::RecordingId;
-use super::limits::{DESCRIBED, FILES_MAX, GAPS_MAX, RETRY, TOLD_AGAIN};
+use super::limits::{DESCRIBED, FILES_MAX, GAPS_MAX, RETRY, SEGMENTS_MAX, TOLD_AGAIN};
 use super::muxer::{Block, FileLimits, Muxer};
 use super::writer::{Turn, Writer, Written};
 use crate::Env;
@@ -35,6 +35,9 @@ pub(super) struct Recording {
     /// Nothing can be written.
     paused: Option<Pause>,
     gap: Option<Gap>,
+    /// Media time of the file that is written, and of those before.
+    end: Duration,
+    before: Duration,
     /// The description on the disk is older than what it describes.
     undescribed: bool,
     described: Instant,
@@ -89,6 +92,8 @@ impl Recording {
             queued_bytes: 0,
             paused: None,
             gap: None,
+            end: Duration::ZERO,
+            before: Duration::ZERO,
             undescribed: false,
             described: now,
             describe_after: now,
@@ -101,7 +106,7 @@ impl Recording {
 
     /// Whether it has as many files as it may.
     pub(super) fn is_full(&self) -> bool {
-        self.entry.description().files.len() >= FILES_MAX
+        self.entry.description().files.len() >= FILES_MAX || self.muxer.files() >= SEGMENTS_MAX
     }
 
     /// Takes a packet.
@@ -300,21 +305,26 @@ impl Recording {
             if let Some(tracks) = begins {
                 let start_ms = description.files.iter().map(|file| file.duration_ms).sum();
                 description.tracks = tracks;
-                description.files.push(RecordedFile {
-                    name: file.as_str().to_owned(),
-                    format: if file.is_mp4() { "mp4" } else { "flv" }.to_owned(),
-                    bytes: 0,
-                    start_ms,
-                    duration_ms: 0,
-                    // What was written now lasted until it came.
-                    started_at: Some(date_time(SystemTime::now() - end)),
-                    finished: false,
-                });
-                self.undescribed = true;
+                self.before = std::mem::take(&mut self.end) + self.before;
+                let listed = file.listed();
+                if !description.files.iter().any(|file| file.name == listed.as_str()) {
+                    description.files.push(RecordedFile {
+                        name: listed.as_str().to_owned(),
+                        format: file.format().to_owned(),
+                        bytes: 0,
+                        start_ms,
+                        duration_ms: 0,
+                        // What was written now lasted until it came.
+                        started_at: Some(date_time(SystemTime::now() - end)),
+                        finished: false,
+                    });
+                    self.undescribed = true;
+                }
             }
+            self.end = end;
             if let Some(last) = description.files.last_mut() {
                 last.bytes += bytes as u64;
-                last.duration_ms = millis(end);
+                last.duration_ms = millis(if file.is_segment() { self.before + end } else { end });
             }
             self.env.metrics.record().bytes.inc_by(bytes as u64);
         }

@@ -2,7 +2,7 @@
 
 use super::limits::{RECORDERS_MAX, WRITERS_MAX};
 use super::recorder::Recorder;
-use super::{Control, Running, finish};
+use super::{Control, Running, finish, remote, retain};
 use crate::Env;
 use crate::config::RecordPolicy;
 use hub::Changed;
@@ -16,6 +16,7 @@ use tracing::{error, warn};
 
 /// Starts the thread that records.
 pub(crate) fn start(env: Arc<Env>) -> io::Result<()> {
+    remote::start(&env)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(WRITERS_MAX)
@@ -39,13 +40,22 @@ pub(super) async fn run(env: Arc<Env>) {
             entry.description().state = api::RecordingState::Finishing;
             scanned.recordings.finish(&entry);
         }
+        let catalog = &scanned.recordings.catalog;
+        if let Some(remote) = catalog.remote() {
+            for entry in catalog.oldest_first() {
+                if entry.description().upload.as_ref().is_none_or(|upload| upload.done_at.is_none()) {
+                    remote.enqueue(&entry);
+                }
+            }
+            remote.find(&scanned);
+        }
     });
     let finisher = async {
         // Before it has ended there may be a recording that is not known yet; nothing waits for that.
         let _ = scan.await;
         finish::run(env.clone()).await;
     };
-    tokio::join!(supervise(env.clone()), finisher);
+    tokio::join!(supervise(env.clone()), finisher, retain::run(env.clone()));
 }
 
 async fn supervise(env: Arc<Env>) {

@@ -4,6 +4,7 @@ use super::catalog::Entry;
 use super::id::FileName;
 use super::limits::SYNC;
 use super::muxer::Block;
+use super::playlist::{Playlist, Segment};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -37,6 +38,9 @@ pub(super) struct Turn {
 pub(super) struct Writer {
     entry: Arc<Entry>,
     open: Option<Open>,
+    /// The segments that have ended, and the one that is written.
+    playlist: Playlist,
+    segment: Option<Segment>,
     /// Nothing is written while fewer bytes are free.
     free_bytes_min: u64,
 }
@@ -52,7 +56,7 @@ struct Open {
 
 impl Writer {
     pub(super) fn new(entry: Arc<Entry>, free_bytes_min: u64) -> Self {
-        Self { entry, open: None, free_bytes_min }
+        Self { entry, open: None, playlist: Playlist::default(), segment: None, free_bytes_min }
     }
 
     /// Writes `blocks`, up to the first one that fails. After a failure the files end with whole blocks, and only a block
@@ -93,10 +97,15 @@ impl Writer {
 
     /// Makes sure that all of it stays.
     pub(super) fn close(&mut self) -> io::Result<()> {
-        match self.open.take() {
-            Some(open) => open.file.sync_data(),
-            None => Ok(()),
+        if let Some(open) = self.open.take() {
+            open.file.sync_data()?;
         }
+        if let Some(segment) = self.segment.take() {
+            self.playlist.push(segment);
+            let path = self.entry.file_path(&FileName::playlist());
+            self.entry.write_beside(&path, self.playlist.render(false).as_bytes())?;
+        }
+        Ok(())
     }
 
     fn write_block(&mut self, block: &Block) -> io::Result<()> {
@@ -117,6 +126,14 @@ impl Writer {
         out.flush()?;
         drop(out);
         open.good += block.bytes as u64;
+        if block.file.is_segment() {
+            let new = || Segment {
+                name: block.file.clone(),
+                duration: Duration::ZERO,
+                discontinuity: block.is_discontinuity && !self.playlist.segments().is_empty(),
+            };
+            self.segment.get_or_insert_with(new).duration = block.end;
+        }
         Ok(())
     }
 
@@ -142,6 +159,9 @@ impl Writer {
         if let Err(error) = taken {
             // A file that ends within a block plays up to it, and is put in order when it is finished.
             tracing::debug!(%error, "a block that was written in part stays");
+        }
+        if let Err(error) = self.close() {
+            tracing::debug!(%error, "a playlist lacks its newest segment for now");
         }
     }
 }

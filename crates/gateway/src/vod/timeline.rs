@@ -74,7 +74,8 @@ impl Timeline {
             if begin - MARGIN >= window.end || (end + MARGIN <= window.start && !is_last) {
                 continue;
             }
-            let Some(name) = FileName::parse(&file.name) else { continue };
+            // Segments of a recording are played as they are.
+            let Some(name) = FileName::parse(&file.name).filter(|name| !name.is_playlist()) else { continue };
             let form = form(&description, file, is_last);
             match indexes.get(entry, &name, form).await {
                 Ok(index) => timeline.add(&description, file, &index),

@@ -82,14 +82,14 @@ fn mp4_of_several_tracks_is_understood() {
 }
 
 /// The packets of a file, without what Annex B and MP4 do differently: start codes, delimiters, parameter sets, messages.
-fn without_form(ffmpeg: &Path, file: &Path, codec: &str) -> Vec<Track> {
-    let is_ts = file.extension().is_some_and(|extension| extension == "ts");
+pub(crate) fn without_form(ffmpeg: &Path, file: &Path, codec: &str) -> Vec<Track> {
+    let is_ts = file.extension().is_some_and(|extension| extension == "ts" || extension == "m3u8");
     let units = if codec == "h264" { "6-9" } else { "32-39" };
     let to_annex_b = if is_ts { String::new() } else { format!("{codec}_mp4toannexb,") };
     let mut command = Command::new(ffmpeg);
     command.args(["-v", "error", "-copyts", "-i"]).arg(file).args(["-map", "0", "-c", "copy", "-copyinkf"]);
     command.args(["-bsf:v", &format!("{to_annex_b}filter_units=remove_types={units}")]);
-    if is_ts && file.ends_with("aac.ts") {
+    if is_ts && !file.ends_with("ac3.ts") {
         command.args(["-bsf:a", "aac_adtstoasc"]);
     }
     command.args(["-f", "framehash", "-hash", "md5", "-"]);

@@ -20,6 +20,7 @@ mod reconnect;
 mod record;
 mod relay;
 mod stalled;
+mod store;
 mod storm;
 mod swf;
 mod tidy;

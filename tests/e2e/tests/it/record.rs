@@ -1,5 +1,6 @@
 //! Recordings: what was published is in the file, whatever happens to the publisher, the server and the disk.
 
+use super::containers::without_form;
 use e2e::clip::{self, Layout};
 use e2e::framehash::{self, Extent, Track};
 use e2e::program::{self, Repeat};
@@ -10,17 +11,18 @@ use std::process::Command;
 use std::time::Duration;
 
 const MP4: &str = r#"record.rule=[{stream="live/*"}]"#;
+const TS: &str = r#"record.rule=[{stream="live/*", format="ts"}]"#;
 const FLV: &str = r#"record.rule=[{stream="live/*", format="flv"}]"#;
 
 /// The newest recording of a channel of the app `live`.
-fn recording(server: &Server, channel: &str) -> Option<Value> {
+pub(crate) fn recording(server: &Server, channel: &str) -> Option<Value> {
     let listed = server.api(&format!("recordings?stream=live/{channel}&limit=1"))?;
     listed["recordings"].as_array()?.first().cloned()
 }
 
 /// The newest recording of a channel, when it stands like this.
 #[track_caller]
-fn await_state(server: &Server, channel: &str, state: &str) -> Value {
+pub(crate) fn await_state(server: &Server, channel: &str, state: &str) -> Value {
     until(&format!("the recording of {channel} is {state}"), || {
         recording(server, channel).filter(|found| found["state"] == state)
     })
@@ -31,7 +33,7 @@ fn folder(server: &Server, recording: &Value) -> PathBuf {
     server.data().join("recordings").join(text("stream")).join(text("id"))
 }
 
-fn file(server: &Server, recording: &Value, number: usize) -> PathBuf {
+pub(crate) fn file(server: &Server, recording: &Value, number: usize) -> PathBuf {
     folder(server, recording).join(recording["files"][number]["name"].as_str().unwrap())
 }
 
@@ -88,6 +90,59 @@ fn h264_with_b_frames_and_aac_are_recorded_as_flv() {
     is_recorded(&need!(clip::h264_aac(&ffmpeg)), &ffmpeg, FLV);
 }
 
+/// The segments that a playlist lists.
+fn segments(playlist: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(playlist).unwrap();
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// Publishes `clip` and compares what is in the segments with it.
+fn is_recorded_in_segments(ffmpeg: &Path, clip: &Path, codec: &str) {
+    let server = Server::with(&[TS, "record.merge_s=0"]);
+    let _publisher = program::publish(ffmpeg, clip, Repeat::Once, &server.rtmp_url("cam"));
+    // The playlist grows while it is written, so that any web server may serve it.
+    let growing = until("a segment has ended", || {
+        let found = recording(&server, "cam")?;
+        let playlist = folder(&server, &found).join("index.m3u8");
+        std::fs::read_to_string(playlist).ok().filter(|text| text.contains("000001.ts"))
+    });
+    assert!(growing.contains("#EXT-X-PLAYLIST-TYPE:EVENT") && !growing.contains("ENDLIST"), "{growing}");
+    let complete = await_state(&server, "cam", "complete");
+    assert_eq!(complete["gaps"], serde_json::json!([]), "{complete}");
+    let playlist = file(&server, &complete, 0);
+    assert!(playlist.ends_with("index.m3u8") && complete["files"].as_array().unwrap().len() == 1);
+    assert!(std::fs::read_to_string(&playlist).unwrap().ends_with("#EXT-X-ENDLIST\n"));
+    let found = segments(&playlist);
+    assert_eq!(found, ["000001.ts", "000002.ts"]);
+    let bytes: u64 = found.iter().map(|name| playlist.with_file_name(name).metadata().unwrap().len()).sum();
+    assert_eq!(complete["bytes"], bytes);
+    let seconds = complete["durationMs"].as_f64().unwrap() / 1000.0;
+    assert!((seconds - f64::from(clip::SECONDS)).abs() < 0.5, "{seconds} s");
+    let (sent, recorded) = (without_form(ffmpeg, clip, codec), without_form(ffmpeg, &playlist, codec));
+    framehash::compare(&sent, &recorded, Extent::Whole).unwrap_or_else(|why| panic!("{why}\n{complete}"));
+    // It plays from here as well.
+    let id = complete["id"].as_str().unwrap();
+    for (name, media) in [("index.m3u8", "application/vnd.apple.mpegurl"), ("000002.ts", "video/mp2t")] {
+        let answer = http::get(server.http, &format!("/recordings/{id}/{name}")).unwrap();
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(media)));
+    }
+    assert_eq!(http::get(server.http, &format!("/recordings/{id}/000003.ts")).unwrap().status, 404);
+    let whole = http::get(server.http, &format!("/recordings/{id}.m3u8")).unwrap().text().unwrap();
+    assert!(whole.contains(&format!("\n/recordings/{id}/000002.ts\n#EXT-X-ENDLIST")), "{whole}");
+}
+
+#[test]
+fn h264_with_b_frames_and_aac_are_recorded_in_segments() {
+    let ffmpeg = need!(program::ffmpeg());
+    is_recorded_in_segments(&ffmpeg, &need!(clip::h264_aac(&ffmpeg)), "h264");
+}
+
+#[test]
+fn hevc_and_aac_are_recorded_in_segments() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    is_recorded_in_segments(&ffmpeg9, &need!(clip::enhanced(&ffmpeg, &ffmpeg9, Layout::HevcAac)), "hevc");
+}
+
 #[test]
 fn hevc_and_aac_are_recorded_as_mp4() {
     enhanced(Layout::HevcAac, MP4);
@@ -96,6 +151,28 @@ fn hevc_and_aac_are_recorded_as_mp4() {
 #[test]
 fn av1_and_opus_are_recorded_as_mp4() {
     enhanced(Layout::Av1Opus, MP4);
+}
+
+#[test]
+fn metadata_of_an_flv_file_leads_to_its_keyframes() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(&[FLV, "record.merge_s=0"]);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Once, &server.rtmp_url("cam"));
+    let complete = await_state(&server, "cam", "complete");
+    let file = file(&server, &complete, 0);
+    let mut probe = Command::new(need!(program::find("ffprobe")));
+    probe.args(["-v", "error", "-show_entries", "format=duration:format_tags", "-of", "json"]).arg(&file);
+    let seen: Value = serde_json::from_str(&e2e::process::run(&mut probe).unwrap()).unwrap();
+    let seconds: f64 = seen["format"]["duration"].as_str().unwrap().parse().unwrap();
+    assert!((seconds - f64::from(clip::SECONDS)).abs() < 0.5, "{seen}");
+    assert_eq!(seen["format"]["tags"]["hasKeyframes"], "true", "{seen}");
+    // It seeks with the index: ffmpeg reads it, and begins at the keyframe before.
+    let mut seek = Command::new(&ffmpeg);
+    seek.args(["-v", "error", "-ss", "5.5", "-noaccurate_seek", "-copyts", "-i"]).arg(&file);
+    seek.args(["-map", "0:v", "-c", "copy", "-f", "framehash", "-"]);
+    let frames = framehash::parse(&e2e::process::run(&mut seek).unwrap()).unwrap();
+    assert_eq!(frames[0].frames[0].dts / 1000, 5, "{:?}", frames[0].frames[0]);
 }
 
 #[test]
@@ -119,6 +196,52 @@ fn sound_alone_is_recorded() {
     need!(e2e::process::run(&mut command));
     for rule in [MP4, FLV] {
         is_recorded(&clip, &ffmpeg, rule);
+    }
+}
+
+#[test]
+fn times_that_outgrow_three_bytes_are_recorded() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    // They cross 2^24 ms (4 h 39 min) after two seconds.
+    let scratch = e2e::process::Scratch::new();
+    let late = scratch.file("late.flv");
+    let mut command = Command::new(&ffmpeg);
+    command
+        .args(["-v", "error", "-i"])
+        .arg(&clip)
+        .args(["-c", "copy", "-output_ts_offset", "16775"])
+        .arg(&late);
+    need!(e2e::process::run(&mut command));
+    for rule in [MP4, FLV] {
+        let server = Server::with(&[rule, "record.merge_s=0"]);
+        let mut publisher = Command::new(&ffmpeg);
+        publisher.args(["-v", "error", "-re", "-copyts", "-i"]).arg(&late).args(["-c", "copy", "-f", "flv"]);
+        let _publisher = e2e::Process::spawn(publisher.arg(server.rtmp_url("cam")));
+        let complete = await_state(&server, "cam", "complete");
+        let recorded = framehash::of_file(&ffmpeg, &file(&server, &complete, 0));
+        framehash::compare(&framehash::of_file(&ffmpeg, &clip), &recorded, Extent::Whole)
+            .unwrap_or_else(|why| panic!("{rule}: {why}\n{complete}"));
+    }
+}
+
+#[test]
+fn a_stream_that_changes_its_codec_goes_on_in_the_next_mp4_file() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let clips = [need!(clip::h264_aac(&ffmpeg)), need!(clip::enhanced(&ffmpeg, &ffmpeg9, Layout::HevcAac))];
+    let server = Server::with(&[MP4, "hub.grace_ms=20000"]);
+    for clip in &clips {
+        let mut publisher = program::publish(&ffmpeg9, clip, Repeat::Once, &server.rtmp_url("cam"));
+        publisher.wait(Duration::from_secs(30));
+        await_state(&server, "cam", "waiting");
+    }
+    stop(&server, "cam");
+    let complete = await_state(&server, "cam", "complete");
+    assert_eq!(complete["files"].as_array().unwrap().len(), clips.len(), "{complete}");
+    for (number, clip) in clips.iter().enumerate() {
+        let recorded = framehash::of_file(&ffmpeg9, &file(&server, &complete, number));
+        framehash::compare(&framehash::of_file(&ffmpeg9, clip), &recorded, Extent::Whole)
+            .unwrap_or_else(|why| panic!("file {number}: {why}\n{complete}"));
     }
 }
 
@@ -156,6 +279,7 @@ fn survives_a_crash(rule: &str) {
     let found = newest_file(&server.data().join("recordings/live/cam"));
     let before = read_without_repair(&ffmpeg, &found);
     let lost = i64::from(last - first) - milliseconds(&before);
+    eprintln!("{lost} ms are lost of {} ms", last - first);
     assert!(lost <= 1_000, "{lost} ms are lost");
 
     server.restart();
@@ -172,6 +296,37 @@ fn survives_a_crash(rule: &str) {
         complete["endedAt"].is_string() && complete["durationMs"].as_u64().unwrap() > 3_000,
         "{complete}"
     );
+}
+
+/// The same for segments: what is lost is what is missing from the newest of them.
+#[test]
+fn a_killed_server_leaves_segments_that_play_and_lists_all_of_them_at_its_next_start() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let mut server = Server::with(&[TS]);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let mut viewer = server.open_flv("cam", "").unwrap();
+    let first = viewer.find(|tag| tag.is_keyframe()).unwrap().timestamp;
+    let mut last = first;
+    // In the second segment.
+    while last < first + 7_500 {
+        last = viewer.find(|tag| tag.is_picture()).unwrap().timestamp;
+    }
+    server.process.kill();
+    while let Ok(tag) = viewer.find(|tag| tag.is_picture()) {
+        last = tag.timestamp;
+    }
+    server.restart();
+    let complete = await_state(&server, "cam", "complete");
+    let playlist = file(&server, &complete, 0);
+    assert_eq!(segments(&playlist), ["000001.ts", "000002.ts"]);
+    let recorded = read_without_repair(&ffmpeg, &playlist);
+    let lost = i64::from(last - first) - milliseconds(&recorded);
+    eprintln!("{lost} ms are lost of {} ms", last - first);
+    assert!(lost <= 1_000, "{lost} ms are lost");
+    let said = complete["durationMs"].as_i64().unwrap();
+    assert!((said - milliseconds(&recorded)).abs() < 200, "{complete}");
 }
 
 /// The only media file below a folder.
@@ -225,13 +380,13 @@ fn a_publisher_that_returns_in_time_goes_on_in_the_same_recording() {
     }
 }
 
-fn operator(server: &Server, method: &str, path: &str, body: &str) -> u16 {
+pub(crate) fn operator(server: &Server, method: &str, path: &str, body: &str) -> u16 {
     let bearer = format!("Bearer {}", server.operator_token());
     let headers = [("Authorization", bearer.as_str()), ("Connection", "close")];
     http::request(server.http, method, &format!("/api/v1/{path}"), &headers, body.as_bytes()).unwrap().status
 }
 
-fn stop(server: &Server, channel: &str) {
+pub(crate) fn stop(server: &Server, channel: &str) {
     let id = recording(server, channel).unwrap()["id"].as_str().unwrap().to_owned();
     assert_eq!(operator(server, "POST", &format!("recordings/{id}/stop"), ""), 202);
 }
@@ -299,6 +454,13 @@ fn the_operator_records_on_demand_plays_in_parts_and_deletes() {
         format!("/recordings/{id}/..%2frecording.json?key=a-key-for-playing"),
         "/recordings/..%2f..%2fpublish.key/0001.mp4?key=a-key-for-playing".to_owned(),
         "/recordings/live/cam?key=a-key-for-playing".to_owned(),
+        format!("/recordings/{id}/..%5c..%5cpublish.key?key=a-key-for-playing"),
+        format!("/recordings/{id}/0001.mp4%00?key=a-key-for-playing"),
+        format!("/recordings/{id}/0001.mp4%2f..%2f..%2frecording.json?key=a-key-for-playing"),
+        format!("/recordings/{id}/./../{id}/recording.json?key=a-key-for-playing"),
+        format!("/recordings/{id}/{}?key=a-key-for-playing", "A".repeat(4000)),
+        "/recordings/%2e%2e/operator.token?key=a-key-for-playing".to_owned(),
+        "/recordings//etc/passwd?key=a-key-for-playing".to_owned(),
     ] {
         assert_eq!(http::get(server.http, &path).unwrap().status, 404, "{path}");
     }

@@ -1,4 +1,6 @@
 use super::*;
+use proptest::prelude::*;
+use std::path::Component;
 use std::time::SystemTime;
 
 /// A folder that goes with the test.
@@ -121,4 +123,21 @@ fn a_description_says_what_its_folder_says() {
     let found = again.get(&id(1)).unwrap();
     assert_eq!((found.name.as_str(), found.describe().stream.as_str()), ("live/cam", "live/cam"));
     assert_eq!(found.describe().files.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn no_name_of_a_stream_leads_out_of_the_folder(
+        app in "[./a-z%~\\\\-]{0,8}|\\PC{0,8}",
+        channel in "(\\.\\./|%2e|\\\\|/|[a-z.]){0,6}|\\PC{0,8}",
+    ) {
+        let root = Path::new("/srv/recordings");
+        if let Ok(name) = StreamName::parse(&app, &channel) {
+            let entry = Catalog::new(root.to_owned()).add(id(1), &name, String::new());
+            let path = entry.file_path(&FileName::new(1, "mp4"));
+            let below: Vec<_> = path.strip_prefix(root).unwrap().components().collect();
+            prop_assert_eq!(below.len(), 4);
+            prop_assert!(below.iter().all(|step| matches!(step, Component::Normal(_))), "{:?}", path);
+        }
+    }
 }

@@ -10,7 +10,7 @@ const CONFIG: &[u8] = &[
 ];
 const AAC: &[u8] = &[0x12, 0x10];
 
-fn limits() -> FileLimits {
+pub(super) fn limits() -> FileLimits {
     FileLimits { media_max: Duration::from_secs(3600), bytes_max: 1 << 30 }
 }
 
@@ -38,7 +38,7 @@ fn sound(ms: i64) -> Packet {
 }
 
 /// What all blocks make, by file, and how many packets were lost.
-fn record(muxer: &mut Muxer, packets: &[Packet]) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn record(muxer: &mut Muxer, packets: &[Packet]) -> BTreeMap<String, Vec<u8>> {
     let now = Instant::now();
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut write = |block: Option<Block>| {
@@ -60,7 +60,7 @@ fn record(muxer: &mut Muxer, packets: &[Packet]) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-fn movie(bytes: &[u8]) -> Movie {
+pub(super) fn movie(bytes: &[u8]) -> Movie {
     let mut indexer = Indexer::new(bytes.len() as u64);
     while let Some(range) = indexer.wants() {
         indexer.push(&bytes[range.start as usize..range.end as usize]).unwrap();

@@ -1,0 +1,130 @@
+//! How long recordings stay: until they are too old or too many, and on the local disk until they have been in the object
+//! storage for a while, or their space is needed.
+
+use super::catalog::Entry;
+use super::limits::RETAIN;
+use crate::Env;
+use crate::disk::free_bytes;
+use crate::http::rfc3339;
+use api::{RecordingState, UploadState};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tracing::{info, warn};
+
+/// Looks after the space of recordings until the node shuts down.
+pub(super) async fn run(env: Arc<Env>) {
+    let shutdown = env.shutdown.clone();
+    loop {
+        sweep(&env, SystemTime::now()).await;
+        tokio::select! {
+            biased;
+            () = shutdown.triggered() => return,
+            () = env.recordings.retaining.notified() => {}
+            () = tokio::time::sleep(RETAIN) => {}
+        }
+    }
+}
+
+/// Removes what need not stay at `now`.
+pub(super) async fn sweep(env: &Arc<Env>, now: SystemTime) {
+    let entries = env.recordings.catalog.oldest_first();
+    let mut deleted = 0;
+    for (entry, why) in to_delete(env, &entries, now) {
+        match super::delete(env, &entry).await {
+            Ok(()) => {
+                deleted += 1;
+                env.metrics.record().retired.inc();
+                info!(stream = %entry.name, recording = %entry.id, why, "an old recording is deleted");
+            }
+            Err(error) => {
+                warn!(recording = %entry.id, %error, "an old recording cannot be deleted");
+                // The others would fail in the same way.
+                break;
+            }
+        }
+    }
+    if deleted > 0 {
+        tracing::debug!(deleted, "recordings were deleted");
+    }
+    let to_clear = tokio::task::spawn_blocking({
+        let env = env.clone();
+        move || clear_spool(&env, &entries, now)
+    });
+    let _ = to_clear.await;
+}
+
+/// Those that are too old, and then the oldest ones until the others are few enough, each with the setting that says so.
+fn to_delete(env: &Env, entries: &[Arc<Entry>], now: SystemTime) -> Vec<(Arc<Entry>, &'static str)> {
+    let config = &env.config.record;
+    let mut chosen = Vec::new();
+    let mut left = Vec::new();
+    let mut bytes = 0_u64;
+    for entry in entries {
+        let description = entry.description();
+        let days = config.keep_days_of(&entry.name);
+        let end = description.ended_at.as_ref().unwrap_or(&description.started_at);
+        // Moments of this form are in the order of their letters.
+        let is_old = days > 0 && *end < rfc3339(now - Duration::from_secs(days * 24 * 3600));
+        let size = description.bytes;
+        drop(description);
+        let may_go = may_go(entry);
+        if is_old && may_go {
+            chosen.push((entry.clone(), "record.keep_days"));
+            continue;
+        }
+        bytes = bytes.saturating_add(size);
+        if may_go {
+            left.push((entry, size));
+        }
+    }
+    if config.keep_bytes_max > 0 {
+        for (entry, size) in left {
+            if bytes <= config.keep_bytes_max {
+                break;
+            }
+            bytes = bytes.saturating_sub(size);
+            chosen.push((entry.clone(), "record.keep_bytes_max"));
+        }
+    }
+    chosen
+}
+
+/// Whether nobody needs it any more: it has ended, is not to be kept, and has arrived where it was to go.
+fn may_go(entry: &Entry) -> bool {
+    let description = entry.description();
+    let is_done = description.upload.as_ref().is_some_and(|upload| upload.state == UploadState::Done);
+    description.state == RecordingState::Complete
+        && !description.keep
+        && (entry.remote().is_none() || is_done)
+}
+
+/// Removes local files that are in the object storage as well: those that have been for long enough, and the oldest of the
+/// others while there is little space. Blocks.
+fn clear_spool(env: &Env, entries: &[Arc<Entry>], now: SystemTime) {
+    let config = &env.config.record;
+    let long_ago = rfc3339(now - Duration::from_secs(config.spool_keep_minutes * 60));
+    // Twice what is needed, so that recordings that are made do not come to the edge.
+    let enough = config.free_bytes_min.saturating_mul(2);
+    for entry in entries.iter().filter(|entry| entry.remote().is_some()) {
+        let done_at = {
+            let description = entry.description();
+            let upload = description.upload.as_ref().filter(|upload| upload.local);
+            upload.and_then(|upload| upload.done_at.clone())
+        };
+        let Some(done_at) = done_at else { continue };
+        let is_needed = || free_bytes(entry.folder()).is_ok_and(|free| free < enough);
+        if done_at > long_ago && !is_needed() {
+            continue;
+        }
+        match entry.remove_local() {
+            Ok(()) => {
+                env.metrics.record().spool_removed.inc();
+                tracing::debug!(recording = %entry.id, "a recording is in the object storage alone");
+            }
+            Err(error) => warn!(recording = %entry.id, %error, "local files cannot be removed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

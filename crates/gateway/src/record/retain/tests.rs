@@ -1,0 +1,105 @@
+use super::*;
+use crate::Config;
+use crate::config::RecordRule;
+use crate::record::id::RecordingId;
+use media::StreamName;
+use std::path::PathBuf;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A node with recordings of a hundred bytes in a folder of its own.
+struct Node {
+    env: Arc<Env>,
+    folder: PathBuf,
+    now: SystemTime,
+    _trigger: net::ShutdownTrigger,
+}
+
+impl Node {
+    fn new(name: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = std::env::temp_dir().join(format!("rushlight-retain-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let mut config = Config::default();
+        config.record.folder = Some(folder.clone());
+        change(&mut config);
+        let policy = config.access.to_policy(None, None);
+        let (trigger, shutdown) = net::Shutdown::new();
+        let env = Env::new(config, policy, 1, shutdown);
+        Self { env, folder, now: SystemTime::now(), _trigger: trigger }
+    }
+
+    /// One of so many days ago.
+    fn add(&self, channel: &str, days: u32, state: RecordingState) -> Arc<Entry> {
+        let begun = self.now - days * DAY;
+        let name = StreamName::parse("live", channel).unwrap();
+        let entry = self.env.recordings.catalog.add(RecordingId::new(begun, days), &name, rfc3339(begun));
+        {
+            let mut description = entry.description();
+            (description.state, description.bytes) = (state, 100);
+            description.ended_at = Some(rfc3339(begun + Duration::from_secs(60)));
+        }
+        entry.save().unwrap();
+        entry
+    }
+
+    async fn left(&self) -> Vec<String> {
+        sweep(&self.env, self.now).await;
+        let left = self.env.recordings.catalog.oldest_first();
+        let days = |entry: &Arc<Entry>| {
+            entry.id.as_str().rsplit('-').next().unwrap().trim_start_matches('0').to_owned()
+        };
+        let on_disk = left.iter().filter(|entry| entry.folder().join("recording.json").exists()).count();
+        assert_eq!(on_disk, left.len());
+        left.iter().map(days).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_unless_it_is_kept_or_not_complete() {
+    let node = Node::new("old", |config| {
+        config.record.keep_days = 5;
+        config.record.rule = vec![RecordRule {
+            stream: "live/archive".to_owned(),
+            keep_days: Some(0),
+            ..RecordRule::default()
+        }];
+    });
+    node.add("cam", 9, RecordingState::Complete).description().keep = true;
+    node.add("cam", 8, RecordingState::Complete);
+    node.add("cam", 7, RecordingState::Recording);
+    node.add("archive", 6, RecordingState::Complete);
+    node.add("cam", 4, RecordingState::Complete);
+    assert_eq!(node.left().await, ["9", "7", "6", "4"]);
+    assert_eq!(node.env.metrics.record().retired.get(), 1);
+    assert!(node.env.recordings.catalog.oldest_first()[0].describe().keep);
+}
+
+#[tokio::test]
+async fn of_too_many_the_oldest_complete_ones_go() {
+    let node = Node::new("many", |config| config.record.keep_bytes_max = 250);
+    node.add("cam", 9, RecordingState::Complete).description().keep = true;
+    node.add("cam", 8, RecordingState::Finishing);
+    for days in [7, 6, 5] {
+        node.add("cam", days, RecordingState::Complete);
+    }
+    assert_eq!(node.left().await, ["9", "8"], "those that stay fill it already");
+
+    let node = Node::new("few", |config| config.record.keep_bytes_max = 300);
+    for days in [7, 6, 5, 4] {
+        node.add("cam", days, RecordingState::Complete);
+    }
+    assert_eq!(node.left().await, ["6", "5", "4"]);
+}
+
+#[tokio::test]
+async fn nothing_goes_unasked() {
+    let node = Node::new("unasked", |_| {});
+    node.add("cam", 3000, RecordingState::Complete);
+    assert_eq!(node.left().await.len(), 1);
+}
