@@ -13,7 +13,7 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use commands::{config, keys, load, play, publish, serve};
+use commands::{config, keys, load, play, publish, serve, sign};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,6 +45,7 @@ enum Command {
     Load(Box<load::LoadArgs>),
     Config(config::ConfigArgs),
     Keys(keys::KeysArgs),
+    Sign(sign::SignArgs),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(*args),
         Command::Config(args) => config::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Sign(args) => sign::run(&args),
     }
 }
 

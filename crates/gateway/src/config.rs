@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Secret;
+use crate::pattern::Pattern;
 use crate::policy::{ChannelRule, Policy};
 use media::StreamName;
 use serde::{Deserialize, Serialize};
@@ -204,6 +205,14 @@ section! {
         bytes_max: usize = 64 << 20,
         /// How long segments go on being made when nobody asks for any.
         idle_ms: u64 = 30_000,
+        /// Streams that are packaged before anybody asks, so that the first viewer can go back as far as others: names such as
+        /// `"live/me"`, or patterns: `"live/*"`, `"live/show-*"`, `"*/*"`.
+        always: Vec<String> = Vec::new(),
+        /// `"aes-128"` encrypts segments and parts, so that caches between have nothing that plays without the keys. Keys are given
+        /// to who may play. There is no DASH then; other protocols are as they are.
+        encrypt: HlsEncryption = HlsEncryption::None,
+        /// How many segments a key is for.
+        key_segments: u64 = 10,
     }
 }
 
@@ -245,6 +254,9 @@ section! {
         publish_key: Option<Secret> = None,
         /// The key that plays every channel without a key of its own. Unset, those channels are public.
         play_key: Option<Secret> = None,
+        /// With it, playing takes a signature that ends at a time, or a key: `rushlight sign URL --for 2h` makes such addresses, and
+        /// so can other programs that have this secret. Unset, there are none.
+        sign_secret: Option<Secret> = None,
         /// What the operator gives to see sessions and to steer relays over the API: `Authorization: Bearer ...`. Unset, it is the
         /// one in `<data_dir>/operator.token`, which the first start writes.
         operator_token: Option<Secret> = None,
@@ -335,6 +347,18 @@ pub enum SharedObjectWriters {
     Publishers,
     /// Those who may play.
     Players,
+}
+
+/// How segments of HLS are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HlsEncryption {
+    /// They are not.
+    #[default]
+    None,
+    /// AES-128, each segment and part as a whole.
+    #[serde(rename = "aes-128")]
+    Aes128,
 }
 
 /// The form of log lines.
@@ -522,6 +546,14 @@ impl Config {
                 "must lie between 50 and 2000 (milliseconds), and not above hls.segment_ms".to_owned(),
             );
         }
+        for (i, pattern) in self.hls.always.iter().enumerate() {
+            if let Err(message) = Pattern::parse(pattern) {
+                wrong(&format!("hls.always.{i}"), message);
+            }
+        }
+        if !(1..=100_000).contains(&self.hls.key_segments) {
+            wrong("hls.key_segments", "must lie between 1 and 100000".to_owned());
+        }
         if self.hls.bytes_max < 1 << 20 {
             wrong("hls.bytes_max", "must be 1048576 (1 MiB) or more".to_owned());
         }
@@ -547,6 +579,7 @@ impl Config {
         let keys = [
             ("access.publish_key", &self.access.publish_key),
             ("access.play_key", &self.access.play_key),
+            ("access.sign_secret", &self.access.sign_secret),
             ("access.operator_token", &self.access.operator_token),
         ];
         for (field, key) in keys {
@@ -640,6 +673,14 @@ impl RtmpConfig {
     }
 }
 
+impl HlsConfig {
+    /// Whether `name` is packaged before anybody asks.
+    pub(crate) fn is_always(&self, name: &StreamName) -> bool {
+        // The configuration was checked at the start.
+        self.always.iter().any(|pattern| Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(name)))
+    }
+}
+
 impl TlsConfig {
     /// The time a connection has for the TLS handshake.
     pub fn handshake_timeout(&self) -> Duration {
@@ -725,6 +766,7 @@ impl AccessConfig {
         Policy {
             publish_key: self.publish_key.clone().or(publish_key),
             play_key: self.play_key.clone(),
+            sign_secret: self.sign_secret.clone(),
             operator_token: self.operator_token.clone().or(operator_token),
             publish_loopback_without_key: self.publish_loopback_without_key,
             channels: self.channel.iter().map(|channel| (channel.name.clone(), rule(channel))).collect(),

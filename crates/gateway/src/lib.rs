@@ -28,6 +28,7 @@ mod run;
 mod secret;
 pub mod sessions;
 mod shared_objects;
+mod signature;
 mod stall;
 mod subscriber;
 mod target;
@@ -40,6 +41,7 @@ pub use config::Config;
 pub use env::Env;
 pub use run::{BindError, Bound, bind, run};
 pub use secret::Secret;
+pub use signature::signed_query;
 
 /// Secret random bytes for one connection.
 fn random_seed() -> [u8; 32] {

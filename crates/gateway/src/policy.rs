@@ -1,8 +1,10 @@
 //! Admission: one typed question, one typed answer, the same for every protocol.
 
 use crate::Secret;
+use crate::signature::{self, Invalid};
 use media::StreamName;
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 /// What a session wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct Request<'a> {
     pub action: Action,
     /// To which stream.
     pub name: &'a StreamName,
-    /// The key it presented (`?key=`), if any.
+    /// The key that it presented (`?key=`), or the signature (`?expires=...&signature=...`), if any.
     pub key: Option<&'a Secret>,
     /// Whether a program of this machine asks, and for nobody else: its connection is one of RTMP from a loopback address. An
     /// HTTP request never is, wherever it comes from, because programs that pass requests on look the same.
@@ -51,8 +53,10 @@ impl Grant {
 pub enum Denied {
     /// The stream needs a key and none was given.
     KeyMissing,
-    /// The key given is not the right one.
+    /// The key or signature given is not the right one.
     KeyWrong,
+    /// The signature given was right, and its time is over.
+    Expired,
 }
 
 impl Denied {
@@ -61,6 +65,7 @@ impl Denied {
         match self {
             Denied::KeyMissing => "key_missing",
             Denied::KeyWrong => "key_wrong",
+            Denied::Expired => "expired",
         }
     }
 }
@@ -70,6 +75,7 @@ impl std::fmt::Display for Denied {
         f.write_str(match self {
             Denied::KeyMissing => "a key is needed: add ?key=... to the stream name",
             Denied::KeyWrong => "the key is not valid for this stream",
+            Denied::Expired => "the time of this address is over: ask whoever gave it to you for a new one",
         })
     }
 }
@@ -90,6 +96,8 @@ pub struct Policy {
     pub publish_key: Option<Secret>,
     /// The key that plays any channel without a key of its own; `None` makes playing public.
     pub play_key: Option<Secret>,
+    /// What signatures of addresses are made with. With one, playing is not public: it takes a key or a signature.
+    pub sign_secret: Option<Secret>,
     /// What the operator gives to see and steer everything over the API. Without one nobody does.
     pub operator_token: Option<Secret>,
     /// Publishing from this machine needs no key.
@@ -101,6 +109,10 @@ pub struct Policy {
 impl Policy {
     /// Decides. Fails closed: publishing where no key is configured is denied, except from loopback where that is allowed.
     pub fn admit(&self, request: Request<'_>) -> Result<Grant, Denied> {
+        self.admit_at(request, SystemTime::now())
+    }
+
+    fn admit_at(&self, request: Request<'_>, now: SystemTime) -> Result<Grant, Denied> {
         let rule = self.channels.get(request.name.as_str());
         let key = match request.action {
             Action::Publish => rule.and_then(|rule| rule.publish_key.as_ref()).or(self.publish_key.as_ref()),
@@ -109,17 +121,19 @@ impl Policy {
         let granted = || Grant { name: request.name.clone(), action: request.action };
         match (request.action, key, request.key) {
             (Action::Publish, _, None) if request.local && self.publish_loopback_without_key => Ok(granted()),
-            (Action::Play, None, _) => Ok(granted()),
+            (Action::Play, None, _) if self.sign_secret.is_none() => Ok(granted()),
             (_, _, None) => Err(Denied::KeyMissing),
             (_, Some(expected), Some(given)) if expected == given => Ok(granted()),
+            (Action::Play, _, Some(given)) => {
+                let secret = self.sign_secret.as_ref().ok_or(Denied::KeyWrong)?;
+                match signature::verify(secret, request.name, given, now) {
+                    Ok(()) => Ok(granted()),
+                    Err(Invalid::Expired) => Err(Denied::Expired),
+                    Err(Invalid::Wrong) => Err(Denied::KeyWrong),
+                }
+            }
             _ => Err(Denied::KeyWrong),
         }
-    }
-
-    /// The key that a stream is played with; `None` if everybody may play it.
-    pub fn key_to_play(&self, name: &StreamName) -> Option<&Secret> {
-        let rule = self.channels.get(name.as_str());
-        rule.and_then(|rule| rule.play_key.as_ref()).or(self.play_key.as_ref())
     }
 
     /// Whether `token` makes its bearer the operator.
@@ -130,7 +144,7 @@ impl Policy {
     /// Whether `text` is a key: then it is a secret that was written in the wrong place.
     pub fn is_key(&self, text: &str) -> bool {
         let of_channels = self.channels.values().flat_map(|rule| [&rule.publish_key, &rule.play_key]);
-        let general = [&self.publish_key, &self.play_key, &self.operator_token];
+        let general = [&self.publish_key, &self.play_key, &self.sign_secret, &self.operator_token];
         general.into_iter().chain(of_channels).flatten().any(|key| key.matches(text))
     }
 
@@ -151,7 +165,7 @@ impl Policy {
         };
         match (action, expected, key) {
             (Action::Publish, _, None) => local && self.publish_loopback_without_key,
-            (Action::Play, None, _) => true,
+            (Action::Play, None, _) => self.sign_secret.is_none(),
             (_, Some(expected), Some(key)) => expected == key,
             _ => false,
         }
@@ -161,6 +175,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const NEAR: bool = true;
     const FAR: bool = false;
@@ -205,6 +220,35 @@ mod tests {
         assert_eq!(ask(&policy, Action::Publish, "own", Some("mine"), FAR), Ok(()));
         assert_eq!(ask(&policy, Action::Play, "own", None, FAR), Err(Denied::KeyMissing));
         assert_eq!(ask(&policy, Action::Play, "own", Some("see"), FAR), Ok(()));
+    }
+
+    #[test]
+    fn where_addresses_are_signed_a_signature_or_a_key_plays() {
+        let mut policy = Policy { sign_secret: Some("sign".into()), ..Policy::default() };
+        let name = StreamName::parse("live", "a").unwrap();
+        let hour = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
+        let query = signature::signed_query(&"sign".into(), &name, hour);
+        let key = signature::presented(&query);
+        let play = |policy: &Policy, seconds| {
+            let request = Request { action: Action::Play, name: &name, key: key.as_ref(), local: true };
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            policy.admit_at(request, now).map(|_| ())
+        };
+        assert_eq!((play(&policy, 0), play(&policy, 3600)), (Ok(()), Err(Denied::Expired)));
+        assert_eq!(ask(&policy, Action::Play, "a", None, FAR), Err(Denied::KeyMissing));
+        assert_eq!(ask(&policy, Action::Play, "a", Some("sign"), FAR), Err(Denied::KeyWrong));
+        assert!(!policy.may(Action::Play, None, FAR));
+        let request = Request { action: Action::Publish, name: &name, key: key.as_ref(), local: false };
+        assert_eq!(
+            policy.admit(request).map(|_| ()),
+            Err(Denied::KeyWrong),
+            "it plays, and does not publish"
+        );
+        policy.play_key = Some("see".into());
+        assert_eq!(ask(&policy, Action::Play, "a", Some("see"), FAR), Ok(()));
+        assert_eq!(play(&policy, 0), Ok(()));
+        policy.sign_secret = None;
+        assert_eq!(play(&policy, 0), Err(Denied::KeyWrong));
     }
 
     #[test]

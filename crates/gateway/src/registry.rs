@@ -145,6 +145,11 @@ pub static PROTOCOLS: &[Protocol] = &[
         door: Door::Http(hls::ROUTE_CMAF),
     },
     Protocol {
+        name: "http-ts",
+        about: "MPEG-TS over HTTP: http://HOST:8080/APP/CHANNEL.ts, play",
+        door: Door::Http(hls::ROUTE_TS),
+    },
+    Protocol {
         name: "rtmpt",
         about: "RTMP inside HTTP requests: rtmpt://HOST:8080/APP/CHANNEL, publish and play",
         door: Door::Tunnel { of: &["http"] },

@@ -76,6 +76,7 @@ mod tests {
         let mut config = Config::default();
         config.access.publish_key = key();
         config.access.play_key = key();
+        config.access.sign_secret = key();
         config.access.operator_token = key();
         config.access.channel =
             vec![ChannelAccess { name: "live/cam".to_owned(), publish_key: key(), play_key: key() }];

@@ -1,6 +1,7 @@
 //! What a session asks for: a stream and the query that came with it.
 
 use crate::Secret;
+use crate::signature;
 use crate::timeshift;
 use media::{NameError, StreamName, Time};
 use std::fmt;
@@ -39,10 +40,10 @@ impl Target {
         Ok(Self { name, query })
     }
 
-    /// The application alone, without slashes around it, and the key that came with it.
+    /// The application alone, without slashes around it, and the key or signature that came with it.
     pub fn of_app(app: &str) -> (String, Option<Secret>) {
         let (app, query) = split_query(app);
-        (app.trim_matches('/').to_owned(), query_value(query, "key").map(Secret::from))
+        (app.trim_matches('/').to_owned(), signature::presented(query))
     }
 
     /// From an HTTP path `/app/channel.EXTENSION` and query; `None` if the path has another form.
@@ -52,9 +53,9 @@ impl Target {
         Some(StreamName::parse(app, channel).map(|name| Self { name, query: query.to_owned() }))
     }
 
-    /// The key that came with it.
+    /// The key that came with it, or else the signature.
     pub fn key(&self) -> Option<Secret> {
-        self.get("key").map(Secret::from)
+        signature::presented(&self.query)
     }
 
     /// The first value of `key` in the query, percent-decoded.

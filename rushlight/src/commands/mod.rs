@@ -6,6 +6,7 @@ pub(crate) mod load;
 pub(crate) mod play;
 pub(crate) mod publish;
 pub(crate) mod serve;
+pub(crate) mod sign;
 
 use std::fmt::Display;
 use std::path::PathBuf;

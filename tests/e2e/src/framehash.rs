@@ -101,6 +101,23 @@ pub fn read_file(ffmpeg: &Path, file: &Path) -> Result<Vec<Track>, String> {
     parse(&process::run(&mut command)?)
 }
 
+/// What ffmpeg is told to write the packets of `input` without what Annex B and MP4 do differently: start codes, delimiters,
+/// parameter sets, messages. `codec` is that of the pictures; `is_ts` says that `input` is a transport stream, with AAC as ADTS
+/// where `has_adts`.
+pub fn formless_arguments(input: &str, codec: &str, is_ts: bool, has_adts: bool) -> Vec<String> {
+    let units = if codec == "h264" { "6-9" } else { "32-39" };
+    let to_annex_b = if is_ts { String::new() } else { format!("{codec}_mp4toannexb,") };
+    let mut arguments = vec!["-copyts".to_owned(), "-i".to_owned(), input.to_owned()];
+    let mut add = |text: &str| arguments.extend(text.split_whitespace().map(str::to_owned));
+    add("-map 0 -c copy -copyinkf");
+    add(&format!("-bsf:v {to_annex_b}filter_units=remove_types={units}"));
+    if is_ts && has_adts {
+        add("-bsf:a aac_adtstoasc");
+    }
+    add("-f framehash -hash md5");
+    arguments
+}
+
 /// How much of the source a player must have seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {

@@ -69,12 +69,33 @@ fn installed(name: &str, variable: &str) -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os(variable) {
         return Ok(path.into());
     }
+    let path = cache().join(name);
+    if path.exists() { Ok(path) } else { Err(format!("{name} is not installed (./test tools)")) }
+}
+
+/// The Python that has `module`. `./test tools` installs it; `RUSHLIGHT_TEST_PYTHON` names another.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn python(module: &str) -> Result<PathBuf, String> {
+    let path = match std::env::var_os("RUSHLIGHT_TEST_PYTHON") {
+        Some(path) => path.into(),
+        None => cache().join("venv/bin/python"),
+    };
+    let has = Command::new(&path).args(["-c", &format!("import {module}")]).output();
+    match has.is_ok_and(|output| output.status.success()) {
+        true => Ok(path),
+        false => Err(format!("the Python module {module} is not installed (./test tools)")),
+    }
+}
+
+/// Where `./test tools` puts what is in no package of Debian.
+fn cache() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
         PathBuf::from,
     );
-    let path = cache.join("rushlight-test").join(name);
-    if path.exists() { Ok(path) } else { Err(format!("{name} is not installed (./test tools)")) }
+    cache.join("rushlight-test")
 }
 
 /// Whether GStreamer has `element`.

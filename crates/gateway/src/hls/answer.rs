@@ -2,16 +2,19 @@
 
 use super::body::{Chunks, Fed, growing};
 use super::channel::{Channel, Phase};
-use super::joined::joined;
+use super::joined::{joined, transport};
 use super::limits;
 use super::name::{BadDirective, Directives, File};
+use super::playlist::Terms;
 use super::range::{self, Range};
+use super::ts;
 use super::viewers::ViewerKey;
 use super::window::{Edge, Span};
 use crate::Env;
 use crate::http::problem;
 use crate::metrics::{ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Request as PolicyRequest};
+use crate::signature;
 use crate::target::{self, Target};
 use crate::timeshift::{self, Entry, Place, Timeshift};
 use axum::body::Body;
@@ -29,6 +32,7 @@ use tokio::sync::watch;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const MANIFEST: &str = "application/dash+xml";
+const TRANSPORT: &str = "video/mp2t";
 
 /// How long an answer may be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,8 @@ enum Keep {
 struct Admitted {
     channel: Arc<Channel>,
     viewer: ViewerKey,
+    /// What media is to be asked for with: the key or the signature, where one is needed.
+    query: String,
 }
 
 /// Why a request is not answered as it wants.
@@ -119,18 +125,13 @@ impl<'a> Asked<'a> {
         metrics: &ProtocolMetrics,
         peer: SocketAddr,
     ) -> Result<Response, Refusal> {
-        if self.path.ends_with(".cmaf") {
-            let target = Target::from_http(self.path, self.query, "cmaf");
-            let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
-            let Admitted { channel, viewer } = self.admit(env, metrics, peer, target, true).await?;
-            let body = joined(env.clone(), metrics.clone(), channel, viewer);
-            let mut response = Response::new(body.ok_or_else(no_track)?);
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            return Ok(response);
-        }
         let Some((folder, file)) = folder_and_file(self.path) else {
+            if let Some((extension, format)) = [("cmaf", "video/mp4"), ("ts", TRANSPORT)]
+                .into_iter()
+                .find(|(extension, _)| self.ends_in(extension))
+            {
+                return self.endless(env, metrics, peer, extension, format).await;
+            }
             let is_dash = self.path.ends_with(".mpd");
             let target = Target::from_http(self.path, self.query, if is_dash { "mpd" } else { "m3u8" });
             let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
@@ -151,12 +152,28 @@ impl<'a> Asked<'a> {
         // The folder is named like the stream.
         let target = Target::from_http(&format!("{folder}.m3u8"), self.query, "m3u8");
         let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
-        let is_playlist =
-            matches!(file, File::Playlist(_) | File::Rewind | File::RewindManifest | File::RewindPlaylist(_));
+        let is_playlist = matches!(
+            file,
+            File::Playlist(_)
+                | File::Rewind
+                | File::RewindManifest
+                | File::RewindPlaylist(_)
+                | File::TsPlaylist
+        );
         let admitted = self.admit(env, metrics, peer, target, is_playlist).await?;
         match file {
             File::Rewind => self.overview(metrics, &admitted, "", PLAYLIST, Span::Rewind),
             File::RewindManifest => self.overview(metrics, &admitted, "", MANIFEST, Span::Rewind),
+            File::TsPlaylist => self.transport_playlist(env, metrics, &admitted).await,
+            File::TsSegment(number) => {
+                let media = admitted.channel.transport.segment(number);
+                let (newest, ended) = admitted.channel.transport.edge();
+                let is_ahead = !ended && newest.is_none_or(|newest| number > newest);
+                let media = media.ok_or_else(|| Refusal::no_media("This segment", is_ahead))?;
+                let media = sealed(&admitted.channel, file, number, media);
+                self.whole(metrics, &admitted, HeaderValue::from_static(TRANSPORT), media)
+            }
+            File::Key(number) => self.key(metrics, &admitted, number),
             File::Playlist(track) => self.media_playlist(env, metrics, &admitted, track, Span::Live).await,
             File::RewindPlaylist(track) => {
                 check_rewind(&admitted.channel)?;
@@ -165,11 +182,12 @@ impl<'a> Asked<'a> {
             File::Init(track, number) => {
                 let init = admitted.channel.init(track, number);
                 let init = init.ok_or_else(|| Refusal::not_found("This initialization is gone."))?;
-                self.whole(metrics, &admitted, track, vec![init.bytes])
+                self.whole(metrics, &admitted, content_type(track), vec![init.bytes])
             }
             File::Part(track, segment, part) => {
                 let bytes = self.part(env, &admitted.channel, track, segment, part).await?;
-                self.whole(metrics, &admitted, track, vec![bytes])
+                let bytes = sealed(&admitted.channel, file, segment, vec![bytes]);
+                self.whole(metrics, &admitted, content_type(track), bytes)
             }
             File::Segment(track, number) => self.segment(env, metrics, &admitted, track, number).await,
         }
@@ -190,12 +208,19 @@ impl<'a> Asked<'a> {
         };
         let target =
             target.map_err(|error| refuse(RejectReason::Name, StatusCode::BAD_REQUEST, error.to_string()))?;
-        let query = admitted_query(env, &target)
-            .map_err(|denied| refuse(RejectReason::Key, StatusCode::FORBIDDEN, denied.to_string()))?;
-        let channel = env.packagers.channel(env, &target.name, &query, peer).map_err(|error| {
+        let viewer = ViewerKey::of(peer.ip(), self.query, self.headers);
+        let query = match admitted_query(env, &target) {
+            // Who watches goes on watching.
+            Err(Denied::Expired) if env.packagers.is_watched(&target.name, viewer, Instant::now()) => {
+                Ok(presented_query(&target))
+            }
+            other => other,
+        };
+        let query =
+            query.map_err(|denied| refuse(RejectReason::Key, StatusCode::FORBIDDEN, denied.to_string()))?;
+        let channel = env.packagers.channel(env, &target.name, peer).map_err(|error| {
             refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         })?;
-        let viewer = ViewerKey::of(peer.ip(), self.query, self.headers);
         let full = |why: &dyn fmt::Display| {
             refuse(RejectReason::Limit, StatusCode::SERVICE_UNAVAILABLE, why.to_string())
         };
@@ -222,7 +247,7 @@ impl<'a> Asked<'a> {
                     let entered = channel.viewers.enter(env, viewer, &target.name, peer, user_agent, metrics);
                     entered.map_err(|refused| full(&refused))?;
                 }
-                Ok(Admitted { channel, viewer })
+                Ok(Admitted { channel, viewer, query })
             }
             Phase::Starting | Phase::Stopped => {
                 let detail = "The stream has only begun; ask again.".to_owned();
@@ -248,9 +273,12 @@ impl<'a> Asked<'a> {
         if span == Span::Rewind {
             check_rewind(channel)?;
         }
+        if format == MANIFEST && channel.view(|_, _, terms| terms.keys.is_some()) {
+            return Err(Refusal::not_found("Segments are encrypted here (hls.encrypt), as only HLS has it."));
+        }
         let written = match format {
-            MANIFEST => channel.manifest(folder, span),
-            _ => channel.multivariant(folder, span),
+            MANIFEST => channel.manifest(folder, span).with_query(&xml(&admitted.query)),
+            _ => channel.multivariant(folder, span).with_query(&admitted.query),
         };
         Ok(self.playlist(metrics, admitted, written, format, channel.target() / 2))
     }
@@ -284,7 +312,98 @@ impl<'a> Asked<'a> {
             await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(first.segment, None)).await?;
         }
         let written = channel.playlist(track, directives, span).ok_or_else(no_track)?;
+        let written = written.with_query(&admitted.query);
         Ok(self.playlist(metrics, admitted, written, PLAYLIST, keep))
+    }
+
+    /// A key, which no cache keeps. There is none for what is far ahead.
+    fn key(&self, metrics: &ProtocolMetrics, admitted: &Admitted, number: u64) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        let newest = channel.newest().unwrap_or_default();
+        let key = channel.view(|_, _, terms| {
+            let keys = terms.keys.as_ref()?;
+            (number <= keys.number_for(newest) + 1).then(|| keys.key(number))
+        });
+        let key = key.ok_or_else(|| Refusal::not_found("There is no such key."))?;
+        let format = HeaderValue::from_static("application/octet-stream");
+        let mut response = self.whole(metrics, admitted, format, vec![Bytes::copy_from_slice(&key)])?;
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// All tracks in an answer that does not end.
+    async fn endless(
+        &self,
+        env: &Arc<Env>,
+        metrics: &ProtocolMetrics,
+        peer: SocketAddr,
+        extension: &str,
+        format: &'static str,
+    ) -> Result<Response, Refusal> {
+        let target = Target::from_http(self.path, self.query, extension);
+        let target = target.ok_or_else(|| Refusal::not_found("No stream has this address."))?;
+        let Admitted { channel, viewer, .. } = self.admit(env, metrics, peer, target, true).await?;
+        let (env, metrics) = (env.clone(), metrics.clone());
+        let body = match extension {
+            "ts" => {
+                check_transport(&channel)?;
+                Some(transport(env, metrics, channel, viewer))
+            }
+            _ => joined(env, metrics, channel, viewer),
+        };
+        let mut response = Response::new(body.ok_or_else(no_track)?);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// The media playlist of the transport stream, when it has what is asked for.
+    async fn transport_playlist(
+        &self,
+        env: &Env,
+        metrics: &ProtocolMetrics,
+        admitted: &Admitted,
+    ) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        check_transport(channel)?;
+        let directives = Directives::parse(self.query)?;
+        let target = channel.target();
+        let mut changes = channel.changes();
+        let patience = tokio::time::sleep(limits::BLOCKED_TARGETS_MAX * target);
+        tokio::pin!(patience);
+        loop {
+            changes.mark_unchanged();
+            let making = channel.clone();
+            // A copy of all media in the window, the first time.
+            let made = tokio::task::spawn_blocking(move || making.transport.advance(&making)).await;
+            made.map_err(|_| {
+                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The stream cannot be written.")
+            })?;
+            let (newest, ended) = channel.transport.edge();
+            let is_there = |newest| directives.segment.is_none_or(|wanted| newest >= wanted);
+            if ended || newest.is_some_and(is_there) {
+                break;
+            }
+            if newest.zip(directives.segment).is_some_and(|(newest, wanted)| wanted > newest + 2) {
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "The playlist is not that far yet."));
+            }
+            let late = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The stream does not go on.");
+            tokio::select! {
+                changed = changes.changed() => changed.map_err(|_| late())?,
+                () = &mut patience => return Err(late()),
+                () = channel.stopped() => return Err(late()),
+                () = env.shutdown.triggered() => return Err(late()),
+            }
+        }
+        let terms = channel.view(|_, _, terms| Terms { query: admitted.query.clone(), ..terms.clone() });
+        let written = channel.transport.playlist(&terms).ok_or_else(no_track)?;
+        let keep = if directives.segment.is_some() { 6 * target } else { target / 2 };
+        Ok(self.playlist(metrics, admitted, written.into(), PLAYLIST, keep))
+    }
+
+    fn ends_in(&self, extension: &str) -> bool {
+        self.path.rsplit_once('.').is_some_and(|(_, found)| found == extension)
     }
 
     /// A part that is there, or that comes next.
@@ -324,16 +443,22 @@ impl<'a> Asked<'a> {
         if !now.ended && now.next() == (number, 0) {
             await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(number, Some(0))).await?;
         }
-        let media = channel.segment(track, number, 0);
+        let is_encrypted = channel.view(|_, _, terms| terms.keys.is_some());
+        if is_encrypted && !now.ended && now.next().0 == number {
+            // It is encrypted as a whole.
+            await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(number, None)).await?;
+        }
+        let media = channel.segment(track, number, 0).filter(|media| media.closed || !is_encrypted);
         if media.is_none()
             && let Some((timeshift, entry)) = channel.shelved(track, number)
         {
-            return self.shelved(env, metrics, admitted, track, &timeshift, &entry).await;
+            return self.shelved(env, metrics, admitted, (track, number), &timeshift, &entry).await;
         }
         let media =
             media.ok_or_else(|| Refusal::no_media("This segment", edge.borrow().is_ahead(number, 0)))?;
         if media.closed {
-            return self.whole(metrics, admitted, track, media.parts);
+            let parts = sealed(channel, File::Segment(track, number), number, media.parts);
+            return self.whole(metrics, admitted, content_type(track), parts);
         }
         let body = growing(env.clone(), metrics.clone(), channel.clone(), admitted.viewer, track, number);
         let mut response = Response::new(body);
@@ -349,15 +474,28 @@ impl<'a> Asked<'a> {
         env: &Env,
         metrics: &ProtocolMetrics,
         admitted: &Admitted,
-        track: TrackId,
+        (track, number): (TrackId, u64),
         timeshift: &Timeshift,
         entry: &Entry,
     ) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        let name = File::Segment(track, number);
         if let Place::Queue(parts) = entry.place() {
-            return self.whole(metrics, admitted, track, parts);
+            let parts = sealed(channel, name, number, parts);
+            return self.whole(metrics, admitted, content_type(track), parts);
         }
-        let file = timeshift::open(timeshift, entry).await;
-        let file = file.map_err(|_| Refusal::no_media("This segment", false))?;
+        let gone = || Refusal::no_media("This segment", false);
+        let file = timeshift::open(timeshift, entry).await.map_err(|_| gone())?;
+        if channel.view(|_, _, terms| terms.keys.is_some()) {
+            let (write_timeout, shutdown) = (env.config.http.write_timeout(), env.shutdown.clone());
+            let mut pieces = timeshift::body(file, 0..entry.bytes(), write_timeout, shutdown);
+            let mut parts = Vec::new();
+            while let Some(piece) = pieces.recv().await.ok_or_else(gone)? {
+                parts.push(piece);
+            }
+            let parts = sealed(channel, name, number, parts);
+            return self.whole(metrics, admitted, content_type(track), parts);
+        }
         let total = usize::try_from(entry.bytes()).unwrap_or(usize::MAX);
         let asked = self.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
         let (first, last) = match asked.map_or(Range::Whole, |asked| range::parse(asked, total)) {
@@ -403,7 +541,7 @@ impl<'a> Asked<'a> {
         &self,
         metrics: &ProtocolMetrics,
         admitted: &Admitted,
-        track: TrackId,
+        format: HeaderValue,
         parts: Vec<Bytes>,
     ) -> Result<Response, Refusal> {
         let total: usize = parts.iter().map(Bytes::len).sum();
@@ -418,7 +556,7 @@ impl<'a> Asked<'a> {
         let mut response = Response::new(Body::new(Chunks::new(parts)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, content_type(track));
+        headers.insert(header::CONTENT_TYPE, format);
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         if let Range::Bytes(first, last) = range {
             set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{total}"));
@@ -439,7 +577,7 @@ pub(super) fn count(metrics: &ProtocolMetrics, channel: &Channel, viewer: Viewer
     }
 }
 
-/// Asks the policy. Returns the query that media of the channel is to be asked for with: the key, where one is needed.
+/// Asks the policy. Returns the query that media of the channel is to be asked for with: the key or signature, where one is needed.
 fn admitted_query(env: &Env, target: &Target) -> Result<String, Denied> {
     let ask =
         |key| env.policy.admit(PolicyRequest { action: Action::Play, name: &target.name, key, local: false });
@@ -448,8 +586,17 @@ fn admitted_query(env: &Env, target: &Target) -> Result<String, Denied> {
     }
     let key = target.key();
     ask(key.as_ref())?;
-    // A key that was accepted is one of the configuration, which has none that a URL would change.
-    Ok(key.map(|key| format!("?key={}", key.expose())).unwrap_or_default())
+    Ok(presented_query(target))
+}
+
+/// The query that says again what was accepted. A key is one of the configuration, which has none that a URL would change.
+fn presented_query(target: &Target) -> String {
+    target.key().map(|given| signature::query_of(&given)).unwrap_or_default()
+}
+
+/// A query as it stands in XML.
+fn xml(query: &str) -> String {
+    query.replace('&', "&amp;")
 }
 
 /// Waits until a track has come so far, but not for longer than a server should.
@@ -482,6 +629,23 @@ fn check_rewind(channel: &Channel) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(Refusal::not_found(
             "Viewers cannot go back in this stream: timeshift.minutes and timeshift.streams say where they can.",
+        )),
+    }
+}
+
+/// `clear`, which is `file` of `segment`, encrypted where the stream is.
+fn sealed(channel: &Channel, file: File, segment: u64, clear: Vec<Bytes>) -> Vec<Bytes> {
+    match channel.view(|_, _, terms| terms.keys.clone()) {
+        Some(keys) => vec![channel.sealed.seal(&keys, file, segment, &clear)],
+        None => clear,
+    }
+}
+
+fn check_transport(channel: &Channel) -> Result<(), Refusal> {
+    match channel.view(|renditions, _, _| ts::has_form(renditions)) {
+        true => Ok(()),
+        false => Err(Refusal::not_found(
+            "The codec of this stream has no form in MPEG-TS: play its .m3u8 instead, which is MP4.",
         )),
     }
 }

@@ -15,12 +15,12 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Whether a stream has a packager for as long as it exists.
 pub(super) fn is_kept(env: &Env, name: &StreamName) -> bool {
-    env.config.timeshift.is_for(name)
+    env.config.timeshift.is_for(name) || env.config.hls.is_always(name)
 }
 
 /// Whether there may be such streams.
 fn is_needed(env: &Env) -> bool {
-    env.config.timeshift.minutes > 0
+    env.config.timeshift.minutes > 0 || !env.config.hls.always.is_empty()
 }
 
 /// Starts packagers that stay, until the node shuts down. Each of the threads that carry media, of which there are `shards`, has

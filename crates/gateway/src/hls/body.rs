@@ -176,7 +176,7 @@ mod tests {
         let (trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
         let name = parse_channel("live/cam").unwrap();
-        let channel = Arc::new(Channel::new(name, String::new(), KEEP, Instant::now()));
+        let channel = Arc::new(Channel::new(name, KEEP, Instant::now()));
         channel.append(part(true, false));
         let viewer = ViewerKey::of(Ipv4Addr::LOCALHOST.into(), "", &HeaderMap::new());
         let metrics = env.metrics.protocol("hls");

@@ -6,6 +6,8 @@ use super::manifest::{Epoch, manifest};
 use super::muxer::Packed;
 use super::name::Directives;
 use super::playlist::{self, Terms};
+use super::seal::{Keys, Sealed};
+use super::ts::Transport;
 use super::viewers::Viewers;
 use super::window::{Edge, Init, Keep, NewSegment, Rendition, Segment, Span};
 use crate::timeshift::{Entry, Shelf, Timeshift};
@@ -35,6 +37,10 @@ pub(super) struct Channel {
     pub(super) name: StreamName,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) viewers: Viewers,
+    /// The same as MPEG-TS, where somebody asks for that.
+    pub(super) transport: Transport,
+    /// What was encrypted lately, where segments are.
+    pub(super) sealed: Sealed,
     state: Mutex<State>,
     keep: Keep,
     /// Where segments stay for longer, if viewers can go back in the stream.
@@ -45,14 +51,45 @@ pub(super) struct Channel {
 
 struct State {
     renditions: Vec<Rendition>,
+    /// Tracks that the publisher has had before an interruption and not since. They are no longer offered, and stay for those who are on
+    /// the way through what there was.
+    retired: Vec<Rendition>,
     terms: Terms,
     /// Playlists as they are now, by track, whether they are delta updates, and what they begin with.
-    written: HashMap<(TrackId, bool, Span), Bytes>,
+    written: HashMap<(TrackId, bool, Span), Written>,
     /// When somebody asked last.
     asked: Instant,
     ended: bool,
     /// In order; those of which nothing is listed any more are left out.
     epochs: Vec<Epoch>,
+}
+
+/// Stands in texts for the query of the viewer who asks, so that they are written once for all.
+const QUERY: &str = "\u{1}";
+
+/// A playlist or manifest.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    marked: Bytes,
+    /// For those who need no query.
+    plain: Bytes,
+}
+
+impl Written {
+    fn new(marked: String) -> Self {
+        let plain = marked.replace(QUERY, "").into();
+        Self { marked: marked.into(), plain }
+    }
+
+    /// The text for a viewer whose addresses have `query`.
+    pub(super) fn with_query(&self, query: &str) -> Bytes {
+        if query.is_empty() {
+            return self.plain.clone();
+        }
+        // Just written.
+        let marked = std::str::from_utf8(&self.marked).unwrap_or_default();
+        marked.replace(QUERY, query).into()
+    }
 }
 
 /// Bytes of a segment as far as it has come, and whether it is complete.
@@ -62,11 +99,14 @@ pub(super) struct Media {
 }
 
 impl Channel {
-    /// A channel without media. `query` is what media is to be asked for with.
-    pub(super) fn new(name: StreamName, query: String, keep: Keep, now: Instant) -> Self {
-        let terms = Terms { target: Duration::from_secs(1), part_target: Duration::from_secs(1), query };
+    /// A channel without media.
+    pub(super) fn new(name: StreamName, keep: Keep, now: Instant) -> Self {
+        let query = QUERY.to_owned();
+        let terms =
+            Terms { target: Duration::from_secs(1), part_target: Duration::from_secs(1), keys: None, query };
         let state = State {
             renditions: Vec::new(),
+            retired: Vec::new(),
             terms,
             written: HashMap::new(),
             asked: now,
@@ -77,6 +117,8 @@ impl Channel {
             name,
             phase: watch::Sender::new(Phase::Starting),
             viewers: Viewers::default(),
+            transport: Transport::default(),
+            sealed: Sealed::default(),
             state: Mutex::new(state),
             keep,
             timeshift: None,
@@ -89,6 +131,12 @@ impl Channel {
         Self { timeshift: Some(timeshift), ..self }
     }
 
+    /// Segments and parts are encrypted for those who ask.
+    pub(super) fn encrypted(self, keys: Option<Keys>) -> Self {
+        self.state().terms.keys = keys;
+        self
+    }
+
     /// Adds a part. A segment that has become longer than promised moves the target duration.
     pub(super) fn append(&self, packed: Packed) {
         let mut state = self.state();
@@ -97,6 +145,7 @@ impl Channel {
             Some(index) => index,
             None => {
                 let first = packed.new.as_ref().map_or(0, |new| new.number);
+                state.retired.retain(|rendition| rendition.id != packed.track);
                 let mut rendition = Rendition::new(packed.track, first);
                 if let Some(timeshift) = &self.timeshift {
                     rendition.keep_on(Shelf::new(timeshift.clone()));
@@ -114,7 +163,12 @@ impl Channel {
         let rendition = &mut state.renditions[index];
         state.written.clear();
         rendition.append(packed.new, packed.part, packed.closes, keep);
-        if let Some(segment) = rendition.segments.back() {
+        // Where viewers can go back, what they go back to is offered too.
+        if packed.closes && self.timeshift.is_none() {
+            state.retire(index);
+        }
+        let rendition = state.renditions.iter().find(|rendition| rendition.id == packed.track);
+        if let Some(segment) = rendition.and_then(|rendition| rendition.segments.back()) {
             let longest = Duration::from_secs(segment.duration().as_secs_f64().round() as u64);
             state.terms.target = state.terms.target.max(longest.min(limits::SEGMENT_MAX));
         }
@@ -320,20 +374,20 @@ impl Channel {
     }
 
     /// The multivariant playlist. `folder` is where media is, as seen from there.
-    pub(super) fn multivariant(&self, folder: &str, span: Span) -> Bytes {
+    pub(super) fn multivariant(&self, folder: &str, span: Span) -> Written {
         let state = self.state();
-        playlist::multivariant(&state.renditions, folder, &state.terms, span).into()
+        Written::new(playlist::multivariant(&state.renditions, folder, &state.terms, span))
     }
 
     /// The manifest. `folder` is where media is, as seen from there.
-    pub(super) fn manifest(&self, folder: &str, span: Span) -> Bytes {
+    pub(super) fn manifest(&self, folder: &str, span: Span) -> Written {
         let state = self.state();
         let now = SystemTime::now();
-        manifest(&state.renditions, &state.epochs, folder, &state.terms, state.ended, now, span).into()
+        Written::new(manifest(&state.renditions, &state.epochs, folder, &state.terms, state.ended, now, span))
     }
 
     /// The media playlist of a track.
-    pub(super) fn playlist(&self, track: TrackId, directives: Directives, span: Span) -> Option<Bytes> {
+    pub(super) fn playlist(&self, track: TrackId, directives: Directives, span: Span) -> Option<Written> {
         let mut state = self.state();
         let state = &mut *state;
         let key = (track, directives.skip, span);
@@ -343,7 +397,7 @@ impl Channel {
         let rendition = state.rendition(track)?;
         let others = state.renditions.iter().filter(|other| other.id != track);
         let others = others.map(|other| (other.id, *other.edge.borrow()));
-        let written = Bytes::from(playlist::media(rendition, others, &state.terms, directives.skip, span));
+        let written = Written::new(playlist::media(rendition, others, &state.terms, directives.skip, span));
         // After the end nothing is added, but what is on a disk may leave.
         if !state.ended {
             state.written.insert(key, written.clone());
@@ -360,6 +414,12 @@ impl Channel {
     /// An initialization section.
     pub(super) fn init(&self, track: TrackId, number: u64) -> Option<Init> {
         self.state().rendition(track)?.init(number).cloned()
+    }
+
+    /// Looks at what there is: the tracks, whether there will be no more, and what holds for playlists.
+    pub(super) fn view<T>(&self, look: impl FnOnce(&[Rendition], bool, &Terms) -> T) -> T {
+        let state = self.state();
+        look(&state.renditions, state.ended, &state.terms)
     }
 
     /// A part.
@@ -404,6 +464,28 @@ impl State {
     }
 
     fn rendition(&self, track: TrackId) -> Option<&Rendition> {
-        self.renditions.iter().find(|rendition| rendition.id == track)
+        self.renditions.iter().chain(&self.retired).find(|rendition| rendition.id == track)
+    }
+
+    /// Retires tracks that have had no frame since the last interruption, when the rendition at `index` has a whole segment after it, and
+    /// gives up those whose time has left the lists.
+    fn retire(&mut self, index: usize) {
+        let Some(newest) = self.renditions[index].segments.back() else { return };
+        let (discontinuities, target) = (newest.discontinuities, self.terms.target);
+        let end = |segment: &Segment| segment.start + segment.duration();
+        let now = end(newest);
+        let is_over = |rendition: &mut Rendition| {
+            rendition.segments.back().is_some_and(|last| {
+                last.closed && last.discontinuities < discontinuities && now.since(end(last)) >= target
+            })
+        };
+        for mut rendition in self.renditions.extract_if(.., is_over) {
+            rendition.end();
+            self.retired.push(rendition);
+        }
+        let oldest = self.renditions.iter().filter_map(|rendition| rendition.listed().next());
+        let oldest = oldest.map(|segment| segment.discontinuities).min().unwrap_or_default();
+        self.retired
+            .retain(|rendition| rendition.segments.back().is_some_and(|last| last.discontinuities >= oldest));
     }
 }

@@ -4,6 +4,7 @@
 use super::answer::count;
 use super::body::Fed;
 use super::channel::Channel;
+use super::ts::TsPlace;
 use super::viewers::ViewerKey;
 use crate::Env;
 use crate::metrics::ProtocolMetrics;
@@ -41,7 +42,7 @@ pub(super) enum Step {
     End,
 }
 
-/// The body; `None` while there is no track to begin with.
+/// All tracks as one MP4; `None` while there is no track to begin with.
 pub(super) fn joined(
     env: Arc<Env>,
     metrics: ProtocolMetrics,
@@ -49,11 +50,37 @@ pub(super) fn joined(
     viewer: ViewerKey,
 ) -> Option<Body> {
     let (init, mut places) = channel.join()?;
+    Some(endless(env, metrics, channel, viewer, init, move |channel| channel.step(&mut places)))
+}
+
+/// The transport stream.
+pub(super) fn transport(
+    env: Arc<Env>,
+    metrics: ProtocolMetrics,
+    channel: Arc<Channel>,
+    viewer: ViewerKey,
+) -> Body {
+    let mut place = TsPlace::default();
+    endless(env, metrics, channel, viewer, Bytes::new(), move |channel| {
+        channel.transport.advance(channel);
+        channel.transport.step(&mut place)
+    })
+}
+
+/// `first`, and what `step` finds each time that something was added.
+fn endless(
+    env: Arc<Env>,
+    metrics: ProtocolMetrics,
+    channel: Arc<Channel>,
+    viewer: ViewerKey,
+    first: Bytes,
+    mut step: impl FnMut(&Channel) -> Step + Send + 'static,
+) -> Body {
     let (pieces, rest) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut changes = channel.changes();
         let write_timeout = env.config.http.write_timeout();
-        let mut next = vec![init];
+        let mut next = vec![first];
         loop {
             // One write for what is there at once.
             let bytes = Bytes::from(next.concat());
@@ -66,7 +93,7 @@ pub(super) fn joined(
                 }
             }
             changes.mark_unchanged();
-            let Step::Parts(parts) = channel.step(&mut places) else {
+            let Step::Parts(parts) = step(&channel) else {
                 let _ = tokio::time::timeout(write_timeout, pieces.send(None)).await;
                 return;
             };
@@ -82,5 +109,5 @@ pub(super) fn joined(
             }
         }
     });
-    Some(Body::new(Fed::new(rest)))
+    Body::new(Fed::new(rest))
 }

@@ -13,6 +13,22 @@ pub(super) const SEGMENT_BYTES_MAX: usize = 32 << 20;
 /// use has frames that last so long, and the target duration, which nothing lowers, would keep to the gap.
 pub(super) const GAP_MAX: Duration = Duration::from_secs(5);
 
+/// How many frames from before a gap may still come after the first one from behind it: tracks of one publisher are interleaved
+/// within a second or so. They are left out, since what they belong to has ended.
+pub(super) const GAP_FRAMES_MAX: u32 = 128;
+
+/// Groups of pictures that the length of those to come is expected from. One that was long by accident is forgotten after so many.
+pub(super) const GOPS_RECENT: usize = 8;
+
+/// Over how much media it is looked how far its clock has moved, from where on dates follow, and by how much they do each time. Players
+/// take dates for exact to a tenth of a second or so.
+pub(super) const DRIFT_LOOK: Duration = Duration::from_secs(4);
+pub(super) const DRIFT_MIN: Duration = Duration::from_millis(100);
+pub(super) const DRIFT_STEP: Duration = Duration::from_millis(20);
+
+/// Interruptions between two segments of a playlist that are counted out. A track that was away for more begins anew for its players.
+pub(super) const DISCONTINUITIES_MAX: u64 = 100;
+
 /// Frames of one part. Times that stand still would make it endless; half a second has 60 frames at the highest rates in
 /// use, and sound 200.
 pub(super) const PART_FRAMES_MAX: usize = 512;
@@ -48,6 +64,18 @@ pub(super) const GOP_EXPECTED: Duration = Duration::from_secs(4);
 /// How long the answer to a request for what is yet to come may take, in target durations. RFC 8216bis section 6.2.5.2
 /// says when a server gives up.
 pub(super) const BLOCKED_TARGETS_MAX: u32 = 3;
+
+/// Encrypted copies of one stream that are kept for who asks next, in bytes and in number: the newest segment of each track with
+/// its parts, which all players ask for at about the same time. Older ones are encrypted again.
+pub(super) const SEALED_BYTES_MAX: usize = 32 << 20;
+pub(super) const SEALED_FILES_MAX: usize = 128;
+
+/// How long a transport stream waits for sound that is behind the pictures, which is less than players have in store.
+pub(super) const SOUND_LATE: Duration = Duration::from_secs(1);
+
+/// How long a session goes on at most with an address whose time is over. Nobody watches for longer without a new one, and an address
+/// that was given away ends on the same day.
+pub(super) const SIGNED_MAX: Duration = Duration::from_secs(12 * 3600);
 
 /// Sessions of one stream from one subscriber. Clients choose the names of their sessions, so that one could fill the table that
 /// publishers need too. An office behind one address has fewer; whoever comes after them watches without being counted.

@@ -9,6 +9,7 @@ mod answer;
 mod attend;
 mod body;
 mod channel;
+mod drift;
 mod joined;
 mod limits;
 mod manifest;
@@ -18,7 +19,9 @@ mod packager;
 mod playlist;
 mod range;
 mod rewound;
+mod seal;
 mod segmenter;
+mod ts;
 mod viewers;
 mod window;
 
@@ -56,3 +59,6 @@ pub(crate) const ROUTE_DASH: MediaRoute = MediaRoute { extension: "mpd", folder:
 
 /// All tracks in one answer that does not end.
 pub(crate) const ROUTE_CMAF: MediaRoute = MediaRoute { extension: "cmaf", folder: false, ..ROUTE };
+
+/// Pictures and sound in one transport stream that does not end.
+pub(crate) const ROUTE_TS: MediaRoute = MediaRoute { extension: "ts", folder: false, ..ROUTE };

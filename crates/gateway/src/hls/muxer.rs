@@ -56,6 +56,19 @@ impl Muxer {
         self.anchor = anchor;
     }
 
+    /// Dates from here on are later by so many nanoseconds, or earlier.
+    pub(super) fn move_dates(&mut self, by: i64) {
+        let step = Duration::from_nanos(by.unsigned_abs());
+        let date = self.anchor.1;
+        self.anchor.1 = if by < 0 { date.checked_sub(step).unwrap_or(UNIX_EPOCH) } else { date + step };
+    }
+
+    /// By how many nanoseconds a moment of the media clock is earlier than `date`.
+    pub(super) fn late(&self, time: Time, date: SystemTime) -> i64 {
+        let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        date.duration_since(self.date_of(time)).map_or_else(|early| -nanos(early.duration()), nanos)
+    }
+
     /// Makes the part of `cut`. `first` is the number of the first segment of a track that is new.
     ///
     /// # Errors

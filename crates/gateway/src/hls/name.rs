@@ -11,6 +11,12 @@ pub(super) enum File {
     Rewind,
     /// `rewind.mpd`: its manifest.
     RewindManifest,
+    /// `ts.m3u8`: the media playlist of pictures and sound together, in MPEG-TS.
+    TsPlaylist,
+    /// `ts-7.ts`: a segment of it.
+    TsSegment(u64),
+    /// `key-7.bin`: what segments are decrypted with.
+    Key(u64),
     /// `video0.m3u8`: the media playlist of a track.
     Playlist(TrackId),
     /// `video0-rewind.m3u8`: the one that goes back as far as there is media.
@@ -39,6 +45,15 @@ impl File {
             "rewind.mpd" => return Some(Self::RewindManifest),
             _ => {}
         }
+        if name == "ts.m3u8" {
+            return Some(Self::TsPlaylist);
+        }
+        if let Some(number) = name.strip_prefix("ts-").and_then(|rest| rest.strip_suffix(".ts")) {
+            return parse_number(number).map(Self::TsSegment);
+        }
+        if let Some(number) = name.strip_prefix("key-").and_then(|rest| rest.strip_suffix(".bin")) {
+            return parse_number(number).map(Self::Key);
+        }
         if let Some(track) = name.strip_suffix(".m3u8") {
             return match track.strip_suffix("-rewind") {
                 Some(track) => parse_track(track).map(Self::RewindPlaylist),
@@ -65,6 +80,9 @@ impl fmt::Display for File {
         match self {
             Self::Rewind => f.write_str("rewind.m3u8"),
             Self::RewindManifest => f.write_str("rewind.mpd"),
+            Self::TsPlaylist => f.write_str("ts.m3u8"),
+            Self::TsSegment(number) => write!(f, "ts-{number}.ts"),
+            Self::Key(number) => write!(f, "key-{number}.bin"),
             Self::Playlist(track) => write!(f, "{track}.m3u8"),
             Self::RewindPlaylist(track) => write!(f, "{track}-rewind.m3u8"),
             Self::Init(track, number) => write!(f, "{track}-init-{number}.mp4"),
@@ -138,6 +156,9 @@ mod tests {
         for (text, file) in [
             ("rewind.m3u8", File::Rewind),
             ("rewind.mpd", File::RewindManifest),
+            ("ts.m3u8", File::TsPlaylist),
+            ("ts-7.ts", File::TsSegment(7)),
+            ("key-7.bin", File::Key(7)),
             ("video0.m3u8", File::Playlist(TrackId::VIDEO)),
             ("video0-rewind.m3u8", File::RewindPlaylist(TrackId::VIDEO)),
             ("audio12.m3u8", File::Playlist(TrackId::audio(12))),
@@ -171,6 +192,11 @@ mod tests {
             "video0-1.4294967296.m4s",
             "video0-18446744073709551616.m4s",
             "video0-1.mp4",
+            "key-07.bin",
+            "ts0.m3u8",
+            "ts-07.ts",
+            "ts-.ts",
+            "ts-1.m4s",
             "Video0.m3u8",
             "video0-init-1.m4s",
             "..",
@@ -203,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_understood_has_one_spelling(text in "(video|audio)[0-9]{0,3}(-init-|-rewind|-)?[0-9.]{0,6}\\.(m3u8|mp4|m4s)") {
+        fn what_is_understood_has_one_spelling(text in "(video|audio|ts)[0-9]{0,3}(-init-|-rewind|-)?[0-9.]{0,6}\\.(m3u8|mp4|m4s|ts)") {
             if let Some(file) = File::parse(&text) {
                 prop_assert_eq!(file.to_string(), text);
             }

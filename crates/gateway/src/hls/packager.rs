@@ -5,12 +5,16 @@
 
 use super::attend;
 use super::channel::{Channel, Phase};
+use super::drift::Drift;
 use super::limits;
 use super::muxer::{Muxer, first_number, is_packable};
 use super::rewound::Rewound;
+use super::seal::Keys;
 use super::segmenter::{Cut, Goals, Segmenter};
+use super::viewers::ViewerKey;
 use super::window::Keep;
 use crate::Env;
+use crate::config::HlsEncryption;
 use hub::{BatchLimits, EndReason, Entry, Next, ReadError, ReadOptions, Reader, Start};
 use media::{Kind, Packet, Role, StreamName, Time, TrackId};
 use std::collections::HashMap;
@@ -18,7 +22,7 @@ use std::future::poll_fn;
 use std::mem;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
@@ -32,10 +36,14 @@ const LAG_MAX: Duration = Duration::from_secs(60);
 
 /// The channels that are packaged now.
 #[derive(Default)]
-pub(crate) struct Packagers(Mutex<HashMap<StreamName, Arc<Channel>>>);
+pub(crate) struct Packagers {
+    channels: Mutex<HashMap<StreamName, Arc<Channel>>>,
+    /// What keys are derived from: segments that are still in caches stay readable when the packager of a stream begins anew.
+    secret: OnceLock<[u8; 32]>,
+}
 
 impl Packagers {
-    /// The channel of that name. It is started if there is none; `query` is what its media is to be asked for with.
+    /// The channel of that name. It is started if there is none.
     ///
     /// # Errors
     ///
@@ -44,7 +52,6 @@ impl Packagers {
         &self,
         env: &Arc<Env>,
         name: &StreamName,
-        query: &str,
         peer: SocketAddr,
     ) -> Result<Arc<Channel>, ReadError> {
         let now = Instant::now();
@@ -66,7 +73,13 @@ impl Packagers {
         let reader = env.origin.read(name, options, now)?;
         let hls = &env.config.hls;
         let keep = Keep { listed: Duration::from_millis(hls.window_ms), bytes_max: hls.bytes_max };
-        let channel = Channel::new(name.clone(), query.to_owned(), keep, now);
+        let keys = match hls.encrypt {
+            HlsEncryption::None => None,
+            HlsEncryption::Aes128 => {
+                Some(Keys::new(self.secret.get_or_init(crate::random_seed), name, hls.key_segments))
+            }
+        };
+        let channel = Channel::new(name.clone(), keep, now).encrypted(keys);
         let channel = Arc::new(match env.config.timeshift.is_for(name) {
             true => channel.with_timeshift(env.timeshift.clone()),
             false => channel,
@@ -86,9 +99,7 @@ impl Packagers {
     pub(super) fn keep(&self, env: &Arc<Env>, name: &StreamName) -> Result<(), ReadError> {
         // Nobody's: there is no address to tell.
         let peer = SocketAddr::from(([0, 0, 0, 0], 0));
-        let key = env.policy.key_to_play(name);
-        let query = key.map(|key| format!("?key={}", key.expose())).unwrap_or_default();
-        self.channel(env, name, &query, peer).map(drop)
+        self.channel(env, name, peer).map(drop)
     }
 
     /// How far viewers can go back now in a stream, if they can.
@@ -108,6 +119,11 @@ impl Packagers {
         self.channels().keys().cloned().collect()
     }
 
+    /// Whether `viewer` has a session there.
+    pub(super) fn is_watched(&self, name: &StreamName, viewer: ViewerKey, now: Instant) -> bool {
+        self.channels().get(name).is_some_and(|channel| channel.viewers.is_watching(viewer, now))
+    }
+
     fn remove(&self, channel: &Arc<Channel>) {
         let mut channels = self.channels();
         if channels.get(&channel.name).is_some_and(|known| Arc::ptr_eq(known, channel)) {
@@ -116,7 +132,7 @@ impl Packagers {
     }
 
     fn channels(&self) -> MutexGuard<'_, HashMap<StreamName, Arc<Channel>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,6 +147,9 @@ struct Packager {
     shift: Duration,
     /// The next frame sets the time of day anew.
     interrupted: bool,
+    drift: Drift,
+    /// Where the stream went on after a gap, and how many frames from before it have come since.
+    resumed: Option<(Time, u32)>,
     /// Groups of pictures that the reader had to skip.
     skipped: u64,
     first: u64,
@@ -153,6 +172,8 @@ impl Packager {
             muxer: None,
             shift: Duration::ZERO,
             interrupted: true,
+            drift: Drift::default(),
+            resumed: None,
             skipped: 0,
             first: first_number(SystemTime::now()),
             left_out: Vec::new(),
@@ -211,7 +232,7 @@ impl Packager {
                     self.interrupt(&mut cuts);
                 }
                 for entry in batch.drain(..) {
-                    self.push(&entry, &mut cuts);
+                    self.push(entry.packet.clone(), entry.arrived, &mut cuts);
                 }
             }
             Next::Dry => self.interrupt(&mut cuts),
@@ -234,8 +255,7 @@ impl Packager {
         self.interrupted = true;
     }
 
-    fn push(&mut self, entry: &Entry, cuts: &mut Vec<Cut>) {
-        let mut packet: Packet = entry.packet.clone();
+    fn push(&mut self, mut packet: Packet, arrived: Instant, cuts: &mut Vec<Cut>) {
         if packet.role == Role::Frame && packet.track.kind != Kind::Data {
             if self.muxer.is_none() {
                 self.shift = Time::ZERO.since(packet.dts);
@@ -244,20 +264,49 @@ impl Packager {
             if packet.dts < Time::ZERO {
                 return;
             }
+            if self.is_from_before_gap(&packet) {
+                return;
+            }
             if self.segmenter.is_gap_before(&packet) {
                 self.interrupt(cuts);
+                self.resumed = Some((packet.dts, 0));
             }
-            if self.interrupted {
-                self.interrupted = false;
-                let date = SystemTime::now().checked_sub(entry.arrived.elapsed());
-                let anchor = (packet.dts, date.unwrap_or(SystemTime::UNIX_EPOCH));
-                match &mut self.muxer {
-                    Some(muxer) => muxer.set_anchor(anchor),
-                    None => self.muxer = Some(Muxer::new(anchor)),
-                }
-            }
+            self.date(&packet, arrived);
         }
         self.segmenter.push(packet, cuts);
+    }
+
+    /// Whether `packet` is of a track that has yet to come to a gap which others have passed: what it belongs to has ended.
+    fn is_from_before_gap(&mut self, packet: &Packet) -> bool {
+        let Some((resumed, late)) = &mut self.resumed else { return false };
+        if packet.dts + limits::GAP_MAX >= *resumed {
+            return false;
+        }
+        *late += 1;
+        let is_late = *late <= limits::GAP_FRAMES_MAX;
+        if !is_late {
+            // The one that was ahead was wrong.
+            self.resumed = None;
+        }
+        is_late
+    }
+
+    /// Brings the clock of the media and the time of day together.
+    fn date(&mut self, packet: &Packet, arrived: Instant) {
+        let date = SystemTime::now().checked_sub(arrived.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let interrupted = mem::take(&mut self.interrupted);
+        match &mut self.muxer {
+            Some(muxer) if !interrupted => {
+                if let Some(by) = self.drift.note(packet.dts, muxer.late(packet.dts, date)) {
+                    muxer.move_dates(by);
+                }
+            }
+            Some(muxer) => {
+                muxer.set_anchor((packet.dts, date));
+                self.drift.reset();
+            }
+            None => self.muxer = Some(Muxer::new((packet.dts, date))),
+        }
     }
 
     fn pack(&mut self, cuts: Vec<Cut>) {

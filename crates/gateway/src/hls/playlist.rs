@@ -2,6 +2,7 @@
 
 use super::limits;
 use super::name::File;
+use super::seal::Keys;
 use super::window::{Edge, Line, Rendition, Span};
 pub(super) use crate::http::date_time;
 use media::codec::Summary;
@@ -16,6 +17,8 @@ pub(super) struct Terms {
     pub(super) target: Duration,
     /// The part target duration.
     pub(super) part_target: Duration,
+    /// What segments are encrypted with, if they are.
+    pub(super) keys: Option<Keys>,
     /// The query that media is asked for with: `?key=...`, or nothing.
     pub(super) query: String,
 }
@@ -172,11 +175,28 @@ pub(super) fn media(
         if index < skipped {
             continue;
         }
-        if previous.is_some_and(|previous| previous.discontinuities != line.discontinuities) {
-            out.push_str("#EXT-X-DISCONTINUITY\n");
-        }
+        // One for each: clients count them (section 6.2.1). A track may have had nothing between two.
+        let discontinuities =
+            previous.map_or(0, |previous| line.discontinuities.saturating_sub(previous.discontinuities));
+        (0..discontinuities.min(limits::DISCONTINUITIES_MAX))
+            .for_each(|_| out.push_str("#EXT-X-DISCONTINUITY\n"));
         if previous.is_none_or(|previous| previous.init != line.init) {
+            // Initialization sections are not encrypted.
+            if previous.is_some() && terms.keys.is_some() {
+                out.push_str("#EXT-X-KEY:METHOD=NONE\n");
+            }
             let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", rendition.init_file(line.init));
+        }
+        if let Some(keys) = &terms.keys {
+            let (key, of_previous) = (
+                keys.number_for(line.number),
+                previous
+                    .filter(|previous| previous.init == line.init)
+                    .map(|previous| keys.number_for(previous.number)),
+            );
+            if of_previous != Some(key) {
+                let _ = writeln!(out, "{}", keys.tag(key, query));
+            }
         }
         let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(line.date));
         if left < 3 * terms.target

@@ -65,8 +65,8 @@ pub(super) struct Segmenter {
     leader: Option<TrackId>,
     /// Whether the leading track has begun its second segment.
     is_under_way: bool,
-    /// The longest time between keyframes of the leading track.
-    gop_max: Option<Duration>,
+    /// The last times between keyframes of the leading track.
+    gops: VecDeque<Duration>,
     /// How long segments shall not become longer than, once that was promised.
     segment_max: Option<Duration>,
     discontinuities: u64,
@@ -105,7 +105,7 @@ impl Segmenter {
             tracks: Vec::new(),
             leader: None,
             is_under_way: false,
-            gop_max: gop.filter(|gop| *gop < limits::SEGMENT_MAX),
+            gops: gop.filter(|gop| *gop < limits::SEGMENT_MAX).into_iter().collect(),
             segment_max: None,
             discontinuities: 0,
         }
@@ -120,7 +120,7 @@ impl Segmenter {
     pub(super) fn promise_segment_max(&mut self) -> Duration {
         let has_pictures = self.leader.is_none_or(|leader| leader.kind == Kind::Video);
         let gop = match has_pictures {
-            true => self.gop_max.unwrap_or(limits::GOP_EXPECTED),
+            true => self.gop_expected(),
             false => Duration::ZERO,
         };
         let promise = self.goals.segment.max(gop);
@@ -208,8 +208,8 @@ impl Segmenter {
     /// How long segments become, if keyframes stay as far apart as they were.
     fn segment_expected(&self) -> Duration {
         let goal = self.goals.segment;
-        match self.gop_max.filter(|gop| !gop.is_zero()) {
-            Some(gop) => gop * goal.as_nanos().div_ceil(gop.as_nanos()) as u32,
+        match self.gops.iter().max().filter(|gop| !gop.is_zero()) {
+            Some(gop) => *gop * goal.as_nanos().div_ceil(gop.as_nanos()) as u32,
             None => goal,
         }
     }
@@ -247,8 +247,10 @@ impl Segmenter {
             && is_keyframe
             && let Some(last) = track.last_keyframe.replace(packet.dts)
         {
-            let gop = packet.dts.since(last).min(limits::SEGMENT_MAX);
-            self.gop_max = Some(self.gop_max.map_or(gop, |longest| longest.max(gop)));
+            if self.gops.len() == limits::GOPS_RECENT {
+                self.gops.pop_front();
+            }
+            self.gops.push_back(packet.dts.since(last).min(limits::SEGMENT_MAX));
         }
         let target = self.part_target.unwrap_or(self.goals.part);
         if let Some(last) = track.frames.last() {
@@ -331,10 +333,14 @@ impl Segmenter {
         }
     }
 
+    /// The longest time between keyframes that is to be expected: the longest of the last ones.
+    fn gop_expected(&self) -> Duration {
+        self.gops.iter().max().copied().unwrap_or(limits::GOP_EXPECTED)
+    }
+
     /// Whether the keyframe after this one might come too late for the promised length.
     fn would_break_promise(&self, elapsed: Duration) -> bool {
-        let gop = self.gop_max.unwrap_or(limits::GOP_EXPECTED);
-        self.segment_max.is_some_and(|longest| elapsed + gop > longest)
+        self.segment_max.is_some_and(|longest| elapsed + self.gop_expected() > longest)
     }
 
     fn begin_segment(&mut self, index: usize, packet: &Packet, leads: bool, out: &mut Vec<Cut>) {

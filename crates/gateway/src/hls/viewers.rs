@@ -45,6 +45,8 @@ impl ViewerKey {
             Some(session) => (1, session).hash(&mut hasher),
             None => (2, text(&header::USER_AGENT)).hash(&mut hasher),
         }
+        // Who got an address of their own is somebody else.
+        target::query_value(query, "signature").hash(&mut hasher);
         Self { address: address.to_canonical(), program: hasher.finish() }
     }
 }
@@ -78,6 +80,7 @@ pub(super) struct Viewers(Mutex<HashMap<IpAddr, HashMap<ViewerKey, Viewer>>>);
 
 struct Viewer {
     guard: SessionGuard,
+    entered: Instant,
     seen: Instant,
     /// Never read: it counts as a viewer of the stream, so that a relay fetches the stream and status pages show it.
     _presence: Reader,
@@ -116,7 +119,7 @@ impl Viewers {
             NewSession { role: Role::Play, stream: stream.clone(), address: peer, user_agent, started: now };
         let mut guard = env.sessions.open(new, metrics).map_err(Refused::Sessions)?;
         guard.set_outcome(Outcome::Left);
-        of_subscriber.insert(key, Viewer { guard, seen: now, _presence: presence });
+        of_subscriber.insert(key, Viewer { guard, entered: now, seen: now, _presence: presence });
         Ok(())
     }
 
@@ -128,6 +131,13 @@ impl Viewers {
         viewer.seen = Instant::now();
         viewer.guard.add_bytes_out(bytes);
         true
+    }
+
+    /// Whether a player has a session, and one that has not gone on for so long that it must be admitted anew.
+    pub(super) fn is_watching(&self, key: ViewerKey, now: Instant) -> bool {
+        let viewers = self.viewers();
+        let viewer = viewers.get(&subscriber(key.address)).and_then(|viewers| viewers.get(&key));
+        viewer.is_some_and(|viewer| now.saturating_duration_since(viewer.entered) < limits::SIGNED_MAX)
     }
 
     /// The stream has ended for all.
@@ -172,6 +182,11 @@ mod tests {
         let cmcd = key("192.0.2.1", "CMCD=bl%3D100%2Csid%3D%22s1%22", &chrome);
         assert_eq!(cmcd, named);
         assert_eq!(cmcd, key("192.0.2.1", "", &[("cmcd-session", "cid=\"c\", sid=\"s1\"")]));
+        assert_ne!(one, key("192.0.2.1", "expires=1&signature=a", &chrome));
+        assert_eq!(
+            key("192.0.2.1", "expires=1&signature=a", &chrome),
+            key("192.0.2.1", "expires=1&signature=a&_HLS_msn=7", &chrome)
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::routes::asker;
 use crate::policy::{Action, Request as Admission};
 use crate::record::read::{self, Source};
 use crate::record::{FileName, RecordingId};
-use crate::{Env, Secret, vod};
+use crate::{Env, Secret, signature, vod};
 
 /// What is read at once, and waits for the peer: a few of them for each download.
 const PIECE_BYTES: u64 = 128 << 10;
@@ -50,10 +50,9 @@ fn admit(env: &Env, id: &str, request: &Request) -> Option<vod::Asked> {
     if !is_open && !asker.operator && !may(asker.key.as_ref()) {
         return None;
     }
-    // A key that was accepted is one of the configuration, which has none that a URL would change.
     let key = asker.key.filter(|key| !is_open && may(Some(key)));
     Some(vod::Asked {
-        keys: key.map(|key| format!("key={}", key.expose())).unwrap_or_default(),
+        keys: key.map(|key| signature::query_of(&key).trim_start_matches('?').to_owned()).unwrap_or_default(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         method: request.method().clone(),
         headers: request.headers().clone(),

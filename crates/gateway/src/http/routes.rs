@@ -22,8 +22,7 @@ use super::site::Site;
 use super::status::{self, Asker};
 use super::{Peer, beacon, problem, recorded, recordings, relays};
 use crate::allowance::{Allowance, Rate};
-use crate::target::query_value;
-use crate::{Env, Secret, metrics, rtmp};
+use crate::{Env, Secret, metrics, rtmp, signature};
 
 /// First path elements that are never an app, so that `/assets/x.flv` is a file and not a stream.
 pub(crate) const RESERVED: &[&str] = &["api", "assets", "recordings", "watch"];
@@ -266,7 +265,7 @@ fn json_body(body: Bytes) -> Response {
 
 /// Who asks. The address says nothing: a proxy on this machine speaks for others, and rarely says so.
 pub(super) fn asker(env: &Env, request: &Request) -> Asker {
-    let key = query_value(request.uri().query().unwrap_or_default(), "key").map(Secret::from);
+    let key = signature::presented(request.uri().query().unwrap_or_default());
     Asker { key, operator: bearer(request.headers()).is_some_and(|token| env.policy.is_operator(token)) }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Asked {
     pub(crate) entry: Arc<Entry>,
     /// What it came with, without `?`.
     pub(crate) query: String,
-    /// What other addresses of the same recording need in theirs: `key=...`, or nothing.
+    /// What other addresses of the same recording need in theirs: `key=...`, a signature, or nothing.
     pub(crate) keys: String,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,

@@ -105,3 +105,87 @@ fn a_key_in_the_place_of_the_name_is_refused_and_not_logged() {
     });
     assert!(log.contains("publish refused") && !log.contains(key) && !log.contains("no-key-at-all"), "{log}");
 }
+
+/// What `rushlight sign` makes of `url`.
+fn sign(url: &str, valid: &str) -> String {
+    let mut command = Command::new(program::rushlight());
+    command.args(["sign", url, "--for", valid, "--set", "access.sign_secret=sign-with-this"]);
+    process::run(&mut command).unwrap().trim().to_owned()
+}
+
+#[test]
+fn signed_addresses_play_over_every_protocol_and_no_other_stream() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(&["access.sign_secret=sign-with-this"]);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    until("the stream is there", || {
+        let query = sign(&server.flv_url("cam"), "1h").split_once('?')?.1.to_owned();
+        server.open_flv("cam", &format!("?{query}")).ok()
+    });
+    let plays = |url: &str| {
+        let mut command = Command::new(&ffmpeg);
+        command.args(["-v", "error", "-i", url, "-t", "1", "-c", "copy", "-f", "null", "-"]);
+        process::run(&mut command)
+    };
+    let media = |name: &str| format!("http://{}/live/{name}", server.http);
+    for url in [
+        server.rtmp_url("cam"),
+        server.flv_url("cam"),
+        media("cam.m3u8"),
+        media("cam/ts.m3u8"),
+        media("cam.cmaf"),
+        media("cam.ts"),
+    ] {
+        assert!(plays(&url).is_err(), "{url} without a signature");
+        plays(&sign(&url, "1h")).unwrap_or_else(|why| panic!("{url}: {why}"));
+        let of_other = sign(&url.replace("cam", "other"), "1h").replace("other", "cam");
+        assert!(plays(&of_other).is_err(), "{url} with the signature of another stream");
+    }
+    let path = |url: &str| url.split_once("/live").map(|(_, rest)| format!("/live{rest}")).unwrap();
+    let manifest = e2e::hls::fetch(server.http, &path(&sign(&media("cam.mpd"), "1h")));
+    let manifest = String::from_utf8(manifest.body).unwrap();
+    let init = manifest.split("initialization=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(init.contains("?expires=") && init.contains("&amp;signature="), "{init}");
+    let init = init.replace("&amp;", "&");
+    assert_eq!(e2e::hls::fetch(server.http, &format!("/live/{init}")).status, 200);
+    assert_eq!(
+        e2e::hls::fetch(server.http, &format!("/live/{}", init.replace("expires=", "expires=1"))).status,
+        403
+    );
+}
+
+#[test]
+fn who_watches_when_an_address_ends_goes_on_and_nobody_begins() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(&["access.sign_secret=sign-with-this"]);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    until("the stream is there", || {
+        let query = sign(&server.flv_url("cam"), "1h").split_once('?')?.1.to_owned();
+        server.open_flv("cam", &format!("?{query}")).ok()
+    });
+    // Once the stream is packaged, so that the time is not spent with waiting for that.
+    let path = |valid: &str| {
+        let url = sign("http://h/live/cam/video0.m3u8", valid);
+        url.trim_start_matches("http://h").to_owned()
+    };
+    assert_eq!(e2e::hls::fetch(server.http, &path("1h")).status, 200);
+    let short = path("3s");
+    let query = short.split_once('?').unwrap().1;
+    let mut video = e2e::hls::Follower::new(server.http, "/live/cam/", "video0.m3u8", query);
+    let mut strangers = 0;
+    let mut stranger = || {
+        strangers += 1;
+        let session = format!("stranger-{strangers}");
+        let headers = [("Connection", "close"), ("X-Playback-Session-Id", session.as_str())];
+        let mut answer = http::request(server.http, "GET", &short, &headers, b"").unwrap();
+        let mut body = String::new();
+        std::io::Read::read_to_string(&mut answer.body, &mut body).unwrap();
+        (answer.status, body)
+    };
+    let refused = until("the address ends", || Some(stranger()).filter(|(status, _)| *status == 403));
+    assert!(refused.1.contains("the time of this address is over"), "{}", refused.1);
+    (0..3).for_each(|_| video.next_part());
+    video.check_media();
+}

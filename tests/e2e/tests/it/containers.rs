@@ -81,19 +81,14 @@ fn mp4_of_several_tracks_is_understood() {
     mp4_is_understood(Layout::TwoOfEach);
 }
 
-/// The packets of a file, without what Annex B and MP4 do differently: start codes, delimiters, parameter sets, messages.
+/// The packets of a file, without what Annex B and MP4 do differently.
 pub(crate) fn without_form(ffmpeg: &Path, file: &Path, codec: &str) -> Vec<Track> {
     let is_ts = file.extension().is_some_and(|extension| extension == "ts" || extension == "m3u8");
-    let units = if codec == "h264" { "6-9" } else { "32-39" };
-    let to_annex_b = if is_ts { String::new() } else { format!("{codec}_mp4toannexb,") };
+    let input = file.to_str().expect("scratch paths are text");
     let mut command = Command::new(ffmpeg);
-    command.args(["-v", "error", "-copyts", "-i"]).arg(file).args(["-map", "0", "-c", "copy", "-copyinkf"]);
-    command.args(["-bsf:v", &format!("{to_annex_b}filter_units=remove_types={units}")]);
-    if is_ts && !file.ends_with("ac3.ts") {
-        command.args(["-bsf:a", "aac_adtstoasc"]);
-    }
-    command.args(["-f", "framehash", "-hash", "md5", "-"]);
-    framehash::parse(&process::run(&mut command).unwrap()).unwrap()
+    command.args(["-v", "error"]);
+    command.args(framehash::formless_arguments(input, codec, is_ts, !file.ends_with("ac3.ts")));
+    framehash::parse(&process::run(command.arg("-")).unwrap()).unwrap()
 }
 
 /// Both ffmpegs find in our transport stream what was in the clip, and we find in it the clip itself.

@@ -84,8 +84,17 @@ fn tracks_of_many_kinds_keep_the_rules() {
 
 /// Lets `player` play a clip that is published once and is over when it is; it has joined in time for the first packet.
 fn plays_all(clip: &Path, player: impl FnOnce(&Server, &Path) -> Result<Process, String>, extent: Extent) {
+    plays_all_with(clip, &[], player, extent);
+}
+
+fn plays_all_with(
+    clip: &Path,
+    settings: &[&str],
+    player: impl FnOnce(&Server, &Path) -> Result<Process, String>,
+    extent: Extent,
+) {
     let ffmpeg = need!(program::ffmpeg());
-    let server = Server::with(&["hub.grace_ms=500", "hls.window_ms=30000"]);
+    let server = Server::with(&[&["hub.grace_ms=500", "hls.window_ms=30000"], settings].concat());
     let out = server.scratch().join("out");
     let publisher = program::publish(&ffmpeg, clip, Repeat::Once, &server.rtmp_url("cam"));
     until("the channel is live", || server.is_live("cam").then_some(()));
@@ -125,6 +134,59 @@ fn ffmpeg_9_plays_every_packet() {
     plays_all(&clip, |server, out| Ok(ffmpeg_hashes(&ffmpeg9, &url(server), out)), Extent::Whole);
 }
 
+/// A key for every segment, so that it changes often.
+const ENCRYPTED: [&str; 2] = ["hls.encrypt=\"aes-128\"", "hls.key_segments=1"];
+
+#[test]
+fn both_ffmpegs_play_every_packet_of_an_encrypted_stream() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    for player in [&ffmpeg, &ffmpeg9] {
+        let play = |server: &Server, out: &Path| Ok(ffmpeg_hashes(player, &url(server), out));
+        plays_all_with(&clip, &ENCRYPTED, play, Extent::Whole);
+    }
+}
+
+#[test]
+fn an_encrypted_stream_has_no_clear_segment_and_no_key_for_strangers() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let settings = [&ENCRYPTED[..], &["access.play_key=let-me-see"]].concat();
+    let (server, _publisher) = need!(live(&clip, &settings));
+    multivariant(&server, "?key=let-me-see");
+    let media = |name: &str| fetch(server.http, &format!("/live/cam/{name}"));
+    for playlist in ["video0.m3u8", "ts.m3u8"] {
+        let text = String::from_utf8(media(&format!("{playlist}?key=let-me-see")).body).unwrap();
+        let key = text.split("METHOD=AES-128,URI=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let iv = text.split("IV=0x").nth(1).map(|rest| &rest[..32]).unwrap();
+        let answer = media(key);
+        assert_eq!((answer.status, answer.body.len(), answer.cache.as_str()), (200, 16, "no-store"), "{key}");
+        assert_eq!(media(key.split('?').next().unwrap()).status, 403, "{key}");
+        let name = text.lines().find(|line| !line.starts_with('#')).unwrap();
+        let segment = media(name).body;
+        let is_sealed =
+            |bytes: &[u8]| bytes.len().is_multiple_of(16) && &bytes[4..8] != b"prft" && bytes[188] != 0x47;
+        assert!(is_sealed(&segment), "{name}");
+        // OpenSSL understands it.
+        let file = server.scratch().join("segment");
+        std::fs::write(&file, &segment).unwrap();
+        let hex: String = answer.body.iter().map(|byte| format!("{byte:02x}")).collect();
+        let openssl = need!(program::find("openssl"));
+        let mut command = Command::new(openssl);
+        let clear = server.scratch().join("clear");
+        command
+            .args(["enc", "-d", "-aes-128-cbc", "-K", &hex, "-iv", iv, "-in"])
+            .arg(&file)
+            .arg("-out")
+            .arg(&clear);
+        e2e::process::run(&mut command).unwrap();
+        let clear = std::fs::read(clear).unwrap();
+        assert!(if playlist == "ts.m3u8" { clear[0] == 0x47 } else { &clear[4..8] == b"prft" }, "{name}");
+    }
+    assert_eq!(media("key-99999999999.bin?key=let-me-see").status, 404);
+    assert_eq!(fetch(server.http, "/live/cam.mpd?key=let-me-see").status, 404);
+}
+
 /// A part of the clip: `-an` or `-vn`.
 fn only(ffmpeg: &Path, clip: &Path, without: &str, out: PathBuf) -> Result<PathBuf, String> {
     let mut command = Command::new(ffmpeg);
@@ -145,6 +207,15 @@ fn ffmpeg_plays_pictures_alone_and_sound_alone() {
 
 #[test]
 fn gstreamer_plays() {
+    gstreamer_plays_from("/live/cam.m3u8");
+}
+
+#[test]
+fn gstreamer_plays_transport_streams() {
+    gstreamer_plays_from("/live/cam/ts.m3u8");
+}
+
+fn gstreamer_plays_from(path: &str) {
     let gst =
         need!(program::gst("hlsdemux").and(program::gst("souphttpsrc")).and(program::gst("avdec_h264")));
     let ffmpeg = need!(program::ffmpeg());
@@ -156,7 +227,12 @@ fn gstreamer_plays() {
         out.display()
     );
     let mut command = Command::new(gst);
-    command.args(["playbin", &format!("uri={}", url(&server)), &picture, "audio-sink=fakesink sync=true"]);
+    command.args([
+        "playbin",
+        &format!("uri=http://{}{path}", server.http),
+        &picture,
+        "audio-sink=fakesink sync=true",
+    ]);
     command.env("GST_PLUGIN_FEATURE_RANK", "hlsdemux2:NONE");
     let mut player = Process::spawn(&mut command);
     // It begins when it has buffered for some seconds.

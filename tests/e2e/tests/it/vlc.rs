@@ -51,6 +51,16 @@ fn vlc_plays_http_flv() {
 }
 
 #[test]
+fn vlc_plays_hls_of_transport_streams() {
+    plays(|server| format!("http://{}/live/cam/ts.m3u8", server.http));
+}
+
+#[test]
+fn vlc_plays_an_endless_transport_stream() {
+    plays(|server| format!("http://{}/live/cam.ts", server.http));
+}
+
+#[test]
 fn vlc_plays_hls() {
     plays(|server| format!("http://{}/live/cam.m3u8", server.http));
 }

@@ -2,7 +2,6 @@ use super::*;
 use crate::config::{Config, parse_channel};
 use crate::hls::joined::joined;
 use crate::hls::name::Directives;
-use crate::hls::viewers::ViewerKey;
 use crate::hls::window::Span;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -28,7 +27,7 @@ impl Stream {
         let mut publisher = env.origin.publish(&name, now).unwrap();
         publisher.write(sound(0, Role::Config, &[0x12, 0x10]), now).unwrap();
         let keep = Keep { listed: Duration::from_secs(60), bytes_max: usize::MAX };
-        let channel = Arc::new(Channel::new(name.clone(), String::new(), keep, now));
+        let channel = Arc::new(Channel::new(name.clone(), keep, now));
         let options =
             ReadOptions { start: Start::Behind(Duration::from_secs(3600)), ..env.read_options(Start::Live) };
         let reader = env.origin.read(&name, options, now).unwrap();
@@ -51,7 +50,7 @@ impl Stream {
     fn playlist(&self) -> String {
         let written =
             self.packager.channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
-        String::from_utf8(written.to_vec()).unwrap()
+        String::from_utf8(written.with_query("").to_vec()).unwrap()
     }
 }
 
@@ -70,7 +69,7 @@ fn a_stream_that_nobody_asks_for_any_more_has_not_ended() {
     drop(stream);
     assert_eq!(*channel.phase.borrow(), Phase::Stopped);
     let written = channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
-    assert!(!String::from_utf8_lossy(&written).contains("#EXT-X-ENDLIST"));
+    assert!(!String::from_utf8_lossy(&written.with_query("")).contains("#EXT-X-ENDLIST"));
 }
 
 #[test]
@@ -94,7 +93,7 @@ fn a_stream_that_has_ended_stays_so() {
     drop(stream);
     assert_eq!(*channel.phase.borrow(), Phase::Ready);
     let written = channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
-    assert!(String::from_utf8_lossy(&written).contains("#EXT-X-ENDLIST"));
+    assert!(String::from_utf8_lossy(&written.with_query("")).contains("#EXT-X-ENDLIST"));
 }
 
 #[tokio::test]
@@ -124,4 +123,102 @@ fn a_jump_of_the_clock_is_an_interruption_and_makes_no_long_part() {
         durations.fold(0.0, f64::max)
     };
     assert!(longest("#EXTINF:") < 2.4 && longest("#EXT-X-PART:DURATION=") < 0.4, "{playlist}");
+}
+
+/// What is published beside the sound: pictures with a keyframe each second.
+fn picture(millis: i64) -> Packet {
+    let flags = Flags { keyframe: millis % 1000 == 0, disposable: false };
+    let payload = Bytes::from_static(b"\0\0\0\x02\x65\x01");
+    Packet { track: TrackId::VIDEO, codec: Codec::H264, flags, payload, ..sound(millis, Role::Frame, b"") }
+}
+
+const AVCC: &[u8] = &[
+    0x01, 0x64, 0x00, 0x28, 0xff, 0xe1, 0x00, 0x19, 0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02,
+    0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x0f, 0xa4, 0x00, 0x03, 0xa9, 0x80, 0x3c, 0x60, 0xc6, 0x58, 0x01,
+    0x00, 0x04, 0x68, 0xef, 0x8f, 0xcb, 0xfd, 0xf8, 0xf8, 0x00,
+];
+
+impl Stream {
+    /// Packages `packets` as if they came from the hub just now.
+    fn push(&mut self, packets: impl IntoIterator<Item = Packet>) {
+        let mut cuts = Vec::new();
+        for packet in packets {
+            self.packager.push(packet, Instant::now(), &mut cuts);
+        }
+        self.packager.pack(cuts);
+    }
+}
+
+fn both(from: i64, to: i64) -> Vec<Packet> {
+    let pictures = (from..to).step_by(40).map(picture);
+    let sounds = (from..to).step_by(20).map(|at| sound(at, Role::Frame, b"frame"));
+    let mut packets: Vec<Packet> = pictures.chain(sounds).collect();
+    packets.sort_by_key(|packet| packet.dts);
+    packets
+}
+
+fn configs() -> [Packet; 2] {
+    let video = Packet { role: Role::Config, payload: Bytes::from_static(AVCC), ..picture(1) };
+    [video, sound(0, Role::Config, &[0x12, 0x10])]
+}
+
+#[test]
+fn a_jump_that_tracks_make_one_after_the_other_is_one_interruption() {
+    let mut stream = Stream::new();
+    stream.push(configs());
+    stream.push(both(0, 6_000));
+    // The pictures go on an hour later, and the sound of before is still on its way.
+    stream.push((3_600_000..3_600_200).step_by(40).map(picture));
+    stream.push((6_000..6_200).step_by(20).map(|at| sound(at, Role::Frame, b"frame")));
+    stream.push(both(3_600_200, 3_606_000));
+    for track in [TrackId::VIDEO, TrackId::AUDIO] {
+        let written = stream
+            .packager
+            .channel
+            .playlist(track, Directives::default(), Span::Live)
+            .unwrap()
+            .with_query("");
+        let written = String::from_utf8_lossy(&written).into_owned();
+        assert_eq!(written.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{written}");
+    }
+}
+
+#[test]
+fn one_wrong_time_does_not_silence_a_stream() {
+    let mut stream = Stream::new();
+    stream.push(configs());
+    stream.push(both(0, 3_000));
+    stream.push([sound(3_600_000, Role::Frame, b"frame")]);
+    stream.push(both(3_000, 20_000));
+    let newest = stream.packager.channel.view(|renditions, _, _| {
+        renditions.iter().map(|rendition| rendition.segments.back().unwrap().discontinuities).max()
+    });
+    assert!(stream.packager.channel.duration() > Duration::from_secs(10), "{newest:?}");
+}
+
+#[test]
+fn a_track_that_does_not_come_back_is_no_longer_offered() {
+    let mut stream = Stream::new();
+    stream.push(configs());
+    stream.push(both(0, 6_000));
+    let mut cuts = Vec::new();
+    stream.packager.interrupt(&mut cuts);
+    let channel = stream.packager.channel.clone();
+    assert_eq!(channel.tracks(), [TrackId::VIDEO, TrackId::AUDIO]);
+    stream.push((10_000..15_000).step_by(40).map(picture));
+    assert_eq!(channel.tracks(), [TrackId::VIDEO]);
+    let main = channel.multivariant("cam/", Span::Live).with_query("");
+    assert!(!String::from_utf8_lossy(&main).contains("audio0"));
+    let of_sound =
+        channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap().with_query("");
+    assert!(
+        String::from_utf8_lossy(&of_sound).ends_with("#EXT-X-ENDLIST\n"),
+        "who is in it comes to its end"
+    );
+    // It comes back, and goes on in numbers.
+    let before = channel.follow(TrackId::AUDIO).unwrap().borrow().segment;
+    stream.push(both(15_000, 20_000));
+    assert_eq!(channel.tracks(), [TrackId::VIDEO, TrackId::AUDIO]);
+    let now = *channel.follow(TrackId::AUDIO).unwrap().borrow();
+    assert!(now.segment > before && !now.ended);
 }

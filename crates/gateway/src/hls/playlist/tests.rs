@@ -51,7 +51,8 @@ pub(in crate::hls) fn rendition(
 }
 
 pub(in crate::hls) fn terms(query: &str) -> Terms {
-    Terms { target: Duration::from_secs(2), part_target: Duration::from_millis(500), query: query.into() }
+    let (target, part_target) = (Duration::from_secs(2), Duration::from_millis(500));
+    Terms { target, part_target, keys: None, query: query.into() }
 }
 
 fn media_of(rendition: &Rendition, skip: bool) -> String {
@@ -156,4 +157,43 @@ fn sound_alone_is_a_variant_of_its_own() {
     let written = multivariant(&[rendition(TrackId::AUDIO, 2, 2, None)], "cam/", &terms(""), Span::Live);
     assert!(written.ends_with("CODECS=\"mp4a.40.2\"\ncam/audio0.m3u8\n"), "{written}");
     assert!(!written.contains("EXT-X-MEDIA:"));
+}
+
+#[test]
+fn each_interruption_has_a_tag_also_where_a_track_was_away_for_two() {
+    let mut rendition = rendition(TrackId::VIDEO, 3, 4, Some(1));
+    rendition.segments[2].discontinuities = 3;
+    let written = media(&rendition, [].into_iter(), &terms(""), false, Span::Live);
+    let before = |name: &str| written.split(name).next().unwrap().matches("#EXT-X-DISCONTINUITY\n").count();
+    let segments = ["video0-100.m4s", "video0-101.m4s", "video0-102.m4s"];
+    assert_eq!(segments.map(before), [0, 1, 3], "{written}");
+}
+
+#[test]
+fn encrypted_segments_have_their_keys_and_initialization_sections_have_none() {
+    let keys = Keys::new(&[7; 32], &crate::config::parse_channel("live/cam").unwrap(), 2);
+    let terms = Terms { keys: Some(keys.clone()), ..terms("?key=x") };
+    let written = media(&rendition(TrackId::VIDEO, 4, 4, Some(3)), [].into_iter(), &terms, false, Span::Live);
+    let tags: Vec<&str> = written
+        .lines()
+        .filter(|line| {
+            line.starts_with("#EXT-X-KEY") || line.starts_with("#EXT-X-MAP") || !line.starts_with('#')
+        })
+        .collect();
+    let (key50, key51) = (keys.tag(50, "?key=x"), keys.tag(51, "?key=x"));
+    let map = |number| format!("#EXT-X-MAP:URI=\"video0-init-{number}.mp4?key=x\"");
+    let segment = |number| format!("video0-{number}.m4s?key=x");
+    let expected = [
+        map(100),
+        key50,
+        segment(100),
+        segment(101),
+        key51.clone(),
+        segment(102),
+        "#EXT-X-KEY:METHOD=NONE".to_owned(),
+        map(103),
+        key51,
+        segment(103),
+    ];
+    assert_eq!(tags, expected, "{written}");
 }

@@ -320,3 +320,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_long_group_of_pictures_does_not_make_segments_short_for_ever() {
+    let mut segmenter = Segmenter::new(GOALS, None);
+    let steady = |from: i64, to: i64| {
+        (from..to).map(|at| frame(TrackId::VIDEO, at * 40_000_000, at % 25 == 0)).collect::<Vec<_>>()
+    };
+    cut(&mut segmenter, steady(0, 250));
+    assert!(segmenter.promise_segment_max() <= Duration::from_secs(2));
+    // Eight seconds without a keyframe, and then one each second as before.
+    let long = (250..450).map(|at| frame(TrackId::VIDEO, at * 40_000_000, at == 250));
+    cut(&mut segmenter, long);
+    let after = cut(&mut segmenter, steady(450, 1450));
+    let lengths = segments(&of(&after, TrackId::VIDEO));
+    let [.., last] = lengths[..] else { panic!("there are segments") };
+    assert_eq!(last, Duration::from_secs(2), "{lengths:?}");
+}
