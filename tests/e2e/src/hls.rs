@@ -1,8 +1,21 @@
-//! Reads playlists, and checks a live one against the rules of RFC 8216bis that can be seen from outside.
+//! Reads playlists, and checks a live one against the rules of RFC 8216bis that can be seen from outside: those of its text
+//! ([`rules`]), and here
+//!
+//! | section | rule |
+//! | --- | --- |
+//! | 3, 4.4.4.9 | parts make up their segments, begin with a frame to start at where it is said, and last as long as is said |
+//! | 4.4.3.1 | the target duration never changes |
+//! | 4.4.4.6 | dates and durations go together |
+//! | 4.4.5.2, 6.2.5.1 | a delta update leaves out what is older than the skip boundary, and has the rest as the full playlist has it |
+//! | 4.4.5.3 | the hinted part is answered when it is there, and then listed |
+//! | 4.4.5.4 | reports say how far other renditions have come |
+//! | 6.2.2 | three target durations stay listed; what has left can still be fetched |
+//! | 6.2.5.2 | a blocked request is answered when the playlist has what it asks for, in three target durations at most; what is too far ahead, or makes no sense, is refused with 400 |
+//! | B.1 | media, and playlists asked for by number, may be kept by caches |
 //!
 //! Shares no code with the server, so that a mistake cannot cancel itself out.
 
-use crate::{http, mp4};
+use crate::{http, mp4, rules};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -53,6 +66,8 @@ pub struct Playlist {
     pub reports: Vec<(String, u64, u64)>,
     /// The stream has ended.
     pub ended: bool,
+    /// What was read.
+    pub text: String,
 }
 
 /// The value of an attribute in a list `A=1,B="x"`.
@@ -82,7 +97,7 @@ impl Playlist {
     pub fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("#EXTM3U"), "{text}");
-        let mut playlist = Self::default();
+        let mut playlist = Self { text: text.to_owned(), ..Self::default() };
         let (mut next, mut map) = (Segment::default(), None);
         for line in lines {
             let (tag, value) = line.split_once(':').unwrap_or((line, ""));
@@ -231,7 +246,9 @@ impl Follower {
         let query = query.join("&");
         let answer = fetch(self.server, &format!("{}?{query}", self.path(&self.name)));
         assert_eq!(answer.status, 200, "{}?{query}: {}", self.name, String::from_utf8_lossy(&answer.body));
-        Playlist::parse(std::str::from_utf8(&answer.body).unwrap())
+        let text = std::str::from_utf8(&answer.body).unwrap();
+        assert_eq!(rules::of_media(text), [""; 0], "{}?{query}: {text}", self.name);
+        Playlist::parse(text)
     }
 
     /// Waits for the next part as a player does, and checks that it is there then.
@@ -255,6 +272,10 @@ impl Follower {
 
     /// Checks a new state against the rules and against the states before.
     fn take(&mut self, playlist: Playlist) {
+        if !self.playlist.text.is_empty() {
+            let broken = rules::of_change(&self.playlist.text, &playlist.text);
+            assert_eq!(broken, [""; 0], "{}\nbecame\n{}", self.playlist.text, playlist.text);
+        }
         check_tags(&playlist);
         let target = playlist.number("TARGETDURATION");
         assert_eq!(*self.target.get_or_insert(target), target, "the target duration never changes");

@@ -17,6 +17,7 @@ pub mod mp4;
 pub mod nginx;
 pub mod process;
 pub mod program;
+pub mod rules;
 pub mod s3;
 pub mod server;
 pub mod wait;

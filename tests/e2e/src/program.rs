@@ -118,6 +118,14 @@ pub enum Repeat {
     Forever,
 }
 
+/// Publishes the packets of `clip` once, with times that begin at `start` milliseconds.
+pub fn publish_from(ffmpeg: &Path, clip: &Path, start: u64, url: &str) -> Process {
+    let mut command = Command::new(ffmpeg);
+    command.args(["-v", "warning", "-re", "-i"]).arg(clip).args(["-map", "0", "-c", "copy"]);
+    command.args(["-output_ts_offset", &format!("{}.{:03}", start / 1000, start % 1000), "-f", "flv", url]);
+    Process::spawn(&mut command)
+}
+
 /// Publishes the packets of `clip` as they are, at the pace of their clock.
 pub fn publish(ffmpeg: &Path, clip: &Path, repeat: Repeat, url: &str) -> Process {
     let mut command = Command::new(ffmpeg);

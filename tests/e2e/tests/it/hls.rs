@@ -5,7 +5,7 @@ use e2e::framehash::{self, Extent};
 use e2e::hls::{Follower, Playlist, fetch};
 use e2e::program::{self, Repeat};
 use e2e::wait::until_within;
-use e2e::{Process, Server, http, need, until};
+use e2e::{Process, Server, http, need, rules, until};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,9 @@ fn live(clip: &Path, settings: &[&str]) -> Result<(Server, Process), String> {
 fn multivariant(server: &Server, query: &str) -> String {
     let answer = fetch(server.http, &format!("/live/cam.m3u8{query}"));
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-    String::from_utf8(answer.body).unwrap()
+    let text = String::from_utf8(answer.body).unwrap();
+    assert_eq!(rules::of_multivariant(&text), [""; 0], "{text}");
+    text
 }
 
 #[test]
