@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::pattern::Pattern;
 use crate::target::Target;
 use crate::testing::publish;
-use crate::{Config, Env, config::parse_channel, hls, record, relay, vod};
+use crate::{Config, Env, config::parse_channel, hls, record, relay, timeshift, vod};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -125,12 +125,13 @@ pub fn names(data: &[u8]) {
     }
 }
 
-/// A request for segments: the name of a file, a query and a range, in lines.
+/// A request for segments: the name of a file, a query and a range, in lines; then the query of one that begins in the past.
 pub fn hls(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let mut lines = text.splitn(3, '\n');
+    let mut lines = text.splitn(4, '\n');
     let mut next = || lines.next().unwrap_or_default();
     hls::check_request(next(), next(), next());
+    let _ = timeshift::asked(next(), std::time::UNIX_EPOCH);
 }
 
 /// A request for a recording, and a file of one: the name of a file and a query in lines, then the bytes of FLV.
@@ -234,7 +235,7 @@ mod tests {
     ];
 
     /// Inputs that reach deep, and those that once broke something.
-    const SEEDS: [&[u8]; 28] = [
+    const SEEDS: [&[u8]; 29] = [
         b"",
         b"video0-1.0-2000-180000-540000.m4s\nfrom=12.5&to=2026-11-23T04:30:00.5%2B01:00\n",
         b"poster.mp4\nat=1\nFLV\x01\x04\0\0\0\x09\0\0\0\0\x08\0\0\x04\0\0\0\0\0\0\0\xaf\0\x12\x10\0\0\0\x0f\
@@ -261,6 +262,7 @@ mod tests {
         b"..%2f..%2fpublish.key\n000001.ts\0\nbytes=18446744073709551615-0",
         b"GET /recordings/20261123T043000Z-1a2b3c4d/..%2findex.m3u8 HTTP/1.1\r\nRange: bytes=0-\r\n\r\n",
         b"#EXTM3U\n#EXT-X-DISCONTINUITY\n#EXTINF:1e308,\n000001.ts\n#EXTINF:6.04,\n../2.ts\n",
+        b"video0-rewind.m3u8\n\n\nkey=x&from=2026-11-23T04:30:00.5+02:00",
         b"live/show-*\nrtmp://host/{app}/{channel}",
         b"FMLE/3.0 (compatible; Rushlight/0.1.0) (via 5f3a91c20b6677ad,08d1b7e4c4d1f0a9)",
         b"live/x?key=1\n?key=%31&startPts=-9223372036854775808",

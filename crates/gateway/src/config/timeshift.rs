@@ -25,8 +25,8 @@ section! {
     }
 }
 
-/// Lists of a day have some 40,000 segments; longer ones are recordings.
-const MINUTES_MAX: u64 = 24 * 60;
+/// Lists of six hours have some 10,000 segments, which players read whole at their start, and a megabyte; longer ones are recordings.
+const MINUTES_MAX: u64 = 6 * 60;
 /// Below this a stream of one track has less than a minute.
 const BYTES_MIN: u64 = 1 << 20;
 /// Below this not even one segment fits; above it nobody notices that the disk is too slow before memory is short.

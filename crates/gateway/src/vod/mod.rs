@@ -20,7 +20,7 @@ mod span;
 mod timeline;
 
 pub(crate) use answer::{Asked, file, whole};
-pub(crate) use name::Whole;
+pub(crate) use name::{Whole, parse_rfc3339};
 
 use index::Indexes;
 use plan::Plan;
