@@ -9,11 +9,11 @@ use super::playlist::{self, Terms};
 use super::seal::{Keys, Sealed};
 use super::ts::Transport;
 use super::viewers::Viewers;
-use super::window::{Edge, Init, Keep, NewSegment, Rendition, Segment, Span};
+use super::window::{Edge, Init, Keep, NewSegment, Past, Rendition, Segment, Span};
 use crate::timeshift::{Entry, Shelf, Timeshift};
 use bytes::{Bytes, BytesMut};
 use media::container::fmp4;
-use media::{StreamName, TrackId};
+use media::{StreamName, Time, TrackId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -62,6 +62,18 @@ struct State {
     ended: bool,
     /// In order; those of which nothing is listed any more are left out.
     epochs: Vec<Epoch>,
+    /// Tracks from before the stream began anew that have not come back yet.
+    past: Vec<Past>,
+    beginning: Beginning,
+}
+
+/// Where a stream that begins anew goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Beginning {
+    /// What was before ended here, on the clock of the media.
+    pub(super) time: Time,
+    /// Interruptions up to there, this one among them.
+    pub(super) discontinuities: u64,
 }
 
 /// Stands in texts for the query of the viewer who asks, so that they are written once for all.
@@ -111,6 +123,8 @@ impl Channel {
             written: HashMap::new(),
             asked: now,
             epochs: Vec::new(),
+            past: Vec::new(),
+            beginning: Beginning::default(),
             ended: false,
         };
         Self {
@@ -146,11 +160,18 @@ impl Channel {
             None => {
                 let first = packed.new.as_ref().map_or(0, |new| new.number);
                 state.retired.retain(|rendition| rendition.id != packed.track);
-                let mut rendition = Rendition::new(packed.track, first);
-                if let Some(timeshift) = &self.timeshift {
-                    rendition.keep_on(Shelf::new(timeshift.clone()));
-                }
-                state.renditions.push(rendition);
+                let goes_on = |past: &mut Past| past.id == packed.track && past.next == first;
+                let past = state.past.extract_if(.., goes_on).next();
+                state.renditions.push(past.map_or_else(
+                    || {
+                        let mut rendition = Rendition::new(packed.track, first);
+                        if let Some(timeshift) = &self.timeshift {
+                            rendition.keep_on(Shelf::new(timeshift.clone()));
+                        }
+                        rendition
+                    },
+                    Rendition::after,
+                ));
                 state.renditions.sort_by_key(|rendition| rendition.id);
                 // Just put there.
                 state.renditions.iter().position(|rendition| rendition.id == packed.track).unwrap_or(0)
@@ -182,6 +203,37 @@ impl Channel {
         state.terms.target = state.terms.target.max(target);
         state.terms.part_target = part_target;
         state.written.clear();
+        // Every track has come by now.
+        state.past.clear();
+    }
+
+    /// Goes on where `before` has ended, so that viewers can go back to that.
+    pub(super) fn continue_after(&self, before: &Channel) {
+        let mut old = before.state();
+        let lines = old.renditions.iter().filter_map(|rendition| rendition.lines(Span::Rewind).last());
+        let beginning = lines.fold(Beginning::default(), |beginning, last| Beginning {
+            time: beginning.time.max(last.start + last.duration),
+            discontinuities: beginning.discontinuities.max(last.discontinuities + 1),
+        });
+        let past: Vec<_> = old.renditions.iter_mut().filter_map(Rendition::leave).collect();
+        let (epochs, target) = (old.epochs.clone(), old.terms.target);
+        old.written.clear();
+        drop(old);
+        if !past.is_empty() {
+            let mut state = self.state();
+            (state.past, state.epochs, state.beginning) = (past, epochs, beginning);
+            state.terms.target = target;
+        }
+    }
+
+    /// Where the stream begins.
+    pub(super) fn beginning(&self) -> Beginning {
+        self.state().beginning
+    }
+
+    /// The number of the first segment of a track that goes on with what was before the stream began anew.
+    pub(super) fn goes_on_with(&self, track: TrackId) -> Option<u64> {
+        self.state().past.iter().find(|past| past.id == track).map(|past| past.next)
     }
 
     /// There will be no more.

@@ -56,7 +56,8 @@ impl Packagers {
     ) -> Result<Arc<Channel>, ReadError> {
         let now = Instant::now();
         let mut channels = self.channels();
-        if let Some(channel) = channels.get(name) {
+        let before = channels.get(name).cloned();
+        if let Some(channel) = &before {
             // One that has ended stays for those who watch its end, until it begins anew.
             if !(channel.has_ended() && env.origin.presence(name).begun) {
                 channel.note_asked(now);
@@ -84,6 +85,9 @@ impl Packagers {
             true => channel.with_timeshift(env.timeshift.clone()),
             false => channel,
         });
+        if let Some(before) = before {
+            channel.continue_after(&before);
+        }
         channels.insert(name.clone(), channel.clone());
         drop(channels);
         let task = Packager::new(env.clone(), channel.clone(), reader);
@@ -143,7 +147,7 @@ struct Packager {
     segmenter: Segmenter,
     /// There from the first frame on.
     muxer: Option<Muxer>,
-    /// What is added to the times of packets, so that none is below zero.
+    /// What is added to the times of packets, so that none is below zero, or within what was before the stream began anew.
     shift: Duration,
     /// The next frame sets the time of day anew.
     interrupted: bool,
@@ -166,9 +170,9 @@ impl Packager {
         };
         let gop = env.origin.stream(&channel.name).and_then(|stream| stream.gop);
         Self {
+            segmenter: Segmenter::new(goals, gop).after(channel.beginning().discontinuities),
             channel,
             reader,
-            segmenter: Segmenter::new(goals, gop),
             muxer: None,
             shift: Duration::ZERO,
             interrupted: true,
@@ -258,7 +262,7 @@ impl Packager {
     fn push(&mut self, mut packet: Packet, arrived: Instant, cuts: &mut Vec<Cut>) {
         if packet.role == Role::Frame && packet.track.kind != Kind::Data {
             if self.muxer.is_none() {
-                self.shift = Time::ZERO.since(packet.dts);
+                self.shift = self.channel.beginning().time.since(packet.dts);
             }
             (packet.dts, packet.pts) = (packet.dts + self.shift, packet.pts + self.shift);
             if packet.dts < Time::ZERO {
@@ -312,7 +316,8 @@ impl Packager {
     fn pack(&mut self, cuts: Vec<Cut>) {
         let Some(muxer) = &mut self.muxer else { return };
         for cut in cuts {
-            let first = self.channel.newest().unwrap_or(self.first);
+            let first = self.channel.goes_on_with(cut.track).or_else(|| self.channel.newest());
+            let first = first.unwrap_or(self.first);
             match muxer.pack(&cut, first) {
                 Ok(packed) => self.channel.append(packed),
                 Err(error) if !self.left_out.contains(&cut.track) => {

@@ -40,13 +40,18 @@ impl Rewound {
         self.0.tracks()
     }
 
-    /// Where the stream has ended, on the clock of the media; `None` while it may go on.
-    pub(crate) fn end(&self) -> Option<Time> {
+    /// Whether there will be no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
+    /// How far the stream has come, on the clock of its segments, which need not be that of its packets.
+    pub(crate) fn newest(&self) -> Option<Time> {
         let ends = self.0.tracks().into_iter().filter_map(|track| {
             let end = |line: Line| line.start + line.duration;
             self.0.look(track, |rendition, _| rendition.lines(Span::Rewind).last().map(end))?
         });
-        ends.max().filter(|_| self.0.has_ended())
+        ends.max()
     }
 
     /// Follows what is added.

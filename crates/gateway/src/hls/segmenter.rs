@@ -111,6 +111,11 @@ impl Segmenter {
         }
     }
 
+    /// Begins with so many interruptions before.
+    pub(super) fn after(self, discontinuities: u64) -> Self {
+        Self { discontinuities, ..self }
+    }
+
     /// What no part is longer than: the part target duration. None before the first part.
     pub(super) fn part_target(&self) -> Option<Duration> {
         self.part_target

@@ -185,6 +185,16 @@ pub(super) struct Rendition {
     shelf: Option<Shelf>,
 }
 
+/// What is kept of a track from before its stream began anew.
+#[derive(Debug)]
+pub(super) struct Past {
+    pub(super) id: TrackId,
+    /// The number of the segment that goes on where it ended.
+    pub(super) next: u64,
+    inits: Vec<Init>,
+    shelf: Shelf,
+}
+
 /// What begins with a part that begins a segment.
 #[derive(Debug)]
 pub(super) struct NewSegment {
@@ -257,6 +267,18 @@ impl Rendition {
     /// Nothing will follow.
     pub(super) fn end(&mut self) {
         self.edge.send_modify(|edge| edge.ended = true);
+    }
+
+    /// Gives away what is kept of a track that has ended, for when its stream begins anew.
+    pub(super) fn leave(&mut self) -> Option<Past> {
+        let shelf = self.shelf.take()?;
+        Some(Past { id: self.id, next: shelf.next()?, inits: self.inits.clone(), shelf })
+    }
+
+    /// A track that goes on where `past` ended.
+    pub(super) fn after(past: Past) -> Self {
+        let Past { id, next, inits, shelf } = past;
+        Self { inits, shelf: Some(shelf), ..Self::new(id, next) }
     }
 
     /// Gives up in memory what the shelf has as well. For a stream that has ended: parts are had no more then.

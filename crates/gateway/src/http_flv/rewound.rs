@@ -59,19 +59,11 @@ pub(super) async fn admit(
     let requested = Instant::now();
     let target = grant(env, metrics, path, query, peer, requested)?;
     let Some(source) = env.packagers.rewound(&target.name) else { return Ok(None) };
-    let live = match source.end() {
-        Some(end) => end,
-        None => {
-            let Some(stream) = env.origin.stream(&target.name) else { return Ok(None) };
-            let Some((last, arrived)) = stream.last_dts.zip(stream.last_arrived) else { return Ok(None) };
-            if stream.log.duration >= behind {
-                return Ok(None);
-            }
-            // Where the stream should be by now.
-            last + arrived.elapsed().min(Duration::from_secs(1))
-        }
-    };
-    let has_ended = source.end().is_some();
+    let has_ended = source.has_ended();
+    if !has_ended && env.origin.stream(&target.name).is_none_or(|stream| stream.log.duration >= behind) {
+        return Ok(None);
+    }
+    let Some(live) = source.newest() else { return Ok(None) };
     let burst = Duration::from_millis(env.config.hub.burst_ms);
     let Some(replay) = Replay::begin(source, live - behind, burst).await else { return Ok(None) };
     let guard = open_session(env, metrics, &target, peer, user_agent, requested)?;

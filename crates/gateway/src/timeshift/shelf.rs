@@ -87,6 +87,11 @@ impl Shelf {
         (!kept.entry.is_gone()).then(|| kept.entry.clone())
     }
 
+    /// The number of the segment that goes on where these end.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.kept.back().map(|last| last.line.number + 1)
+    }
+
     /// The oldest segment that is there, listed or not.
     pub(crate) fn first(&self) -> Option<Line> {
         self.kept.front().map(|kept| kept.line)

@@ -141,6 +141,42 @@ fn a_live_list_goes_back_grows_by_delta_updates_and_survives_its_publisher() {
 }
 
 #[test]
+fn a_stream_that_begins_anew_keeps_its_past() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let heavy = need!(clip::heavy(&ffmpeg));
+    let server = Server::with(SETTINGS);
+    let mut first = None;
+    for _ in 0..2 {
+        let publisher = program::publish(&ffmpeg, &heavy, Repeat::Once, &server.rtmp_url("cam"));
+        server.await_live("cam");
+        let ended = until("the stream is over", || {
+            let ended = playlist(&server, "video0-rewind.m3u8").filter(|playlist| playlist.ended)?;
+            let is_all = ended.segments.iter().filter(|segment| segment.discontinuity).count();
+            (is_all == usize::from(first.is_some())).then_some(ended)
+        });
+        drop(publisher);
+        assert_eq!(*first.get_or_insert(ended.segments[0].number), ended.segments[0].number);
+    }
+    let video = Follower::new(server.http, "/live/cam/", "video0-rewind.m3u8", "");
+    assert_eq!(video.check_media(), 200);
+    let manifest = fetch(server.http, "/live/cam/rewind.mpd");
+    assert_eq!(String::from_utf8_lossy(&manifest.body).matches("<Period ").count(), 2);
+    // FLV has one clock.
+    let mut viewer = server.open_flv("cam", "?start=-60").unwrap();
+    let (mut pictures, mut last) = (0, 0);
+    while let Ok(tag) = viewer.find(|tag| tag.is_picture()) {
+        assert!(tag.timestamp >= last && tag.timestamp - last < 1_000, "{} after {last}", tag.timestamp);
+        (pictures, last) = (pictures + 1, tag.timestamp);
+    }
+    assert_eq!(pictures, 200);
+    let url = format!("http://{}/live/cam/rewind.m3u8", server.http);
+    let played = hashes(&ffmpeg9, &["-live_start_index", "0"], &url, &server.scratch().join("out"));
+    let counts: Vec<_> =
+        played.iter().filter(|track| track.is_video).map(|track| track.frames.len()).collect();
+    assert_eq!(counts, [200]);
+}
+
+#[test]
 fn where_viewers_cannot_go_back_the_addresses_say_so() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
