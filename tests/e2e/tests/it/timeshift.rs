@@ -141,6 +141,26 @@ fn a_live_list_goes_back_grows_by_delta_updates_and_survives_its_publisher() {
 }
 
 #[test]
+fn an_encrypted_stream_is_so_in_the_past_and_plays() {
+    let ffmpeg = need!(program::ffmpeg());
+    let heavy = need!(clip::heavy(&ffmpeg));
+    let settings: Vec<&str> = SETTINGS.iter().copied().chain(["hls.encrypt=\"aes-128\""]).collect();
+    let server = Server::with(&settings);
+    let publisher = program::publish(&ffmpeg, &heavy, Repeat::Once, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let answer = until("the stream is over", || {
+        let answer = fetch(server.http, "/live/cam/video0-rewind.m3u8");
+        let text = String::from_utf8(answer.body).unwrap();
+        text.contains("#EXT-X-ENDLIST").then_some(text)
+    });
+    drop(publisher);
+    assert!(answer.contains("#EXT-X-KEY:METHOD=AES-128"), "{answer}");
+    let url = format!("http://{}/live/cam/rewind.m3u8", server.http);
+    let played = hashes(&ffmpeg, &["-live_start_index", "0"], &url, &server.scratch().join("out"));
+    framehash::compare(&framehash::of_file(&ffmpeg, &heavy), &played, Extent::Whole).unwrap();
+}
+
+#[test]
 fn a_stream_that_begins_anew_keeps_its_past() {
     let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
     let heavy = need!(clip::heavy(&ffmpeg));
