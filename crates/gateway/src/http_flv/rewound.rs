@@ -96,19 +96,20 @@ impl Rewinding {
                 biased;
                 () = env.shutdown.triggered() => break Outcome::Shutdown,
                 () = batches.closed() => break Outcome::Left,
-                next = next(&mut self.replay, &mut waiting) => next,
+                next = next(&mut self.replay, &mut waiting) => Some(next),
+                // What is there does not wait for what has yet to be read, or to come.
+                () = tokio::time::sleep(BATCH_SPAN), if !batch.is_empty() => None,
             };
             let now = Instant::now();
-            let is_over = next.is_none();
             let is_due = |due: Instant| due <= now + BATCH_SPAN;
-            match next {
-                Some(due) if is_due(due) && batch.len() < BATCH_BYTES_MAX => {
-                    if let Some((packet, _)) = waiting.take() {
-                        batch.extend_from_slice(&form.build(&packet));
-                    }
-                    continue;
+            if let Some(Some(due)) = next
+                && is_due(due)
+                && batch.len() < BATCH_BYTES_MAX
+            {
+                if let Some((packet, _)) = waiting.take() {
+                    batch.extend_from_slice(&form.build(&packet));
                 }
-                _ => {}
+                continue;
             }
             if !batch.is_empty() {
                 let bytes = batch.split().freeze();
@@ -119,10 +120,9 @@ impl Rewinding {
                     Err(_) => break Outcome::Timeout,
                 }
             }
-            if is_over {
-                break Outcome::Finished;
-            }
-            if let Some(due) = next.filter(|due| !is_due(*due)) {
+            let Some(next) = next else { continue };
+            let Some(due) = next else { break Outcome::Finished };
+            if !is_due(due) {
                 tokio::select! {
                     () = tokio::time::sleep_until(due.into()) => {}
                     () = env.shutdown.triggered() => break Outcome::Shutdown,

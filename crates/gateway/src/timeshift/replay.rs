@@ -124,8 +124,10 @@ impl Replay {
 impl Lane {
     /// Reads a segment. One that cannot be read is left out.
     async fn read(&mut self, source: &Rewound, line: Line) {
+        let read = source.read(self.track, &line).await;
+        // Only now: who gives up waiting begins anew with this one.
         self.next = line.number + 1;
-        let Ok((init, media)) = source.read(self.track, &line).await else { return };
+        let Ok((init, media)) = read else { return };
         let file: Bytes = [init, media].concat().into();
         if let Err(error) = self.take(&line, &file) {
             debug!(track = %self.track, number = line.number, %error, "a segment cannot be read back");
