@@ -1,4 +1,4 @@
-import { channels, poll, recordings, withAccess, type Channel } from './api';
+import { channels, poll, withAccess, type Channel } from './api';
 import { buildCard, type Card } from './card';
 import { el, icon, setText } from './dom';
 import { buildGuide } from './guide';
@@ -18,7 +18,8 @@ document.body.append(guide);
 
 const input = el('input', { type: 'search', label: t('search'), placeholder: t('search'), autocomplete: 'off', spellcheck: 'false', on: { input: () => render() } });
 document.querySelector('#search')!.append(el('label', {}, icon('search'), input));
-const past = el('a', { class: 'plain', href: withAccess('/recordings'), hidden: true }, t('recordings'));
+const past = el('a', { class: 'plain past-link', label: t('recordings'), href: withAccess('/recordings') },
+  icon('film'), el('span', {}, t('recordings')));
 document.querySelector('#side')!.append(
   past,
   el('button', { type: 'button', class: 'plain', label: t('theme'), on: { click: switchTheme } }, icon('theme')),
@@ -95,8 +96,6 @@ function fill(found: Channel[]): void {
   });
 }
 
-// A link to nothing is none.
-recordings({ limit: 1 }).then((page) => (past.hidden = !page?.recordings.length), () => undefined);
 render();
 poll(POLL_MS, async () => {
   try {

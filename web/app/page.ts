@@ -103,6 +103,11 @@ export function buildPage(player: RushlightPlayer): void {
     setText(detail, [size, info?.live ? t('uptime', { time: clock(Date.now() - Date.parse(info.startedAt)) }) : ''].filter(Boolean).join(' · '));
   }
 
+  // Who comes near the bar may want to go back: that takes hls.js.
+  controls.element.addEventListener('pointerenter', () => {
+    if (places.range && !playsNatively(player.video)) void import('../player/hlsjs').catch(() => undefined);
+  });
+
   choose();
   player.addEventListener('statechange', () => {
     choose();

@@ -54,7 +54,7 @@ export class LivePlaces implements Places {
     if (rewound) return rewound.goBehind(behindS);
     const by = -behindS - this.at;
     const near = bufferStart(video) <= video.currentTime + by;
-    if (this.depthS > 0 && !near) this.rewind(behindS);
+    if (this.depthS > 0 && !near) this.rewind(behindS, engine.paused);
     else if (engine.skip) engine.skip(by);
     else if (engine instanceof HlsPlayback) engine.seek(video.currentTime + by);
   }
@@ -66,7 +66,7 @@ export class LivePlaces implements Places {
     if (engine.skip && this.left) {
       // Who paused comes back to where that was, behind live.
       if (awayMs < PAUSE_RELEASE_MS) engine.skip(0);
-      else if (this.depthS > 0) return this.rewind(Math.min(this.depthS, this.left.behindS + awayMs / 1000));
+      else if (this.depthS > 0) return this.rewind(Math.min(this.depthS, this.left.behindS + awayMs / 1000), false);
     }
     engine.play();
   }
@@ -93,9 +93,9 @@ export class LivePlaces implements Places {
     return engine instanceof HlsPlayback && engine.kind === 'rewind' ? engine : undefined;
   }
 
-  private rewind(behindS: number): void {
+  private rewind(behindS: number, paused: boolean): void {
     this.player.swap((elements, events) => new HlsPlayback(this.rewindUrl, elements, {
-      ...events, t0: performance.now(), kind: 'rewind', from: behindS,
+      ...events, t0: performance.now(), kind: 'rewind', from: behindS, paused,
     }));
   }
 }

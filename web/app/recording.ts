@@ -2,7 +2,7 @@ import '../player/element';
 import type { RushlightPlayer } from '../player/element';
 import { HlsPlayback } from '../player/hls';
 import { observe } from '../player/report';
-import { recording as fetchRecording, withAccess, type Recording } from './api';
+import { recording as fetchRecording, Refused, withAccess, type Recording } from './api';
 import { buildControls } from './controls';
 import { el, icon, setText } from './dom';
 import { bindKeys } from './keys';
@@ -80,24 +80,31 @@ function describe(recording: Recording): void {
   setText(title, recording.title ?? name);
   document.title = `${recording.title ?? name} · Rushlight`;
   // Without a title, its name is the heading already.
-  setText(channel, recording.title ? name : '');
+  channel.hidden = !recording.title;
+  setText(channel, name);
   channel.href = withAccess(`/recordings?stream=${encodeURIComponent(recording.stream)}`);
   setText(begun, when(recording.startedAt));
+}
+
+function gone(): void {
+  // What plays already plays on, as far as it was fetched.
+  if (info) return;
+  setText(title, t('recordingGone'));
+  notice.say(t('recordingGone'), t('recordingGoneText'), { href: withAccess('/recordings'), text: t('allRecordings') });
 }
 
 async function load(): Promise<void> {
   let found: Recording | undefined;
   try {
     found = await fetchRecording(id);
-  } catch {
+  } catch (error) {
+    // Who may not play it is told no more than who asks for what is not there.
+    if (error instanceof Refused && (error.status === 401 || error.status === 403)) return gone();
     notice.say(t('recordingBroken'), t('recordingBrokenText'));
     setTimeout(() => void load(), RETRY_MS);
     return;
   }
-  if (!found) {
-    if (!info) setText(title, t('recordingGone'));
-    return notice.say(t('recordingGone'), t('recordingGoneText'), { href: withAccess('/recordings'), text: t('allRecordings') });
-  }
+  if (!found) return gone();
   const first = !info;
   info = found;
   describe(found);

@@ -17,6 +17,8 @@ export interface HlsOptions extends Events {
   kind: HlsKind;
   /** Seconds at which to begin: behind live, or after the beginning of a recording. */
   from?: number | undefined;
+  /** Shows its first picture and waits there. */
+  paused?: boolean;
 }
 
 export type Failure =
@@ -93,13 +95,16 @@ export class HlsPlayback implements Playback {
   private down: 'reconnecting' | 'waiting' | 'ended' | undefined;
   private lostAt: number | undefined;
   private presented = false;
-  private wantsPlay = true;
+  private wantsPlay: boolean;
+  /** Another place was asked for before there was a picture. */
+  private moved = false;
   private lastTick = performance.now();
 
   constructor(private readonly url: string, elements: Elements, private readonly options: HlsOptions) {
     this.video = elements.video;
     this.canvas = elements.canvas;
     this.from = options.from;
+    this.wantsPlay = !options.paused;
     const { signal } = this.abort;
     const on = (name: string, run: () => void) => this.video.addEventListener(name, run, { signal });
     on('waiting', () => {
@@ -155,8 +160,10 @@ export class HlsPlayback implements Playback {
   goBehind(seconds: number): void {
     const { source } = this;
     this.from = seconds;
-    if (source?.edge === undefined || !this.presented) source?.begin(seconds);
-    else this.seek(source.edge - Math.max(seconds, source.target));
+    if (source?.edge === undefined || !this.presented) {
+      this.moved = true;
+      source?.begin(seconds);
+    } else this.seek(source.edge - Math.max(seconds, source.target));
     this.settle();
   }
 
@@ -302,6 +309,8 @@ export class HlsPlayback implements Playback {
     this.stages.t4 ??= performance.now() - this.options.t0;
     this.stages.t5 = performance.now() - this.options.t0;
     this.options.firstPicture();
+    // The playlist may have been there already, with the first place in it.
+    if (this.moved) this.goBehind(this.from ?? 0);
     this.startPlayback();
     this.settle();
   }

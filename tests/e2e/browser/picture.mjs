@@ -56,7 +56,10 @@ export async function plays(page, seconds) {
       context.drawImage(video, 0, 0, canvas.width, canvas.height);
       return context.getImageData(0, 0, canvas.width, canvas.height).data;
     };
-    const nextFrame = () => new Promise((done) => video.requestVideoFrameCallback(done));
+    const nextFrame = () => new Promise((done, failed) => {
+      video.requestVideoFrameCallback(done);
+      setTimeout(() => failed(new Error("no further frame is shown")), 10_000);
+    });
     const before = look();
     for (let frame = 0; frame < 10; frame += 1) await nextFrame();
     const after = look();

@@ -98,6 +98,22 @@ fn the_home_page_lists_what_is_live() {
 }
 
 #[test]
+fn the_watch_page_plays_hls_where_there_are_no_media_sources() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let seen = need!(watch(&plain(&server), "/watch/cam", &["--without-media-sources"]));
+    browser::assert_plays(&seen);
+    assert_eq!(
+        (&seen["player"]["protocol"], &seen["player"]["renderer"]),
+        (&"hls".into(), &"native".into()),
+        "{seen}"
+    );
+}
+
+#[test]
 fn the_watch_page_goes_back_and_to_live_again_by_keyboard() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
