@@ -20,7 +20,7 @@ pub(super) const GAPS_MAX: usize = 1_000;
 /// Files of one recording: those of a month at an hour each. After a disk that failed again and again there are no more.
 pub(super) const FILES_MAX: usize = 1_000;
 
-/// Threads that write files. A disk does not get faster by more of them, and one that hangs shall not hold many.
+/// Threads that write files; as many again tell the disk to keep them. A disk does not get faster by more of them, and one that hangs shall not hold many.
 pub(super) const WRITERS_MAX: usize = 8;
 
 /// Bytes of a file that are read at once. Larger pieces make no disk faster, and whoever plays holds a few of them.

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 
 /// One recording.
@@ -32,6 +32,8 @@ pub(super) struct Recording {
     /// It is here, or in `turn`.
     writer: Option<Writer>,
     turn: Option<JoinHandle<Done>>,
+    /// The description is on its way to the disk.
+    saving: Option<JoinHandle<io::Result<()>>>,
     /// Nothing can be written.
     paused: Option<Pause>,
     gap: Option<Gap>,
@@ -48,7 +50,14 @@ pub(super) struct Recording {
 struct Done {
     writer: Writer,
     turn: Turn,
-    saved: io::Result<()>,
+}
+
+/// Completes when the task does; never, if there is none.
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Pause {
@@ -85,6 +94,7 @@ impl Recording {
             muxer: Muxer::new(rule.format, limits),
             writer: Some(Writer::new(entry.clone(), config.free_bytes_min)),
             turn: None,
+            saving: None,
             given_bytes: 0,
             env,
             entry,
@@ -236,10 +246,8 @@ impl Recording {
 
     /// Gives the disk what waits for it.
     fn give(&mut self, now: Instant) {
-        let is_due = !self.entry.description().files.is_empty()
-            && now >= self.describe_after
-            && (self.undescribed || now.saturating_duration_since(self.described) >= DESCRIBED);
-        if self.turn.is_some() || (self.queue.is_empty() && !is_due) {
+        self.save_if_due(now);
+        if self.turn.is_some() || self.queue.is_empty() {
             return;
         }
         let free_bytes_min = self.env.config.record.free_bytes_min;
@@ -247,34 +255,50 @@ impl Recording {
             self.writer.take().unwrap_or_else(|| Writer::new(self.entry.clone(), free_bytes_min));
         let blocks: Vec<_> = self.queue.drain(..).collect();
         self.given_bytes = blocks.iter().map(|block| block.bytes).sum();
-        let entry = self.entry.clone();
-        if is_due {
-            (self.undescribed, self.described) = (false, now);
-        }
         self.turn = Some(tokio::task::spawn_blocking(move || {
             let turn = writer.write(blocks);
-            let saved = if is_due { entry.save() } else { Ok(()) };
-            Done { writer, turn, saved }
+            Done { writer, turn }
         }));
     }
 
-    /// Completes when the disk has taken what it was given; never, if nothing was given.
+    /// Writes the description beside the media: a disk that takes long to keep it holds up nothing else.
+    fn save_if_due(&mut self, now: Instant) {
+        let is_due = !self.entry.description().files.is_empty()
+            && now >= self.describe_after
+            && (self.undescribed || now.saturating_duration_since(self.described) >= DESCRIBED);
+        if self.saving.is_some() || !is_due {
+            return;
+        }
+        (self.undescribed, self.described) = (false, now);
+        let entry = self.entry.clone();
+        self.saving = Some(tokio::task::spawn_blocking(move || entry.save()));
+    }
+
+    /// Completes when the disk has taken something that it was given; never, if nothing was given.
     pub(super) async fn written(&mut self) {
-        let Some(turn) = &mut self.turn else { return std::future::pending().await };
-        let done = turn.await;
+        tokio::select! {
+            done = ended(&mut self.turn) => self.wrote(done),
+            saved = ended(&mut self.saving) => {
+                self.saving = None;
+                let now = Instant::now();
+                if let Err(error) = saved.map_err(io::Error::other).and_then(|saved| saved) {
+                    self.env.metrics.record().write_errors.inc();
+                    tracing::debug!(%error, "a description cannot be written");
+                    (self.undescribed, self.describe_after) = (true, now + RETRY);
+                }
+            }
+        }
+    }
+
+    fn wrote(&mut self, done: Result<Done, JoinError>) {
         self.turn = None;
         let given = std::mem::take(&mut self.given_bytes);
         self.add_queued(-(given as i64));
         let now = Instant::now();
         match done {
-            Ok(Done { writer, turn, saved }) => {
+            Ok(Done { writer, turn }) => {
                 self.writer = Some(writer);
                 self.took(now, turn);
-                if let Err(error) = saved {
-                    self.env.metrics.record().write_errors.inc();
-                    tracing::debug!(%error, "a description cannot be written");
-                    (self.undescribed, self.describe_after) = (true, now + RETRY);
-                }
             }
             Err(_) => {
                 self.env.metrics.panicked();
@@ -366,7 +390,7 @@ impl Recording {
         }
         loop {
             self.give(now);
-            if self.turn.is_none() {
+            if self.turn.is_none() && self.saving.is_none() {
                 break;
             }
             self.written().await;

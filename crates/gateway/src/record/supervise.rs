@@ -19,7 +19,7 @@ pub(crate) fn start(env: Arc<Env>) -> io::Result<()> {
     remote::start(&env)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
-        .max_blocking_threads(WRITERS_MAX)
+        .max_blocking_threads(2 * WRITERS_MAX)
         .thread_name("record-disk")
         .build()?;
     let running = Running::new(env.clone());

@@ -7,7 +7,7 @@ use super::muxer::Block;
 use super::playlist::{Playlist, Segment};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that are handed to the system together: frames of sound are small.
@@ -41,8 +41,18 @@ pub(super) struct Writer {
     /// The segments that have ended, and the one that is written.
     playlist: Playlist,
     segment: Option<Segment>,
+    syncing: Arc<Mutex<Syncing>>,
     /// Nothing is written while fewer bytes are free.
     free_bytes_min: u64,
+}
+
+/// Whether the disk is about to keep what was written.
+#[derive(Debug, Default)]
+enum Syncing {
+    #[default]
+    Not,
+    Runs,
+    Failed(io::Error),
 }
 
 #[derive(Debug)]
@@ -56,7 +66,14 @@ struct Open {
 
 impl Writer {
     pub(super) fn new(entry: Arc<Entry>, free_bytes_min: u64) -> Self {
-        Self { entry, open: None, playlist: Playlist::default(), segment: None, free_bytes_min }
+        Self {
+            entry,
+            open: None,
+            playlist: Playlist::default(),
+            segment: None,
+            syncing: Arc::default(),
+            free_bytes_min,
+        }
     }
 
     /// Writes `blocks`, up to the first one that fails. After a failure the files end with whole blocks, and only a block
@@ -137,13 +154,28 @@ impl Writer {
         Ok(())
     }
 
+    /// Has the disk keep what was written, on a thread of its own: a disk that is busy takes seconds for it, and what comes
+    /// meanwhile would be in no file yet. Says how the last time ended.
     fn sync_if_due(&mut self, now: Instant) -> io::Result<()> {
-        if let Some(open) = &mut self.open
-            && now.saturating_duration_since(open.synced) >= SYNC
-        {
-            open.synced = now;
-            open.file.sync_data()?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if now.saturating_duration_since(open.synced) < SYNC {
+            return Ok(());
         }
+        let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut *syncing) {
+            Syncing::Runs => {
+                *syncing = Syncing::Runs;
+                return Ok(());
+            }
+            Syncing::Failed(error) => return Err(error),
+            Syncing::Not => {}
+        }
+        let (file, state) = (open.file.try_clone()?, self.syncing.clone());
+        (open.synced, *syncing) = (now, Syncing::Runs);
+        tokio::task::spawn_blocking(move || {
+            let ended = file.sync_data().map_or_else(Syncing::Failed, |()| Syncing::Not);
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = ended;
+        });
         Ok(())
     }
 
