@@ -1,4 +1,5 @@
 import { channels, poll, withAccess, type Channel } from './api';
+import { nameBrand } from './brand';
 import { buildCard, type Card } from './card';
 import { el, icon, setText } from './dom';
 import { buildGuide } from './guide';
@@ -9,7 +10,7 @@ const POLL_MS = 5_000;
 
 showTheme(chosenTheme());
 const main = document.querySelector('#main')!;
-document.querySelector('.brand')!.setAttribute('aria-label', t('home'));
+nameBrand();
 
 const guide = el('dialog', { label: t('howTitle') });
 guide.append(el('button', { type: 'button', label: t('close'), on: { click: () => guide.close() } }, icon('close')), buildGuide());

@@ -1,5 +1,6 @@
 import type { RushlightPlayer } from '../player/element';
 import type { State } from '../player/playback';
+import { withAccess } from './api';
 import { el, setText } from './dom';
 import { t, type Key } from './strings';
 
@@ -22,7 +23,7 @@ export function buildNotice(player: RushlightPlayer, retry: () => void) {
   const heading = el('h2');
   const text = el('p');
   const again = el('button', { class: 'button strong', type: 'button', on: { click: retry } }, t('retry'));
-  const browse = el('a', { class: 'button strong', href: '/' }, t('browseLive'));
+  const browse = el('a', { class: 'button strong', href: withAccess('/') }, t('browseLive'));
   const element = el('div', { class: 'notice', role: 'status', hidden: true }, flame, heading, text, again, browse);
   let since = performance.now();
   let last: State | undefined;

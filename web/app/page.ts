@@ -4,6 +4,7 @@ import type { State } from '../player/playback';
 import { observe } from '../player/report';
 import { mediaSourceClass } from '../player/source';
 import { channel as fetchChannel, poll, withAccess, type Channel } from './api';
+import { nameBrand } from './brand';
 import { buildControls } from './controls';
 import { buildStats } from './stats';
 import { buildNotice } from './notice';
@@ -18,6 +19,7 @@ import { livesByHls } from './way';
 
 const POLL_MS = 5_000;
 const REFRESH_MS = 250;
+const PLAYS = new Set<State>(['live', 'behind']);
 
 /** Builds title, controls, messages and statistics around a player that is already at work. */
 export function buildPage(player: RushlightPlayer): void {
@@ -37,7 +39,7 @@ export function buildPage(player: RushlightPlayer): void {
   const detail = el('span');
   meta.append(live, watching, detail);
   setText(title, name);
-  document.querySelector('.brand')?.setAttribute('aria-label', t('home'));
+  nameBrand();
   stage.setAttribute('role', 'region');
   stage.setAttribute('aria-label', t('player'));
   about.append(buildShare(() => location.origin + location.pathname, () => info?.title ?? name));
@@ -118,7 +120,9 @@ export function buildPage(player: RushlightPlayer): void {
   refresh();
 
   poll(POLL_MS, async () => {
-    info = await fetchChannel(name);
+    const told = await fetchChannel(name);
+    // Who watches goes on when the address has ended meanwhile; what is known of the stream stays.
+    if (told || !PLAYS.has(player.state)) info = told;
     asked = true;
     const text = info?.title ?? name;
     setText(title, text);

@@ -3,6 +3,7 @@ import type { RushlightPlayer } from '../player/element';
 import { HlsPlayback } from '../player/hls';
 import { observe } from '../player/report';
 import { recording as fetchRecording, Refused, withAccess, type Recording } from './api';
+import { nameBrand } from './brand';
 import { buildControls } from './controls';
 import { el, icon, setText } from './dom';
 import { bindKeys } from './keys';
@@ -26,7 +27,7 @@ const title = document.querySelector('#title')!;
 const meta = document.querySelector('#meta')!;
 const about = document.querySelector('#about')!;
 const id = /^\/recordings\/([^/]+)/.exec(location.pathname)?.[1] ?? '';
-document.querySelector('.brand')?.setAttribute('aria-label', t('home'));
+nameBrand();
 stage.setAttribute('role', 'region');
 stage.setAttribute('aria-label', t('player'));
 

@@ -1,4 +1,5 @@
 import { poll, recordings, Refused, withAccess, type Recording } from './api';
+import { nameBrand } from './brand';
 import { el, icon, setText } from './dom';
 import { buildRecordingCard, channelOf, type RecordingCard } from './recording-card';
 import { switchLanguage, t } from './strings';
@@ -13,13 +14,13 @@ const PAGE = 48;
 showTheme(chosenTheme());
 document.title = `${t('recordings')} · Rushlight`;
 const main = document.querySelector('#main')!;
-document.querySelector('.brand')!.setAttribute('aria-label', t('home'));
+nameBrand();
 const stream = new URLSearchParams(location.search).get('stream') ?? undefined;
 
 const input = el('input', { type: 'search', label: t('searchRecordings'), placeholder: t('searchRecordings'), autocomplete: 'off', spellcheck: 'false', on: { input: () => searched() } });
 document.querySelector('#search')!.append(el('label', {}, icon('search'), input));
 document.querySelector('#side')!.append(
-  el('a', { class: 'plain', href: '/' }, t('liveNow')),
+  el('a', { class: 'plain', href: withAccess('/') }, t('liveNow')),
   el('button', { type: 'button', class: 'plain', label: t('theme'), on: { click: switchTheme } }, icon('theme')),
   el('button', { type: 'button', class: 'plain', on: { click: switchLanguage } }, t('language')));
 addEventListener('keydown', (event) => {
@@ -118,7 +119,10 @@ async function older(): Promise<void> {
   if (next === null) return;
   more.disabled = true;
   try {
+    const asked = query;
     const page = await ask(next);
+    // Another search has a list of its own.
+    if (asked !== query) return;
     list = [...(list ?? []), ...(page?.recordings ?? [])];
     next = page?.next ?? null;
     render();

@@ -130,7 +130,7 @@ fn the_watch_page_goes_back_and_to_live_again_by_keyboard() {
     assert_eq!(protocols, ["http-flv", "hls", "hls", "http-flv"], "{seen}");
     let behind: Vec<_> =
         steps.iter().map(|step| step["player"]["latencyMs"].as_f64().unwrap_or(0.0)).collect();
-    assert!(behind[0] < 4_000.0 && behind[3] < 4_000.0, "at the edge: {seen}");
     assert!(behind[1] > 9_000.0, "back: {seen}");
+    assert!(behind[0] + 4_000.0 < behind[1] && behind[3] + 4_000.0 < behind[1], "at the edge: {seen}");
     assert!(behind[2] > behind[1] + 500.0, "a pause keeps its place: {seen}");
 }
