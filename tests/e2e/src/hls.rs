@@ -339,7 +339,9 @@ impl Follower {
     /// # Panics
     /// Where one is not.
     pub fn check_refusals(&self) {
-        let (segment, _) = self.playlist.edge();
+        // A state of this moment: on a busy machine the one at hand may be some segments old.
+        let now = self.reload("");
+        let (segment, _) = now.edge();
         for (query, status) in [
             (format!("_HLS_msn={}", segment + 5), 400),
             (format!("_HLS_msn={}&_HLS_part=0", segment + 5), 400),
@@ -349,7 +351,7 @@ impl Follower {
             let answer = fetch(self.server, &format!("{}?{query}&{}", self.path(&self.name), self.query));
             assert_eq!(answer.status, status, "{query}");
         }
-        let absent = self.playlist.hint.as_ref().unwrap().replace('.', "9.");
+        let absent = now.hint.as_ref().unwrap().replace('.', "9.");
         let answer = fetch(self.server, &self.path(&absent));
         assert_eq!(answer.status, 404, "{absent}");
     }
