@@ -184,16 +184,28 @@ impl Channel {
         let rendition = &mut state.renditions[index];
         state.written.clear();
         rendition.append(packed.new, packed.part, packed.closes, keep);
-        // Where viewers can go back, what they go back to is offered too.
-        if packed.closes && self.timeshift.is_none() {
-            state.retire(index);
-        }
-        let rendition = state.renditions.iter().find(|rendition| rendition.id == packed.track);
-        if let Some(segment) = rendition.and_then(|rendition| rendition.segments.back()) {
+        if let Some(segment) = rendition.segments.back() {
             let longest = Duration::from_secs(segment.duration().as_secs_f64().round() as u64);
             state.terms.target = state.terms.target.max(longest.min(limits::SEGMENT_MAX));
         }
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Takes tracks from the offer that have had no frame since the last interruption, now that `track` has a whole segment after it;
+    /// `is_sent` says what the publisher still has. Where viewers can go back, what they go back to stays on offer.
+    pub(super) fn retire(&self, track: TrackId, is_sent: impl Fn(TrackId) -> bool) {
+        if self.timeshift.is_some() {
+            return;
+        }
+        let mut state = self.state();
+        if state.retire(track, is_sent) {
+            state.written.clear();
+        }
+    }
+
+    /// Whether a track is on offer.
+    pub(super) fn offers(&self, track: TrackId) -> bool {
+        self.state().renditions.iter().any(|rendition| rendition.id == track)
     }
 
     /// The promises of the playlists, made once they are known.
@@ -519,25 +531,34 @@ impl State {
         self.renditions.iter().chain(&self.retired).find(|rendition| rendition.id == track)
     }
 
-    /// Retires tracks that have had no frame since the last interruption, when the rendition at `index` has a whole segment after it, and
-    /// gives up those whose time has left the lists.
-    fn retire(&mut self, index: usize) {
-        let Some(newest) = self.renditions[index].segments.back() else { return };
+    /// Retires tracks that have had no frame since the last interruption, when `track` has a whole segment after it, and gives up those
+    /// whose time has left the lists. Returns whether there were any.
+    fn retire(&mut self, track: TrackId, is_sent: impl Fn(TrackId) -> bool) -> bool {
+        let newest = self.renditions.iter().find(|rendition| rendition.id == track);
+        let Some(newest) = newest.and_then(|rendition| rendition.segments.back()) else { return false };
         let (discontinuities, target) = (newest.discontinuities, self.terms.target);
         let end = |segment: &Segment| segment.start + segment.duration();
         let now = end(newest);
         let is_over = |rendition: &mut Rendition| {
             rendition.segments.back().is_some_and(|last| {
-                last.closed && last.discontinuities < discontinuities && now.since(end(last)) >= target
+                let is_before = last.closed && last.discontinuities < discontinuities;
+                let absent = now.since(end(last));
+                // What is still sent may wait for a keyframe, but not for longer than there are segments.
+                is_before
+                    && absent >= target
+                    && (absent >= limits::SEGMENT_MAX + target || !is_sent(rendition.id))
             })
         };
+        let mut is_any = false;
         for mut rendition in self.renditions.extract_if(.., is_over) {
             rendition.end();
             self.retired.push(rendition);
+            is_any = true;
         }
         let oldest = self.renditions.iter().filter_map(|rendition| rendition.listed().next());
         let oldest = oldest.map(|segment| segment.discontinuities).min().unwrap_or_default();
         self.retired
             .retain(|rendition| rendition.segments.back().is_some_and(|last| last.discontinuities >= oldest));
+        is_any
     }
 }

@@ -69,6 +69,13 @@ impl Muxer {
         date.duration_since(self.date_of(time)).map_or_else(|early| -nanos(early.duration()), nanos)
     }
 
+    /// The next segment of a track has an initialization section of its own: the one before has left.
+    pub(super) fn forget(&mut self, track: TrackId) {
+        if let Some(track) = self.tracks.iter_mut().find(|known| known.id == track) {
+            track.made = None;
+        }
+    }
+
     /// Makes the part of `cut`. `first` is the number of the first segment of a track that is new.
     ///
     /// # Errors

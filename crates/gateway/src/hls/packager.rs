@@ -318,8 +318,22 @@ impl Packager {
         for cut in cuts {
             let first = self.channel.goes_on_with(cut.track).or_else(|| self.channel.newest());
             let first = first.unwrap_or(self.first);
+            // A track that was retired has left with its initialization section.
+            if cut.opens.is_some() && !self.channel.offers(cut.track) {
+                muxer.forget(cut.track);
+            }
             match muxer.pack(&cut, first) {
-                Ok(packed) => self.channel.append(packed),
+                Ok(packed) => {
+                    let closes = packed.closes;
+                    self.channel.append(packed);
+                    if closes {
+                        let stream = || self.env.origin.stream(&self.channel.name);
+                        let is_sent = |track| {
+                            stream().is_some_and(|stream| stream.tracks.iter().any(|sent| sent.id == track))
+                        };
+                        self.channel.retire(cut.track, is_sent);
+                    }
+                }
                 Err(error) if !self.left_out.contains(&cut.track) => {
                     self.left_out.push(cut.track);
                     warn!(stream = %self.channel.name, track = %cut.track, %error, "a track cannot be packaged");

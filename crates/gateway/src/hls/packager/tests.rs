@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 /// A stream of sound, and what packages it.
 struct Stream {
-    publisher: hub::Publisher,
+    publisher: Option<hub::Publisher>,
     packager: Packager,
     _trigger: net::ShutdownTrigger,
 }
@@ -31,7 +31,7 @@ impl Stream {
         let options =
             ReadOptions { start: Start::Behind(Duration::from_secs(3600)), ..env.read_options(Start::Live) };
         let reader = env.origin.read(&name, options, now).unwrap();
-        Self { publisher, packager: Packager::new(env, channel, reader), _trigger }
+        Self { publisher: Some(publisher), packager: Packager::new(env, channel, reader), _trigger }
     }
 
     /// Publishes frames of 20 ms from `start` to `end`, in milliseconds, and packages each as it comes.
@@ -40,7 +40,8 @@ impl Stream {
         let mut batch = Vec::new();
         for millis in (start..end).step_by(20) {
             let now = Instant::now();
-            self.publisher.write(sound(millis, Role::Frame, b"frame"), now).unwrap();
+            let publisher = self.publisher.as_mut().unwrap();
+            publisher.write(sound(millis, Role::Frame, b"frame"), now).unwrap();
             while let Poll::Ready(next) = self.packager.reader.poll_next(now, &mut batch, BATCH, &mut cx) {
                 assert!(self.packager.take(next, &mut batch).is_continue());
             }
@@ -139,6 +140,15 @@ const AVCC: &[u8] = &[
 ];
 
 impl Stream {
+    /// Another publisher comes, who has the track of `packet`.
+    fn publish_anew(&mut self, packet: Packet) {
+        self.publisher = None;
+        let now = Instant::now();
+        let mut publisher = self.packager.env.origin.publish(&self.packager.channel.name, now).unwrap();
+        publisher.write(packet, now).unwrap();
+        self.publisher = Some(publisher);
+    }
+
     /// Packages `packets` as if they came from the hub just now.
     fn push(&mut self, packets: impl IntoIterator<Item = Packet>) {
         let mut cuts = Vec::new();
@@ -205,6 +215,7 @@ fn a_track_that_does_not_come_back_is_no_longer_offered() {
     stream.packager.interrupt(&mut cuts);
     let channel = stream.packager.channel.clone();
     assert_eq!(channel.tracks(), [TrackId::VIDEO, TrackId::AUDIO]);
+    stream.publish_anew(configs()[0].clone());
     stream.push((10_000..15_000).step_by(40).map(picture));
     assert_eq!(channel.tracks(), [TrackId::VIDEO]);
     let main = channel.multivariant("cam/", Span::Live).with_query("");
@@ -221,4 +232,46 @@ fn a_track_that_does_not_come_back_is_no_longer_offered() {
     assert_eq!(channel.tracks(), [TrackId::VIDEO, TrackId::AUDIO]);
     let now = *channel.follow(TrackId::AUDIO).unwrap().borrow();
     assert!(now.segment > before && !now.ended);
+    assert_can_be_played(&channel, TrackId::AUDIO);
+}
+
+/// Whether a player that comes now has all it needs of a track.
+fn assert_can_be_played(channel: &Channel, track: TrackId) {
+    let init = channel.look(track, |rendition, _| rendition.segments.back().unwrap().init).unwrap();
+    assert!(channel.init(track, init).is_some(), "what its list names is there");
+    let main = channel.multivariant("cam/", Span::Live).with_query("");
+    let main = String::from_utf8_lossy(&main).into_owned();
+    assert!(main.contains(&format!("cam/{track}.m3u8")), "{main}");
+    let (_, places) = channel.join().unwrap();
+    assert!(places.iter().any(|place| place.track == track));
+}
+
+#[test]
+fn a_track_that_comes_back_when_all_of_it_has_left_can_be_played() {
+    let mut stream = Stream::new();
+    stream.push(configs());
+    stream.push(both(0, 6_000));
+    stream.packager.interrupt(&mut Vec::new());
+    stream.publish_anew(configs()[0].clone());
+    stream.push((10_000..300_000).step_by(40).map(picture));
+    let channel = stream.packager.channel.clone();
+    assert!(channel.follow(TrackId::AUDIO).is_none());
+    stream.push(both(300_000, 310_000));
+    assert_can_be_played(&channel, TrackId::AUDIO);
+}
+
+#[test]
+fn a_track_that_waits_for_its_keyframe_is_offered_meanwhile() {
+    let mut stream = Stream::new();
+    stream.push(configs());
+    stream.push(both(0, 6_000));
+    stream.packager.interrupt(&mut Vec::new());
+    stream.publish_anew(configs()[0].clone());
+    // The publisher has pictures, and the next keyframe is far away.
+    stream.push((10_000..20_000).step_by(20).map(|at| sound(at, Role::Frame, b"frame")));
+    let channel = stream.packager.channel.clone();
+    assert!(channel.offers(TrackId::VIDEO));
+    // No GOP is as long as this.
+    stream.push((20_000..60_000).step_by(20).map(|at| sound(at, Role::Frame, b"frame")));
+    assert!(!channel.offers(TrackId::VIDEO));
 }
