@@ -1,7 +1,7 @@
 // Joins live streams in Chromium again and again and prints one JSON line per join.
 //
-// Standard input: {playwright, chromium, host, runs, spacing_ms, seed, targets: [{name, page, key?, flv?}]}. A target with
-// `flv` is played by mpegts.js on `page`; one without is our own server at `page`, watched on its own watch page.
+// Standard input: {playwright, chromium, host, runs, spacing_ms, seed, targets: [{name, page, by, key?, url?}]}. A target by
+// `script` is played by the player of `page`; one by `rushlight` is our own server at `page`, watched on its own watch page.
 
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
@@ -91,17 +91,18 @@ async function play(target, page) {
   return { ms: stages.t5, stages };
 }
 
-/** mpegts.js on a page that is loaded already. */
-async function playMpegts(target, page) {
+/** The player of a page that is loaded already. */
+async function playByScript(target, page) {
   await page.goto(target.page);
-  return { ms: await page.evaluate((url) => window.join(url), target.flv) };
+  await page.evaluate((url) => window.prepare?.(url), target.url);
+  return { ms: await page.evaluate((url) => window.join(url), target.url) };
 }
 
-const JOINS = { mpegts: { player: playMpegts }, rushlight: { player: play, click, page: navigate } };
+const JOINS = { script: { player: playByScript }, rushlight: { player: play, click, page: navigate } };
 
 for (let run = 0; run < job.runs; run += 1) {
   for (const target of job.targets) {
-    for (const [kind, join] of Object.entries(JOINS[target.flv ? 'mpegts' : 'rushlight'])) {
+    for (const [kind, join] of Object.entries(JOINS[target.by])) {
       await sleep(random() * job.spacing_ms);
       await measure(target, kind, (page) => join(target, page));
     }

@@ -4,6 +4,7 @@ It behaves as ordinary players do: one RTMP command after another, each waiting 
 """
 
 import http.client
+import re
 import socket
 import struct
 import time
@@ -23,10 +24,16 @@ def join_ms(url: str) -> float:
     try:
         with socket.create_connection((parts.hostname, parts.port), TIMEOUT_S) as connection:
             connection.settimeout(TIMEOUT_S)
-            (_rtmp if parts.scheme == "rtmp" else _flv)(connection, parts)
+            _client(parts)(connection, parts)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Failed(f"{url}: {error!r}") from error
     return (time.perf_counter() - start) * 1000
+
+
+def _client(parts):
+    if parts.scheme == "rtmp":
+        return _rtmp
+    return {"flv": _flv, "m3u8": _hls, "cmaf": _cmaf}[parts.path.rpartition(".")[2]]
 
 
 def _is_keyframe(body: bytes) -> bool:
@@ -51,13 +58,50 @@ class _Stream:
         return taken
 
 
-def _flv(connection: socket.socket, parts) -> None:
-    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n\r\n"
+def _get(connection: socket.socket, parts, path: str) -> http.client.HTTPResponse:
+    request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n\r\n"
     connection.sendall(request.encode())
     response = http.client.HTTPResponse(connection)
     response.begin()
     if response.status != 200:
         raise ValueError(f"HTTP status {response.status}")
+    return response
+
+
+def _hls(connection: socket.socket, parts) -> None:
+    """One request after the other: both playlists, the initialization section, and the newest part with a keyframe."""
+    def get(path: str) -> bytes:
+        return _get(connection, parts, path).read()
+
+    folder = parts.path.rpartition("/")[0]
+    variant = next(line for line in get(parts.path).decode().splitlines() if line and not line.startswith("#"))
+    folder = f"{folder}/{variant}".rpartition("/")[0]
+    playlist = get(f"{folder}/{variant.rpartition('/')[2]}").decode()
+    get(folder + "/" + re.search('EXT-X-MAP:URI="([^"]+)', playlist).group(1))
+    keyframes = re.findall(r'#EXT-X-PART:[^\n]*URI="([^"]+)",INDEPENDENT=YES', playlist)
+    get(f"{folder}/{keyframes[-1]}")
+
+
+def _cmaf(connection: socket.socket, parts) -> None:
+    """One request; the first fragment of the video track begins with a keyframe."""
+    stream = _Stream(_get(connection, parts, parts.path).read1)
+    video, is_video = None, False
+    while True:
+        size, kind = struct.unpack(">I4s", stream.take(8))
+        body = stream.take(size - 8)
+        if kind == b"moov":
+            # The identifier in the track header before the handler of pictures.
+            at = body.rindex(b"tkhd", 0, body.index(b"vide"))
+            video = body[at + 16 : at + 20] if body[at + 4] == 0 else body[at + 24 : at + 28]
+        elif kind == b"moof":
+            at = body.index(b"tfhd")
+            is_video = body[at + 8 : at + 12] == video
+        elif kind == b"mdat" and is_video:
+            return
+
+
+def _flv(connection: socket.socket, parts) -> None:
+    response = _get(connection, parts, parts.path)
     stream = _Stream(response.read1)
     stream.take(13)
     while True:

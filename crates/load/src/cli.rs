@@ -1,5 +1,6 @@
 //! The `load` command.
 
+use crate::hls::{self, Style};
 use crate::limits::{CLIP_BYTES_MAX, PUBLISHERS_MAX, VIEWERS_MAX};
 use crate::play::positive;
 use crate::run::{Joining, Measurement, Setup};
@@ -81,6 +82,11 @@ pub struct LoadArgs {
     /// Viewers of HLS take whole segments, as players without low latency do.
     #[arg(long)]
     pub whole_segments: bool,
+
+    /// Viewers ask for all addresses of --play again and again, so many milliseconds apart and all at the same moments: files of
+    /// any web server.
+    #[arg(long, value_name = "MS", conflicts_with = "whole_segments", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub files_every_ms: Option<u64>,
 
     /// Viewers that leave and come back, per second.
     #[arg(long, value_name = "PER_SECOND", default_value_t = 0.0, value_parser = rate)]
@@ -197,7 +203,7 @@ fn setup(args: &LoadArgs) -> Setup {
         slow: args.slow,
         slow_share: args.slow_share,
         churn: args.churn,
-        whole_segments: args.whole_segments,
+        hls: None,
         warmup: Duration::from_secs_f64(args.warmup),
         duration: Duration::from_secs_f64(args.duration),
         server_pids: args.server_pid.clone(),
@@ -234,8 +240,17 @@ fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
             }
         }
     }
-    let is_hls = of_hls > 0;
-    if is_hls && of_hls < args.play.len() {
+    let style = match args.files_every_ms {
+        Some(millis) => Some(Style::Files(Duration::from_millis(millis))),
+        None if of_hls == 0 => None,
+        None if args.whole_segments => Some(Style::Segments),
+        None => Some(Style::Parts),
+    };
+    let is_hls = style.is_some();
+    if args.files_every_ms.is_some() && args.play.len() > hls::CONNECTIONS {
+        return argument("viewers ask for four files at most");
+    }
+    if is_hls && args.files_every_ms.is_none() && of_hls < args.play.len() {
         return argument("viewers of HLS and others need a run each");
     }
     if is_hls && (args.slow > 0 || args.churn > 0.0 || args.compare_limit) {
@@ -247,6 +262,7 @@ fn server_setup(args: &LoadArgs) -> Result<Setup, Error> {
     let streams = 0..args.publishers;
     Ok(Setup {
         measure: if is_hls { 0 } else { args.measure },
+        hls: style,
         publish: streams.clone().filter_map(|stream| Some(number(args.publish.as_ref()?, stream))).collect(),
         play: streams.map(|stream| args.play.iter().map(|url| number(url, stream)).collect()).collect(),
         ..setup(args)
@@ -353,6 +369,7 @@ mod tests {
             "--play http://h/a.m3u8 --churn 1",
             "--play https://h/a.m3u8",
             "--play http://h/a.flv --whole-segments",
+            "--play http://h/1 --play http://h/2 --play http://h/3 --play http://h/4 --play http://h/5 --files-every-ms 9",
         ] {
             assert!(matches!(server_setup(&parse(bad)), Err(Error::Argument(_))), "{bad}");
         }

@@ -47,8 +47,8 @@ pub(crate) struct Setup {
     pub(crate) slow: usize,
     pub(crate) slow_share: f64,
     pub(crate) churn: f64,
-    /// Viewers of HLS take whole segments.
-    pub(crate) whole_segments: bool,
+    /// What viewers of HLS ask for; none if they are viewers of another kind.
+    pub(crate) hls: Option<hls::Style>,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
     pub(crate) server_pids: Vec<u32>,
@@ -291,11 +291,10 @@ impl Crowd {
                 seed: random::from_system().bits(),
             };
             let (counters, stop) = (counters.clone(), crowd.stop.clone());
-            let whole_segments = setup.whole_segments;
-            let is_hls = matches!(plan.targets.first(), Some((Target::Hls(_), _)));
-            let run = move || match is_hls {
-                true => hls::run(&plan, whole_segments, &counters, &stop),
-                false => crowd::run(&plan, &counters, &stop),
+            let style = setup.hls;
+            let run = move || match style {
+                Some(style) => hls::run(&plan, style, &counters, &stop),
+                None => crowd::run(&plan, &counters, &stop),
             };
             let spawned = std::thread::Builder::new().name(format!("crowd-{thread}")).spawn(run);
             crowd.threads.push(spawned.map_err(no_thread)?);
@@ -491,7 +490,7 @@ mod tests {
             slow: 0,
             slow_share: 0.0,
             churn: 0.0,
-            whole_segments: false,
+            hls: None,
             warmup: Duration::ZERO,
             duration: Duration::ZERO,
             server_pids: Vec::new(),

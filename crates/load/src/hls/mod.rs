@@ -21,7 +21,8 @@ use std::collections::BinaryHeap;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use viewer::{CONNECTIONS, Change, Viewer};
+pub(crate) use viewer::CONNECTIONS;
+use viewer::{Change, Viewer};
 
 const EVENTS: usize = 1024;
 /// Time limits are looked at this often.
@@ -56,26 +57,41 @@ impl Findings {
     }
 }
 
-/// Runs the plan until `stop` is set. `whole_segments` makes players of those that ignore parts.
+/// What viewers ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// Parts when they come, and playlists that wait for them.
+    #[default]
+    Parts,
+    /// Whole segments, as players without low latency do.
+    Segments,
+    /// All targets again and again, so long apart, and all viewers at the same moments: what any web server can be measured
+    /// with.
+    Files(Duration),
+}
+
+/// Runs the plan until `stop` is set.
 ///
 /// # Errors
 ///
 /// No epoll instance. Whatever happens to single viewers is counted, not returned.
-pub fn run(plan: &Plan, whole_segments: bool, counters: &Counters, stop: &AtomicBool) -> io::Result<Outcome> {
+pub fn run(plan: &Plan, style: Style, counters: &Counters, stop: &AtomicBool) -> io::Result<Outcome> {
     let start = Instant::now();
     let mut crowd = Crowd {
         poll: Poll::new()?,
-        viewers: plan.viewers.iter().map(|seat| Viewer::new(*seat, whole_segments)).collect(),
+        viewers: plan.viewers.iter().map(|seat| Viewer::new(*seat, style)).collect(),
         timers: BinaryHeap::with_capacity(plan.viewers.len()),
         scratch: Scratch::new(),
         outcome: Outcome::default(),
+        style,
+        start,
         plan,
         counters,
     };
     for (index, seat) in plan.viewers.iter().enumerate() {
         crowd.timers.push(Reverse((start + seat.join_after, index)));
     }
-    crowd.run(start, stop)
+    crowd.run(stop)
 }
 
 struct Crowd<'a> {
@@ -85,14 +101,16 @@ struct Crowd<'a> {
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     scratch: Scratch,
     outcome: Outcome,
+    style: Style,
+    start: Instant,
     plan: &'a Plan,
     counters: &'a Counters,
 }
 
 impl Crowd<'_> {
-    fn run(mut self, start: Instant, stop: &AtomicBool) -> io::Result<Outcome> {
+    fn run(mut self, stop: &AtomicBool) -> io::Result<Outcome> {
         let mut events = Events::with_capacity(EVENTS);
-        let mut next_sweep = start + SWEEP;
+        let mut next_sweep = self.start + SWEEP;
         while !stop.load(Relaxed) {
             let next = self.timers.peek().map_or(next_sweep, |Reverse((at, _))| next_sweep.min(*at));
             match self.poll.poll(&mut events, Some(next.saturating_duration_since(Instant::now()))) {
@@ -134,15 +152,20 @@ impl Crowd<'_> {
                 self.outcome.bytes_per_viewer.push(viewer.bytes());
             }
         }
-        self.outcome.wall = start.elapsed();
+        self.outcome.wall = self.start.elapsed();
         Ok(self.outcome)
     }
 
     fn join(&mut self, index: usize, now: Instant) -> Change {
         self.counters.joins.fetch_add(1, Relaxed);
         let viewer = &mut self.viewers[index];
-        let (target, _) = &self.plan.targets[viewer.seat.target];
-        viewer.join(target, now)
+        match self.style {
+            Style::Files(every) => {
+                let targets = self.plan.targets.iter().map(|(target, _)| target);
+                viewer.join_files(targets, self.start, every, now)
+            }
+            _ => viewer.join(&self.plan.targets[viewer.seat.target].0, now),
+        }
     }
 
     /// Counts what happened, and opens connections that are wanted.

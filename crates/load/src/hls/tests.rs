@@ -106,7 +106,7 @@ fn run_until(viewers: usize, stream: &Arc<Stream>, done: impl Fn(&Counters) -> b
     });
     let (counters, stop) = (Counters::default(), AtomicBool::new(false));
     let outcome = std::thread::scope(|scope| {
-        let crowd = scope.spawn(|| run(&plan, false, &counters, &stop).unwrap());
+        let crowd = scope.spawn(|| run(&plan, Style::Parts, &counters, &stop).unwrap());
         let deadline = Instant::now() + Duration::from_secs(60);
         while !done(&counters) && Instant::now() < deadline {
             std::thread::yield_now();
@@ -153,7 +153,7 @@ fn a_server_without_the_stream_fails_the_join() {
     });
     let (counters, stop) = (Counters::default(), AtomicBool::new(false));
     let outcome = std::thread::scope(|scope| {
-        let crowd = scope.spawn(|| run(&plan, false, &counters, &stop).unwrap());
+        let crowd = scope.spawn(|| run(&plan, Style::Parts, &counters, &stop).unwrap());
         while counters.failed.load(Relaxed) == 0 {
             std::thread::yield_now();
         }
@@ -161,4 +161,33 @@ fn a_server_without_the_stream_fails_the_join() {
         crowd.join().unwrap()
     });
     assert_eq!(outcome.failure.as_deref(), Some("the server refused: status 404"));
+}
+
+#[test]
+fn files_are_asked_for_again_and_again() {
+    let stream = Arc::new(Stream::default());
+    (0..3).for_each(|_| stream.advance());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut plan = plan(&listener, 3);
+    let address = plan.targets[0].1;
+    plan.targets = ["v-1.m4s", "a-init.mp4"]
+        .map(|file| (Target::parse(&format!("http://{address}/live/cam/{file}")).unwrap(), address))
+        .to_vec();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let stream = stream.clone();
+            std::thread::spawn(move || stream.serve(socket.unwrap()));
+        }
+    });
+    let (counters, stop) = (Counters::default(), AtomicBool::new(false));
+    let style = Style::Files(Duration::from_millis(5));
+    std::thread::scope(|scope| {
+        let crowd = scope.spawn(|| run(&plan, style, &counters, &stop).unwrap());
+        while counters.requests.load(Relaxed) < 60 {
+            std::thread::yield_now();
+        }
+        stop.store(true, Relaxed);
+        crowd.join().unwrap();
+    });
+    assert_eq!((counters.started.into_inner(), counters.failed.into_inner()), (3, 0));
 }

@@ -1,5 +1,6 @@
 //! One viewer of HLS: its connections, its tracks, and its buffer.
 
+use super::Style;
 use super::buffer::Buffer;
 use super::connection::{Answer, Connection, Scratch};
 use super::playlist::{read_media, read_multivariant};
@@ -12,8 +13,8 @@ use mio::net::TcpStream;
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Connections of a viewer: those of track N are 2 N for playlists and 2 N + 1 for media.
-pub(super) const CONNECTIONS: usize = 4;
+/// Connections of a viewer: those of track N are 2 N for playlists and 2 N + 1 for media. Files have one each.
+pub(crate) const CONNECTIONS: usize = 4;
 
 /// What an event did to a viewer, beside what it noted.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(super) struct Noted {
 
 pub(super) struct Viewer {
     pub(super) seat: Seat,
-    whole_segments: bool,
+    style: Style,
     state: State,
     authority: String,
     connections: [Connection; CONNECTIONS],
@@ -50,6 +51,10 @@ pub(super) struct Viewer {
     /// Reloads that are due, by track.
     reloads: [Option<(Instant, String)>; CONNECTIONS / 2],
     timer: Option<Instant>,
+    /// The paths that it asks for again and again.
+    files: Vec<String>,
+    /// When it does so next.
+    files_due: Instant,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -64,11 +69,11 @@ enum State {
 }
 
 impl Viewer {
-    pub(super) fn new(seat: Seat, whole_segments: bool) -> Self {
+    pub(super) fn new(seat: Seat, style: Style) -> Self {
         let now = Instant::now();
         Self {
             seat,
-            whole_segments,
+            style,
             state: State::Idle,
             authority: String::new(),
             connections: std::array::from_fn(|_| Connection::new()),
@@ -80,6 +85,8 @@ impl Viewer {
             answered_at: now,
             reloads: std::array::from_fn(|_| None),
             timer: None,
+            files: Vec::new(),
+            files_due: now,
         }
     }
 
@@ -112,9 +119,44 @@ impl Viewer {
         self.authority = web.authority();
         (self.joined_at, self.answered_at) = (now, now);
         // Its path is that of a track until the tracks are known.
-        self.tracks = vec![Track::new(web.path.clone(), !self.whole_segments)];
+        self.tracks = vec![Track::new(web.path.clone(), self.style == Style::Parts)];
         let path = web.path.clone();
         self.ask(0, &path, true)
+    }
+
+    /// Begins to ask for files, at whole multiples of `every` after `start`.
+    pub(super) fn join_files<'a>(
+        &mut self,
+        targets: impl Iterator<Item = &'a Target>,
+        start: Instant,
+        every: Duration,
+        now: Instant,
+    ) -> Change {
+        for target in targets.take(CONNECTIONS) {
+            if let Target::Hls(web) | Target::HttpFlv(web) = target {
+                self.authority = web.authority();
+                self.files.push(web.path.clone());
+            }
+        }
+        self.state = State::Starting;
+        (self.joined_at, self.answered_at) = (now, now);
+        let periods = now.saturating_duration_since(start).as_nanos() / every.as_nanos().max(1) + 1;
+        self.files_due = start + every * periods as u32;
+        self.timer = Some(self.files_due);
+        self.ask_files()
+    }
+
+    /// A connection that still waits for an answer is left out.
+    fn ask_files(&mut self) -> Change {
+        for (number, path) in self.files.clone().iter().enumerate() {
+            if self.connections[number].is_idle() {
+                let change = self.ask(number, path, false);
+                if change != Change::None {
+                    return change;
+                }
+            }
+        }
+        Change::None
     }
 
     /// Whether something is asked for where there is no connection yet.
@@ -150,6 +192,11 @@ impl Viewer {
 
     /// Reloads what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Change {
+        if let Style::Files(every) = self.style {
+            self.files_due += every;
+            self.timer = Some(self.files_due);
+            return self.ask_files();
+        }
         for track in 0..self.reloads.len() {
             if let Some((_, path)) = self.reloads[track].take_if(|(at, _)| *at <= now) {
                 let change = self.ask(2 * track, &path, true);
@@ -209,6 +256,16 @@ impl Viewer {
         self.noted.answers += 1;
         let is_there = answer.status == 200;
         self.noted.refused += u64::from(!is_there);
+        if let Style::Files(_) = self.style {
+            if !is_there {
+                return Change::Failed(format!("the server refused: status {}", answer.status));
+            }
+            if self.state == State::Starting {
+                self.state = State::Watching;
+                self.noted.started = Some(arrival.at.saturating_duration_since(self.joined_at));
+            }
+            return Change::None;
+        }
         let track = number / 2;
         if number % 2 == 1 {
             if let Some(received) = self.tracks[track].handle_answer(is_there, arrival) {
@@ -242,7 +299,7 @@ impl Viewer {
             paths.into_iter().flatten().map(|uri| resolve(&base, &uri)).collect();
         let paths = paths.ok_or("a media playlist that has no address")?;
         self.buffer = Buffer::new(paths.len());
-        self.tracks = paths.iter().map(|path| Track::new(path.clone(), !self.whole_segments)).collect();
+        self.tracks = paths.iter().map(|path| Track::new(path.clone(), self.style == Style::Parts)).collect();
         self.state = State::Starting;
         for (track, path) in paths.iter().enumerate() {
             let change = self.ask(2 * track, path, true);
