@@ -10,24 +10,41 @@ use http_body::Frame;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Counts what is in flight on one connection, and what is written to it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Activity {
-    in_flight: Arc<watch::Sender<usize>>,
+    requests: Arc<Requests>,
     written: Arc<AtomicU64>,
+}
+
+/// Counted without waking anybody: a player has several for each part.
+#[derive(Debug)]
+struct Requests {
+    begun: Instant,
+    in_flight: AtomicUsize,
+    /// When the last one ended, in nanoseconds after `begun`.
+    last_end: AtomicU64,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        let requests =
+            Requests { begun: Instant::now(), in_flight: AtomicUsize::new(0), last_end: AtomicU64::new(0) };
+        Self { requests: Arc::new(requests), written: Arc::default() }
+    }
 }
 
 impl Activity {
     /// Something goes on until the guard is dropped.
     pub(super) fn begin(&self) -> InFlight {
-        self.in_flight.send_modify(|count| *count += 1);
-        InFlight(self.in_flight.clone())
+        self.requests.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.requests.clone())
     }
 
     /// Counts what is written to `stream`.
@@ -38,14 +55,18 @@ impl Activity {
     /// Completes when nothing has been in flight for `span`, and next to nothing was written: pings are not worth a
     /// connection.
     pub(super) async fn idle_for(&self, span: Duration) {
-        let mut count = self.in_flight.subscribe();
+        let Requests { begun, in_flight, last_end } = &*self.requests;
+        let mut since = Instant::now();
+        let mut before = self.written.load(Ordering::Relaxed);
         loop {
-            // Its sender is here, so that waiting never fails.
-            let _ = count.wait_for(|count| *count == 0).await;
+            tokio::time::sleep_until(since + span).await;
+            let last_end = *begun + Duration::from_nanos(last_end.load(Ordering::Relaxed));
             let written = self.written.load(Ordering::Relaxed);
-            if tokio::time::timeout(span, count.changed()).await.is_err()
-                && self.written.load(Ordering::Relaxed) - written < PROGRESS_BYTES_MIN
-            {
+            if in_flight.load(Ordering::Relaxed) > 0 || written - before >= PROGRESS_BYTES_MIN {
+                (since, before) = (Instant::now(), written);
+            } else if last_end > since {
+                since = last_end;
+            } else {
                 return;
             }
         }
@@ -54,7 +75,7 @@ impl Activity {
 
 /// A request, or its answer.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<watch::Sender<usize>>);
+pub(super) struct InFlight(Arc<Requests>);
 
 impl InFlight {
     /// Keeps an answer that lasts, which is live media, in flight until its end. Of one whose length is known, the rest is
@@ -69,7 +90,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        let Requests { begun, in_flight, last_end } = &*self.0;
+        last_end.store(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -155,7 +178,6 @@ impl http_body::Body for Held {
 mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
-    use tokio::time::Instant;
 
     const SPAN: Duration = Duration::from_secs(60);
 

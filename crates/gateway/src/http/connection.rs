@@ -8,10 +8,11 @@ use crate::metrics::{JoinStage, ProtocolMetrics};
 use crate::registry::{self, Door, PROTOCOLS, Serving};
 use crate::rtmp;
 use crate::timeshift;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::BytesMut;
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -125,12 +126,23 @@ where
     let router = env.router.get_or_init(|| routes::router(env.clone())).clone();
     let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
         let in_flight = activity.begin();
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(port);
-        request.extensions_mut().insert(sequel.clone());
-        request.extensions_mut().insert(carrier.clone());
-        let answering = router.clone().call(request);
-        async move { answering.await.map(|response| response.map(|body| in_flight.hold(body))) }
+        let answering = match repeated(&request) {
+            Some((name, route)) => Answering::Media(answer_media(env.clone(), name, route, peer, request)),
+            None => {
+                request.extensions_mut().insert(Peer(peer));
+                request.extensions_mut().insert(port);
+                request.extensions_mut().insert(sequel.clone());
+                request.extensions_mut().insert(carrier.clone());
+                Answering::Routed(router.clone().call(request))
+            }
+        };
+        async move {
+            let response = match answering {
+                Answering::Media(answer) => Ok(answer.await),
+                Answering::Routed(answer) => answer.await,
+            };
+            response.map(|response| response.map(|body| in_flight.hold(body)))
+        }
     });
     let mut builder = auto::Builder::new(Contained { env: env.clone(), peer });
     builder
@@ -167,6 +179,37 @@ where
     if let Some(rest) = sequel.take() {
         rest.await;
     }
+}
+
+/// Who answers a request.
+enum Answering<M, R> {
+    Media(M),
+    Routed(R),
+}
+
+/// The route of a request for media that players send many of, one for each part: they do not go through the router. Others do,
+/// `HEAD` and preflights among them.
+fn repeated(request: &hyper::Request<Incoming>) -> Option<(&'static str, &'static MediaRoute)> {
+    if request.method() != Method::GET || request.headers().contains_key(header::UPGRADE) {
+        return None;
+    }
+    route(request.uri().path(), false).filter(|(_, route)| route.serve.is_none())
+}
+
+/// Answers it.
+async fn answer_media(
+    env: Arc<Env>,
+    name: &'static str,
+    route: &'static MediaRoute,
+    peer: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let metrics = env.metrics.protocol(name);
+    // What a GET brings along means nothing.
+    let mut response = (route.respond)(env.clone(), metrics, peer, request.map(|_| Body::empty())).await;
+    routes::finish_media(&env, origin.as_ref(), response.headers_mut());
+    response
 }
 
 /// What goes on on a connection when hyper is done with it, in the extensions of a routed request.

@@ -309,10 +309,14 @@ async fn deadline(State(env): State<Arc<Env>>, request: Request, next: Next) -> 
     }
 }
 
-/// Headers for every answer; those that a route sets itself stay.
 async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    add_security(response.headers_mut());
+    response
+}
+
+/// Headers for every answer; those that a route sets itself stay.
+fn add_security(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
@@ -322,15 +326,28 @@ async fn secure(request: Request, next: Next) -> Response {
             HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         );
     }
-    response
+}
+
+/// Adds to an answer of media that did not come by way of the router what the router's layers would have added. `origin` is the
+/// page that asked.
+pub(super) fn finish_media(env: &Env, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    headers.entry(header::VARY).or_insert(HeaderValue::from_static("origin"));
+    if let Some(allowed) = allowed_origin(env, origin) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+    }
+    add_security(headers);
+}
+
+/// The origin that the answer to a request of `origin` may be read by.
+fn allowed_origin(env: &Env, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let origin = origin.and_then(|origin| origin.to_str().ok());
+    HeaderValue::from_str(allow_origin(&env.config.http, origin)?).ok()
 }
 
 /// Lets pages of allowed origins read the answer. Players of ours cause no preflight; others that ask for a range or
 /// send a report as `application/json` do.
 async fn cross_origin(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let allowed =
-        allow_origin(&env.config.http, origin).and_then(|allowed| HeaderValue::from_str(allowed).ok());
+    let allowed = allowed_origin(&env, request.headers().get(header::ORIGIN));
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response =

@@ -203,3 +203,27 @@ fn a_websocket_that_hyper_upgraded_keeps_its_place_and_is_told_of_the_shutdown()
     assert!(end.windows(2).any(|two| two == [0x03, 0xe9]), "{}", end.escape_ascii());
     shards.join();
 }
+
+#[tokio::test]
+async fn media_has_the_same_headers_whether_it_comes_through_the_router_or_not() {
+    let (env, _trigger) = node(|_| {});
+    let head = async |method: &str| {
+        let mut io = connect(&env);
+        let request = format!(
+            "{method} /live/cam/none.x HTTP/1.1\r\nHost: h\r\nOrigin: https://a.example\r\nConnection: close\r\n\r\n"
+        );
+        io.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        io.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let head = answer.split("\r\n\r\n").next().unwrap().to_owned();
+        let mut lines: Vec<String> = head.lines().map(str::to_owned).collect();
+        lines.retain(|line| !line.starts_with("date:"));
+        lines.sort();
+        lines
+    };
+    let direct = head("GET").await;
+    assert!(direct.contains(&"access-control-allow-origin: *".to_owned()), "{direct:?}");
+    // HEAD is what the router answers.
+    assert_eq!(direct, head("HEAD").await);
+}
