@@ -76,10 +76,7 @@ fn viewers_of_every_protocol_join_within_a_second() {
     for url in urls {
         command.args(["--play", &url]);
     }
-    let printed = Process::spawn(&mut command).finish(Duration::from_secs(60));
-    let json = printed.find('{').zip(printed.rfind('}')).map(|(first, last)| &printed[first..=last]);
-    let report: serde_json::Value =
-        serde_json::from_str(json.unwrap_or_default()).unwrap_or_else(|_| panic!("{printed}"));
+    let report = report(&mut command);
     let of = |name: &str| report["server"][name].as_u64();
     assert_eq!(
         (of("started"), of("failed"), of("disconnected")),
@@ -89,4 +86,29 @@ fn viewers_of_every_protocol_join_within_a_second() {
     let measured = &report["server"]["measured"];
     let clean = ["failed", "lost", "discontinuities"].iter().all(|name| measured[*name] == 0);
     assert!(clean && measured["frames"].as_u64() > Some(1_000), "{report}");
+}
+
+#[test]
+fn viewers_of_hls_take_parts_as_they_come_without_a_refusal() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let url = server.flv_url("cam").replace(".flv", ".m3u8");
+    let mut command = Command::new(program::rushlight());
+    command.args(["load", "--viewers", "20", "--duration", "3", "--json", "-", "--play", &url]);
+    let report = report(&mut command);
+    let of = |name: &str| report["server"][name].as_u64();
+    assert_eq!((of("started"), of("failed"), of("disconnected")), (Some(20), Some(0), Some(0)), "{report}");
+    let hls = &report["server"]["hls"];
+    // At least two parts of two tracks in a second, each with its playlist.
+    assert!(hls["refused"] == 0 && hls["requests"].as_u64() > Some(20 * 3 * 8), "{report}");
+}
+
+/// The report of a run of `rushlight load`.
+fn report(command: &mut Command) -> serde_json::Value {
+    let printed = Process::spawn(command).finish(Duration::from_secs(60));
+    let json = printed.find('{').zip(printed.rfind('}')).map(|(first, last)| &printed[first..=last]);
+    serde_json::from_str(json.unwrap_or_default()).unwrap_or_else(|_| panic!("{printed}"))
 }
