@@ -13,6 +13,8 @@ export interface Places {
   /** What can be played; undefined where there is no more than this moment. */
   readonly range: Range | undefined;
   readonly at: number;
+  /** Whether it is played at its live edge, however far that is behind. */
+  readonly atEdge: boolean;
   go(to: number): void;
   play(): void;
   pause(): void;
@@ -43,6 +45,10 @@ export class LivePlaces implements Places {
   get at(): number {
     const { engine } = this.player;
     return engine ? -engine.latencyMs / 1000 : 0;
+  }
+
+  get atEdge(): boolean {
+    return this.player.state === 'live';
   }
 
   go(to: number): void {
@@ -103,6 +109,7 @@ export class LivePlaces implements Places {
 /** A recording, or one that is still made. */
 export class RecordingPlaces implements Places {
   readonly live = false;
+  readonly atEdge = false;
 
   constructor(private readonly player: RushlightPlayer) {}
 

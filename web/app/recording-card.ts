@@ -11,6 +11,12 @@ export interface RecordingCard {
 /** The channel of `app/channel`, with its app where that is not the usual one. */
 export const channelOf = (stream: string): string => stream.replace(/^live\//, '');
 
+/** When a recording of this name began (RFC 3339): its name says so, as in `20261123T043000Z-1a2b3c4d`. */
+export function begunAt(id: string): string | undefined {
+  const parts = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/.exec(id);
+  return parts ? `${parts[1]}-${parts[2]}-${parts[3]}T${parts[4]}:${parts[5]}:${parts[6]}Z` : undefined;
+}
+
 /** Whether it is still being made. */
 export const isGrowing = ({ state }: Recording): boolean => state !== 'complete' && state !== 'finishing';
 

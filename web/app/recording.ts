@@ -9,7 +9,7 @@ import { el, icon, setText } from './dom';
 import { bindKeys } from './keys';
 import { buildNotice } from './notice';
 import { RecordingPlaces } from './places';
-import { channelOf, isGrowing } from './recording-card';
+import { begunAt, channelOf, isGrowing } from './recording-card';
 import { buildShare } from './share';
 import { buildStats } from './stats';
 import { clock, locale, t, when } from './strings';
@@ -94,13 +94,23 @@ function gone(): void {
   notice.say(t('recordingGone'), t('recordingGoneText'), { href: withAccess('/recordings'), text: t('allRecordings') });
 }
 
+function begin(): void {
+  const begun = begunAt(id);
+  if (!info && begun) setText(title, when(begun));
+  start(from);
+  player.addEventListener('statechange', () => (player.state === 'ended' ? gone() : refresh()));
+  // What can be handed on and downloaded is what plays.
+  player.addEventListener('firstpicture', () => about.append(download, share), { once: true });
+  setInterval(() => player.state === 'ended' || refresh(), REFRESH_MS);
+}
+
 async function load(): Promise<void> {
   let found: Recording | undefined;
   try {
     found = await fetchRecording(id);
   } catch (error) {
-    // Who may not play it is told no more than who asks for what is not there.
-    if (error instanceof Refused && (error.status === 401 || error.status === 403)) return gone();
+    // What it is may be for the operator alone; whether it plays is another question, which its playlist answers.
+    if (error instanceof Refused && (error.status === 401 || error.status === 403)) return begin();
     notice.say(t('recordingBroken'), t('recordingBrokenText'));
     setTimeout(() => void load(), RETRY_MS);
     return;
@@ -110,11 +120,8 @@ async function load(): Promise<void> {
   info = found;
   describe(found);
   if (first) {
-    about.append(download, share);
-    start(from);
+    begin();
     observe(player, found.stream);
-    player.addEventListener('statechange', refresh);
-    setInterval(refresh, REFRESH_MS);
   }
   if (isGrowing(found)) setTimeout(() => void load(), POLL_MS);
   refresh();

@@ -78,5 +78,5 @@ export function buildSeekBar(places: Places, bufferedEnd: () => number): SeekBar
       if (dragged === undefined) hint.hidden = true;
     });
   }
-  return { element, time, update: () => dragged === undefined && show(places.at) };
+  return { element, time, update: () => dragged === undefined && show(places.atEdge ? 0 : places.at) };
 }
