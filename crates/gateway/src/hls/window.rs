@@ -387,8 +387,9 @@ impl Rendition {
             self.drop_first();
         }
         let shelved = self.shelf.as_ref().and_then(Shelf::first);
-        let oldest = shelved.map(|line| line.init).or(self.segments.front().map(|segment| segment.init));
-        let oldest = oldest.unwrap_or_default();
+        let remembered = self.segments.front().map(|segment| segment.init);
+        // A shelf that loses what it is given has none of the older ones.
+        let oldest = shelved.map(|line| line.init).into_iter().chain(remembered).min().unwrap_or_default();
         self.inits.retain(|init| init.number >= oldest);
     }
 
@@ -440,6 +441,25 @@ mod tests {
         assert_eq!(rendition.bytes, 6 * 20);
         assert!(rendition.segment(23).is_none() && rendition.segment(24).is_some_and(|s| s.number == 24));
         assert!(rendition.segment(30).is_none() && rendition.segment(0).is_none());
+    }
+
+    #[test]
+    fn initialization_stays_for_segments_in_memory_while_the_disk_keeps_none() {
+        let mut config = crate::Config::default();
+        (config.timeshift.minutes, config.timeshift.queue_bytes_max) = (1, 0);
+        let timeshift = crate::timeshift::Timeshift::new(&config, crate::metrics::Metrics::new());
+        let mut rendition = rendition();
+        rendition.keep_on(Shelf::new(timeshift.into()));
+        let (codec, config) = (media::Codec::Aac, [0x12, 0x10]);
+        let track = media::container::fmp4::Track::new(1, TrackId::AUDIO, codec, &config, &[]).unwrap();
+        let init = |number| Init { number, bytes: Bytes::new(), track: track.clone() };
+        rendition.inits = vec![init(10)];
+        let keep = Keep { listed: Duration::from_secs(60), bytes_max: usize::MAX };
+        (10..12).for_each(|number| append(&mut rendition, number, 10, keep));
+        rendition.inits.push(init(12));
+        (12..15).for_each(|number| append(&mut rendition, number, 10, keep));
+        assert_eq!(rendition.segments.front().map(|first| first.init), Some(10));
+        assert_eq!(rendition.inits.iter().map(|init| init.number).collect::<Vec<_>>(), [10, 12]);
     }
 
     #[test]

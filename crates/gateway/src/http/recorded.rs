@@ -9,7 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
 use super::problem;
@@ -38,8 +38,25 @@ fn absent() -> Response {
     )
 }
 
+/// A request for something of a recording.
+struct Admitted {
+    asked: vod::Asked,
+    /// Whether the token of the operator is all that lets it in: nothing in the address says so.
+    is_private: bool,
+}
+
+/// Has no cache keep an answer that others who ask the same must not get (RFC 9111 section 5.2.2.9 lets `public` ones be kept
+/// also where a token was sent).
+fn guarded(mut response: Response, is_private: bool) -> Response {
+    if is_private {
+        let value = HeaderValue::from_static("private, no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+    response
+}
+
 /// A request for something of a recording, if whoever asks may play its stream.
-fn admit(env: &Env, id: &str, request: &Request) -> Option<vod::Asked> {
+fn admit(env: &Env, id: &str, request: &Request) -> Option<Admitted> {
     let entry = env.recordings.get(&RecordingId::parse(id)?)?;
     let asker = asker(env, request);
     let may = |key: Option<&Secret>| {
@@ -51,13 +68,15 @@ fn admit(env: &Env, id: &str, request: &Request) -> Option<vod::Asked> {
         return None;
     }
     let key = asker.key.filter(|key| !is_open && may(Some(key)));
-    Some(vod::Asked {
+    let is_private = !is_open && key.is_none();
+    let asked = vod::Asked {
         keys: key.map(|key| signature::query_of(&key).trim_start_matches('?').to_owned()).unwrap_or_default(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         method: request.method().clone(),
         headers: request.headers().clone(),
         entry,
-    })
+    };
+    Some(Admitted { asked, is_private })
 }
 
 async fn whole(State(env): State<Arc<Env>>, Path(name): Path<String>, request: Request) -> Response {
@@ -68,14 +87,15 @@ async fn whole(State(env): State<Arc<Env>>, Path(name): Path<String>, request: R
     }
     let known = vod::Whole::parse(&name).and_then(|(id, form)| Some((admit(&env, id, &request)?, form)));
     drop(request);
-    match known {
+    let Some((Admitted { asked, is_private }, form)) = known else { return absent() };
+    let answer = match form {
         // A recording in segments has its playlist already.
-        Some((asked, vod::Whole::Hls)) if asked.entry.is_in_segments() => {
+        vod::Whole::Hls if asked.entry.is_in_segments() => {
             segments(&asked, &env).await.unwrap_or_else(absent)
         }
-        Some((asked, form)) => vod::whole(env, asked, form).await,
-        None => absent(),
-    }
+        form => vod::whole(env, asked, form).await,
+    };
+    guarded(answer, is_private)
 }
 
 async fn file(
@@ -83,10 +103,15 @@ async fn file(
     Path((id, name)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let Some(asked) = admit(&env, &id, &request) else { return absent() };
+    let Some(Admitted { asked, is_private }) = admit(&env, &id, &request) else { return absent() };
     drop(request);
-    let Some(file) = FileName::parse(&name) else {
-        return vod::file(env, asked, &name).await.unwrap_or_else(absent);
+    guarded(answer(env, asked, &name).await, is_private)
+}
+
+/// Answers `/recordings/ID/NAME`.
+async fn answer(env: Arc<Env>, asked: vod::Asked, name: &str) -> Response {
+    let Some(file) = FileName::parse(name) else {
+        return vod::file(env, asked, name).await.unwrap_or_else(absent);
     };
     if file.is_playlist() && !asked.keys.is_empty() {
         return segments(&asked, &env).await.unwrap_or_else(absent);

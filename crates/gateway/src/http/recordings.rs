@@ -107,8 +107,15 @@ async fn remove(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Re
         return unauthorized(&request, "");
     }
     let Some(entry) = find(&env, &id) else { return absent() };
-    match record::delete(&env, &entry).await {
+    // It goes on where an answer takes longer than answers may.
+    let wait = env.config.http.request_timeout() * 4 / 5;
+    let Ok(deleted) = tokio::time::timeout(wait, record::delete(&env, &entry)).await else {
+        return StatusCode::ACCEPTED.into_response();
+    };
+    match deleted {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(DeleteError::Going) => StatusCode::ACCEPTED.into_response(),
+        Err(error @ DeleteError::Kept) => problem(StatusCode::CONFLICT, format!("Not deleted: {error}.")),
         Err(DeleteError::Running) => {
             problem(StatusCode::CONFLICT, "This recording is being made: stop it first.")
         }
@@ -139,6 +146,9 @@ async fn change(State(env): State<Arc<Env>>, Path(id): Path<String>, request: Re
     });
     match kept.await {
         Ok(Ok(())) => json(&entry.describe()),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            problem(StatusCode::CONFLICT, "This recording is being deleted.")
+        }
         Ok(Err(error)) => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, format!("The change cannot be written: {error}."))
         }

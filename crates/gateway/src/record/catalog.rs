@@ -19,7 +19,8 @@ use std::io::{self, Read, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use tracing::warn;
 
 /// The file with the description.
 const DESCRIPTION: &str = "recording.json";
@@ -182,7 +183,10 @@ impl Entry {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         self.set_deleted(true);
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                self.set_deleted(false);
+                return Err(error);
+            }
             _ => {}
         }
         // The folders of channel and app go with their last recording; others stay, and that is no error.
@@ -276,7 +280,15 @@ impl Catalog {
         let mut entries = self.entries();
         entries.insert(id, entry.clone());
         if entries.len() > LISTED_MAX {
+            /// It is told once: it stays so.
+            static TOLD: Once = Once::new();
             entries.pop_first();
+            TOLD.call_once(|| {
+                warn!(
+                    "there are more than {LISTED_MAX} recordings: the oldest are not listed, and not deleted when \
+                     record.keep_days or record.keep_bytes_max say so; move them elsewhere, or make both smaller"
+                );
+            });
         }
         entry
     }

@@ -14,6 +14,7 @@ use crate::Env;
 use api::RecordingState;
 use bytes::BytesMut;
 use media::Time;
+use media::container::Error;
 use media::container::fmp4::{self, Indexer, Movie, MovieTrack, Sample, Track};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -240,8 +241,11 @@ fn index(input: &mut File, length: u64) -> io::Result<Movie> {
         bytes.resize((range.end - range.start) as usize, 0);
         input.seek(SeekFrom::Start(range.start))?;
         input.read_exact(&mut bytes)?;
-        if indexer.push(&bytes).is_err() {
-            break;
+        match indexer.push(&bytes) {
+            Ok(()) => {}
+            // What comes next is there, and is more than is read here: the file stays as it is.
+            Err(error @ Error::Unsupported(_)) => return Err(io::Error::other(error.to_string())),
+            Err(_) => break,
         }
     }
     Ok(indexer.finish())
@@ -260,7 +264,7 @@ fn duration(movie: &Movie) -> Duration {
 }
 
 fn write_finished(env: &Env, input: &mut File, movie: &Movie, out: &mut impl Write) -> io::Result<u64> {
-    let invalid = |error: media::container::Error| io::Error::other(error.to_string());
+    let invalid = |error: Error| io::Error::other(error.to_string());
     let mut described = Vec::new();
     for (number, track) in (1..).zip(&movie.tracks) {
         let first = read_sample(input, &track.samples[0])?;
@@ -305,4 +309,57 @@ fn copy(input: &mut File, run: &[Sample], out: &mut impl Write) -> io::Result<()
 fn copy_bytes(input: &mut File, bytes: u64, out: &mut impl Write) -> io::Result<()> {
     let copied = io::copy(&mut input.take(bytes), out)?;
     if copied == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::{Codec, Flags, Packet, Role, TrackId};
+
+    /// A file of two fragments of sound; the second one claims `count` samples.
+    fn fragments(count: u32) -> Vec<u8> {
+        const AAC: &[u8] = &[0x12, 0x10];
+        let track = Track::new(1, TrackId::AUDIO, Codec::Aac, AAC, &[]).unwrap();
+        let mut out = BytesMut::new();
+        fmp4::write_init(std::slice::from_ref(&track), &mut out).unwrap();
+        let mut last = 0;
+        for sequence in 1..=2 {
+            let time = Time::from_millis(i64::from(sequence) * 20);
+            let frame = Packet {
+                track: TrackId::AUDIO,
+                codec: Codec::Aac,
+                role: Role::Frame,
+                flags: Flags::default(),
+                dts: time,
+                pts: time,
+                payload: bytes::Bytes::from_static(b"sound"),
+            };
+            let end = time + Duration::from_millis(20);
+            let run = fmp4::Run { track: &track, frames: std::slice::from_ref(&frame), end };
+            last = out.len();
+            fmp4::write_fragment(sequence, std::slice::from_ref(&run), &mut out).unwrap();
+            fmp4::payloads(std::slice::from_ref(&run)).for_each(|piece| out.extend_from_slice(&piece));
+        }
+        let at = last + out[last..].windows(4).position(|kind| kind == b"trun").unwrap() + 8;
+        out[at..at + 4].copy_from_slice(&count.to_be_bytes());
+        out.to_vec()
+    }
+
+    fn read(test: &str, bytes: &[u8]) -> io::Result<Movie> {
+        let path = std::env::temp_dir().join(format!("rushlight-finish-{test}-{}", std::process::id()));
+        fs::write(&path, bytes).unwrap();
+        let movie = index(&mut File::open(&path).unwrap(), bytes.len() as u64);
+        let _ = fs::remove_file(path);
+        movie
+    }
+
+    #[test]
+    fn a_file_with_more_than_is_read_is_not_taken_for_one_that_a_crash_cut_off() {
+        let samples = |movie: &Movie| movie.tracks[0].samples.len();
+        assert_eq!(samples(&read("whole", &fragments(1)).unwrap()), 2);
+        let error = read("too-many", &fragments(u32::MAX)).unwrap_err();
+        assert!(error.to_string().contains("too many samples"), "{error}");
+        let whole = fragments(1);
+        assert_eq!(samples(&read("cut-off", &whole[..whole.len() - 8]).unwrap()), 1);
+    }
 }

@@ -78,3 +78,13 @@ pub(super) const SEGMENT_TARGET: Duration = Duration::from_secs(12);
 
 /// Segments of one recording: those of a week. Their playlist has 4 MB then, and is written anew with each of them.
 pub(super) const SEGMENTS_MAX: usize = 100_000;
+
+/// Samples of one MP4 file, where the next one begins: half of what is read of a file, so that the last group of pictures has
+/// room. Two days of sound alone.
+pub(super) const FILE_SAMPLES_MAX: u64 = media::container::fmp4::limits::SAMPLES_MAX as u64 / 2;
+
+/// Objects of a recording that are deleted at once: each answer takes tens of milliseconds, and there may be thousands of segments.
+pub(super) const DELETED_AT_ONCE: usize = 8;
+
+/// How long an old recording that could not be deleted is left alone.
+pub(super) const RETIRE_AGAIN: Duration = Duration::from_secs(600);

@@ -37,6 +37,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
+use tracing::warn;
 
 /// All recordings of a node, those that are made among them.
 #[derive(Debug)]
@@ -90,6 +91,10 @@ pub(crate) enum StartError {
 pub(crate) enum DeleteError {
     /// It is being made.
     Running,
+    /// Somebody does it already.
+    Going,
+    /// It shall stay.
+    Kept,
     /// The object storage does not do it now.
     Storage(std::io::Error),
     /// The system does not let us.
@@ -100,6 +105,8 @@ impl std::fmt::Display for DeleteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Running => f.write_str("it is being made"),
+            Self::Going => f.write_str("it is being deleted already"),
+            Self::Kept => f.write_str("it shall stay"),
             Self::Storage(error) => write!(f, "the object storage does not delete it: {error}"),
             Self::Failed(error) => write!(f, "the files cannot be removed: {error}"),
         }
@@ -173,9 +180,17 @@ impl Recordings {
     ///
     /// # Errors
     ///
-    /// The description cannot be written; until it is, it holds as long as the node runs.
+    /// `NotFound` for one that is being deleted. The description cannot be written; until it is, it holds as long as the node
+    /// runs.
     pub(crate) fn keep(&self, entry: &Arc<Entry>, keep: bool) -> std::io::Result<()> {
-        entry.description().keep = keep;
+        {
+            let mut description = entry.description();
+            // Who deletes asks for it under the same lock.
+            if entry.is_deleted() {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            description.keep = keep;
+        }
         entry.save()?;
         if let Some(remote) = entry.remote() {
             remote.enqueue(entry);
@@ -203,28 +218,88 @@ impl Recordings {
     }
 }
 
-/// Deletes a recording with its files, wherever they are.
+/// Deletes a recording with its files, wherever they are: in a task of its own, which goes on where nobody waits for it.
+///
+/// # Errors
+///
+/// As [`DeleteError`] says. Then it is there, as far as its files are.
 pub(crate) async fn delete(env: &Arc<Env>, entry: &Arc<Entry>) -> Result<(), DeleteError> {
-    match entry.describe().state {
-        RecordingState::Complete | RecordingState::Finishing => {}
-        RecordingState::Recording | RecordingState::Paused | RecordingState::Waiting => {
-            return Err(DeleteError::Running);
+    let (env, entry) = (env.clone(), entry.clone());
+    let deleted = tokio::spawn(async move {
+        let deleted = delete_if(&env, &entry, |_| true).await;
+        if let Err(error @ (DeleteError::Storage(_) | DeleteError::Failed(_))) = &deleted {
+            warn!(recording = %entry.id, %error, "a recording is not deleted");
         }
-    }
+        deleted
+    });
+    deleted.await.unwrap_or_else(|error| Err(DeleteError::Failed(std::io::Error::other(error))))
+}
+
+/// Deletes a recording of which `may` says that it may go, when nobody can change what is wanted of it any more.
+async fn delete_if(
+    env: &Arc<Env>,
+    entry: &Arc<Entry>,
+    may: impl FnOnce(&api::Recording) -> bool,
+) -> Result<(), DeleteError> {
+    let deletion = Deletion::begin(entry, may)?;
     if let Some(remote) = entry.remote() {
-        // Who sends it up stops at the next part.
-        entry.set_deleted(true);
         let _moving = entry.moving().lock().await;
         let has_copy = entry.description().upload.is_some();
         if has_copy && let Err(error) = remote.delete(entry).await {
-            entry.set_deleted(false);
-            remote.enqueue(entry);
+            remote::forget_copy(entry);
+            drop(deletion);
+            let entry = entry.clone();
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || entry.save()).await {
+                tracing::debug!(%error, "a description cannot be written");
+            }
             return Err(DeleteError::Storage(error));
         }
     }
     let (env, entry) = (env.clone(), entry.clone());
-    let deleted = tokio::task::spawn_blocking(move || env.recordings.catalog.delete(&entry)).await;
-    deleted.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(DeleteError::Failed)
+    let removed = tokio::task::spawn_blocking(move || env.recordings.catalog.delete(&entry)).await;
+    let removed = removed.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    removed.map_err(DeleteError::Failed)?;
+    deletion.complete();
+    Ok(())
+}
+
+/// While it exists, its recording shall be gone: who sends it up stops at the next part. One that was not completed takes that
+/// back.
+struct Deletion(Option<Arc<Entry>>);
+
+impl Deletion {
+    fn begin(entry: &Arc<Entry>, may: impl FnOnce(&api::Recording) -> bool) -> Result<Self, DeleteError> {
+        let description = entry.description();
+        match description.state {
+            RecordingState::Complete | RecordingState::Finishing => {}
+            RecordingState::Recording | RecordingState::Paused | RecordingState::Waiting => {
+                return Err(DeleteError::Running);
+            }
+        }
+        if entry.is_deleted() {
+            return Err(DeleteError::Going);
+        }
+        if !may(&description) {
+            return Err(DeleteError::Kept);
+        }
+        entry.set_deleted(true);
+        drop(description);
+        Ok(Self(Some(entry.clone())))
+    }
+
+    fn complete(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Deletion {
+    fn drop(&mut self) {
+        let Some(entry) = self.0.take() else { return };
+        entry.set_deleted(false);
+        if let Some(remote) = entry.remote() {
+            remote.enqueue(&entry);
+        }
+    }
 }
 
 /// What names a recording and a file of it is one step down in a path, and means itself.

@@ -5,7 +5,7 @@
 //! next such place; FLV says changes in between. Knows no clock and no file.
 
 use super::id::FileName;
-use super::limits::{FRAGMENT, FRAGMENT_BYTES_MAX, SEGMENT};
+use super::limits::{FILE_SAMPLES_MAX, FRAGMENT, FRAGMENT_BYTES_MAX, SEGMENT};
 use crate::config::RecordFormat;
 use bytes::{Bytes, BytesMut};
 use media::container::{flv, fmp4, ts};
@@ -66,6 +66,8 @@ struct OpenFile {
     left_out: BTreeSet<TrackId>,
     /// MP4: fragments so far.
     sequence: u32,
+    /// Packets in it.
+    packets: u64,
     bytes: u64,
     end: Duration,
     /// The newest frame of each track.
@@ -84,6 +86,8 @@ struct Run {
 pub(super) struct Muxer {
     format: RecordFormat,
     limits: FileLimits,
+    /// MP4: packets of a file.
+    packets_max: u64,
     /// What a decoder must know: the newest packet of each kind.
     kept: Vec<Packet>,
     /// What a decoder of the file must know before its first packet.
@@ -117,6 +121,7 @@ impl Muxer {
         Self {
             format,
             limits,
+            packets_max: FILE_SAMPLES_MAX,
             kept: Vec::new(),
             preamble: Vec::new(),
             configs: BTreeMap::new(),
@@ -244,6 +249,8 @@ impl Muxer {
         self.file.as_ref().is_some_and(|file| {
             packet.dts.since(file.base).saturating_sub(file.start) >= media_max
                 || file.bytes + self.pending_bytes as u64 >= self.limits.bytes_max
+                || (self.format == RecordFormat::Mp4
+                    && file.packets + self.pending.len() as u64 >= self.packets_max)
         })
     }
 
@@ -420,6 +427,7 @@ impl Muxer {
         }
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
         file.bytes += bytes as u64;
+        file.packets += count;
         file.end = end;
         let is_discontinuity = file.is_discontinuity;
         Some(Block { file: file.name.clone(), begins, pieces, bytes, packets: count, end, is_discontinuity })
@@ -447,6 +455,7 @@ impl Muxer {
             is_discontinuity: false,
             left_out: BTreeSet::new(),
             sequence: 0,
+            packets: 0,
             bytes: 0,
             end: Duration::ZERO,
             last: BTreeMap::new(),

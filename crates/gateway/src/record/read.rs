@@ -26,8 +26,8 @@ pub(crate) struct Version {
     pub(crate) bytes: u64,
     /// When it was written last, in nanoseconds since 1970; 0 if that is not known.
     modified_nanos: u128,
-    /// Differs between a file that grows and the one that takes its place.
-    identity: u64,
+    /// Differs between a file that grows and the one that takes its place; `None` of a stored copy, which is of a finished file.
+    identity: Option<u64>,
 }
 
 impl Version {
@@ -39,12 +39,16 @@ impl Version {
         let identity = std::os::unix::fs::MetadataExt::ino(found);
         #[cfg(not(unix))]
         let identity = nanos(found.created()) as u64;
-        Self { bytes: found.len(), modified_nanos: nanos(found.modified()), identity }
+        Self { bytes: found.len(), modified_nanos: nanos(found.modified()), identity: Some(identity) }
     }
 
-    /// Whether `self` is `earlier`, or what became of it by growing: the bytes that were there are still the same.
+    /// Whether `self` is `earlier`, or what became of it by growing: the bytes that were there are still the same. So are those
+    /// of a file and its stored copy, which takes over when the local one goes.
     pub(crate) fn continues(&self, earlier: &Self) -> bool {
-        self.identity == earlier.identity && self.bytes >= earlier.bytes
+        match (self.identity, earlier.identity) {
+            (Some(now), Some(then)) => now == then && self.bytes >= earlier.bytes,
+            _ => self.bytes == earlier.bytes,
+        }
     }
 
     /// A strong tag (RFC 9110 section 8.8.3): files of recordings only grow or are replaced.
@@ -95,7 +99,7 @@ pub(crate) async fn open(entry: &Arc<Entry>, name: &FileName) -> io::Result<Sour
         (Err(error), Some(remote)) if error.kind() == io::ErrorKind::NotFound && entry.is_stored(&name) => {
             let bytes = remote.size(&entry, &name).await?;
             // Nothing changes there.
-            let version = Version { bytes, modified_nanos: 0, identity: 0 };
+            let version = Version { bytes, modified_nanos: 0, identity: None };
             let far = Far { remote: remote.clone(), entry: entry.clone(), name, ahead: Mutex::default() };
             Ok(Source { version, place: Place::Remote(Arc::new(far)) })
         }

@@ -11,7 +11,8 @@
 use super::catalog::Entry;
 use super::id::{FileName, RecordingId};
 use super::limits::{
-    DESCRIPTION_BYTES_MAX, FOUND_AT_ONCE, LISTED_MAX, STORE_RETRY, STORE_RETRY_MAX, UPLOADS_MAX,
+    DELETED_AT_ONCE, DESCRIPTION_BYTES_MAX, FOUND_AT_ONCE, LISTED_MAX, STORE_RETRY, STORE_RETRY_MAX,
+    UPLOADS_MAX,
 };
 use crate::Env;
 use crate::http::rfc3339;
@@ -19,7 +20,7 @@ use api::{RecordingState, RecordingUpload, UploadState};
 use bytes::Bytes;
 use link::Backoff;
 use media::StreamName;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::ops::Range;
@@ -31,6 +32,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
+
+/// How often the time between two tries doubles at most.
+const TRIES_MAX: u32 = 6;
 
 /// The description of a recording.
 const DESCRIPTION: &str = "recording.json";
@@ -56,7 +60,9 @@ struct Trouble {
 pub(super) fn start(env: &Arc<Env>) -> io::Result<()> {
     let Some(settings) = env.config.record.to_store() else { return Ok(()) };
     let store = Store::open(&settings).map_err(|error| io::Error::other(format!("record.store: {error}")))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // One more than there are uploads, whose notes wait for the disk: somebody may watch from the storage meanwhile.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(UPLOADS_MAX + 1)
         .enable_all()
         .max_blocking_threads(2 * UPLOADS_MAX)
         .thread_name("store-disk")
@@ -147,10 +153,18 @@ impl Remote {
     pub(super) async fn delete(&self, entry: &Entry) -> io::Result<()> {
         let (store, folder) = (self.store.clone(), folder(&entry.name, &entry.id));
         self.do_there(async move {
-            for (name, _) in store.files(&folder).await? {
-                if name != DESCRIPTION {
-                    store.delete(&format!("{folder}/{name}")).await?;
+            let files = store.files(&folder).await?;
+            let mut names = files.into_iter().map(|(name, _)| name).filter(|name| name != DESCRIPTION);
+            let mut deletes = JoinSet::new();
+            loop {
+                while deletes.len() < DELETED_AT_ONCE
+                    && let Some(name) = names.next()
+                {
+                    let (store, name) = (store.clone(), format!("{folder}/{name}"));
+                    deletes.spawn(async move { store.delete(&name).await });
                 }
+                let Some(deleted) = deletes.join_next().await else { break };
+                deleted.map_err(|error| Error::Failed(error.to_string()))??;
             }
             store.delete(&format!("{folder}/{DESCRIPTION}")).await
         })
@@ -187,6 +201,13 @@ fn waiting() -> RecordingUpload {
     }
 }
 
+/// Of a copy that may not be whole any more nothing counts: what is here goes up anew.
+pub(super) fn forget_copy(entry: &Entry) {
+    if let Some(upload) = entry.description().upload.as_mut().filter(|upload| upload.local) {
+        *upload = waiting();
+    }
+}
+
 fn folder(name: &StreamName, id: &RecordingId) -> String {
     format!("{}/{}/{id}", name.app(), name.channel())
 }
@@ -207,35 +228,62 @@ async fn run(env: Arc<Env>, remote: Arc<Remote>) {
     let mut backoff = Backoff::between(STORE_RETRY, STORE_RETRY_MAX, seed());
     let mut turns = JoinSet::new();
     let mut pause: Option<Instant> = None;
+    // Those whose own files were in the way, until they are tried again.
+    let mut later = JoinSet::new();
+    let mut tries: HashMap<RecordingId, u32> = HashMap::new();
     loop {
         while pause.is_none() && turns.len() < UPLOADS_MAX {
             let Some(entry) = remote.queue().pop_front() else { break };
             let (env, remote) = (env.clone(), remote.clone());
             turns.spawn(async move {
-                let result = upload(&env, &remote, &entry).await;
+                let turn = tokio::spawn({
+                    let (env, entry) = (env.clone(), entry.clone());
+                    async move { upload(&env, &remote, &entry).await }
+                });
+                let result = turn.await.unwrap_or_else(|error| {
+                    env.metrics.panicked();
+                    Err(Error::File(io::Error::other(error)))
+                });
                 (entry, result)
             });
         }
-        metrics.uploads_waiting.set((remote.waiting() + turns.len()) as i64);
+        metrics.uploads_waiting.set((remote.waiting() + turns.len() + later.len()) as i64);
         tokio::select! {
             biased;
             () = env.shutdown.triggered() => return,
             Some(turn) = turns.join_next() => match turn {
                 Ok((entry, Ok(()))) => {
                     backoff.reset();
+                    tries.remove(&entry.id);
                     *remote.trouble() = None;
                     metrics.uploaded.inc();
                     info!(stream = %entry.name, recording = %entry.id, "a recording is in the object storage");
                     env.recordings.retaining.notify_one();
                 }
-                Ok((_, Err(Error::Stopped))) => {}
+                Ok((entry, Err(Error::Stopped))) => drop(tries.remove(&entry.id)),
                 Ok((entry, Err(error))) => {
                     metrics.upload_errors.inc();
-                    if let Error::File(_) | Error::Name = error {
+                    match &error {
                         // Its own fault, and no reason for others to wait.
-                        warn!(recording = %entry.id, %error, "a recording cannot be uploaded before the next start");
-                        set_state(&entry, UploadState::Waiting, Some(error.to_string()));
-                        continue;
+                        Error::File(why) if why.kind() != io::ErrorKind::NotFound => {
+                            let tries = tries.entry(entry.id.clone()).or_default();
+                            let wait = STORE_RETRY.saturating_mul(1 << *tries).min(STORE_RETRY_MAX);
+                            *tries = (*tries + 1).min(TRIES_MAX);
+                            warn!(recording = %entry.id, %error, "upload: waiting, next try in {} s", wait.as_secs());
+                            set_state(&entry, UploadState::Waiting, Some(error.to_string()));
+                            later.spawn(async move {
+                                tokio::time::sleep(wait).await;
+                                entry
+                            });
+                            continue;
+                        }
+                        Error::File(_) | Error::Name => {
+                            tries.remove(&entry.id);
+                            warn!(recording = %entry.id, %error, "a recording cannot be uploaded before the next start");
+                            set_state(&entry, UploadState::Waiting, Some(error.to_string()));
+                            continue;
+                        }
+                        _ => {}
                     }
                     set_state(&entry, UploadState::Waiting, None);
                     remote.queue().push_front(entry);
@@ -248,6 +296,7 @@ async fn run(env: Arc<Env>, remote: Arc<Remote>) {
                 }
                 Err(_) => env.metrics.panicked(),
             },
+            Some(Ok(entry)) = later.join_next() => remote.enqueue(&entry),
             () = remote.queued.notified() => {}
             () = tokio::time::sleep_until(pause.unwrap_or_else(Instant::now).into()), if pause.is_some() => pause = None,
         }
@@ -440,3 +489,6 @@ async fn find(env: &Arc<Env>, remote: &Arc<Remote>) -> Result<(), Error> {
     info!(count, "recordings are in the object storage alone");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

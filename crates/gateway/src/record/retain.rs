@@ -2,20 +2,23 @@
 //! storage for a while, or their space is needed.
 
 use super::catalog::Entry;
-use super::limits::RETAIN;
+use super::limits::{RETAIN, RETIRE_AGAIN};
+use super::{DeleteError, RecordingId, delete_if};
 use crate::Env;
 use crate::disk::free_bytes;
 use crate::http::rfc3339;
 use api::{RecordingState, UploadState};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 /// Looks after the space of recordings until the node shuts down.
 pub(super) async fn run(env: Arc<Env>) {
     let shutdown = env.shutdown.clone();
+    let mut failed = Failed::default();
     loop {
-        sweep(&env, SystemTime::now()).await;
+        sweep(&env, SystemTime::now(), &mut failed).await;
         tokio::select! {
             biased;
             () = shutdown.triggered() => return,
@@ -25,12 +28,23 @@ pub(super) async fn run(env: Arc<Env>) {
     }
 }
 
+/// Recordings that could not be deleted, and when that was: they are left alone for a while, and told of no more often.
+type Failed = HashMap<RecordingId, Instant>;
+
 /// Removes what need not stay at `now`.
-pub(super) async fn sweep(env: &Arc<Env>, now: SystemTime) {
+async fn sweep(env: &Arc<Env>, now: SystemTime, failed: &mut Failed) {
     let entries = env.recordings.catalog.oldest_first();
     let mut deleted = 0;
-    for (entry, why) in to_delete(env, &entries, now) {
-        match super::delete(env, &entry).await {
+    failed.retain(|_, at| at.elapsed() < RETIRE_AGAIN);
+    let to_delete = to_delete(env, &entries, now);
+    for (entry, why) in to_delete {
+        if failed.contains_key(&entry.id) {
+            continue;
+        }
+        let has_remote = entry.remote().is_some();
+        match delete_if(env, &entry, |description| may_go(description, has_remote)).await {
+            // Somebody wants it after all.
+            Err(DeleteError::Kept | DeleteError::Going | DeleteError::Running) => {}
             Ok(()) => {
                 deleted += 1;
                 env.metrics.record().retired.inc();
@@ -38,8 +52,11 @@ pub(super) async fn sweep(env: &Arc<Env>, now: SystemTime) {
             }
             Err(error) => {
                 warn!(recording = %entry.id, %error, "an old recording cannot be deleted");
-                // The others would fail in the same way.
-                break;
+                failed.insert(entry.id.clone(), Instant::now());
+                // Where the storage is away, the others would fail in the same way.
+                if matches!(error, DeleteError::Storage(_)) {
+                    break;
+                }
             }
         }
     }
@@ -66,8 +83,8 @@ fn to_delete(env: &Env, entries: &[Arc<Entry>], now: SystemTime) -> Vec<(Arc<Ent
         // Moments of this form are in the order of their letters.
         let is_old = days > 0 && *end < rfc3339(now - Duration::from_secs(days * 24 * 3600));
         let size = description.bytes;
+        let may_go = may_go(&description, entry.remote().is_some());
         drop(description);
-        let may_go = may_go(entry);
         if is_old && may_go {
             chosen.push((entry.clone(), "record.keep_days"));
             continue;
@@ -90,12 +107,9 @@ fn to_delete(env: &Env, entries: &[Arc<Entry>], now: SystemTime) -> Vec<(Arc<Ent
 }
 
 /// Whether nobody needs it any more: it has ended, is not to be kept, and has arrived where it was to go.
-fn may_go(entry: &Entry) -> bool {
-    let description = entry.description();
+fn may_go(description: &api::Recording, has_remote: bool) -> bool {
     let is_done = description.upload.as_ref().is_some_and(|upload| upload.state == UploadState::Done);
-    description.state == RecordingState::Complete
-        && !description.keep
-        && (entry.remote().is_none() || is_done)
+    description.state == RecordingState::Complete && !description.keep && (!has_remote || is_done)
 }
 
 /// Removes local files that are in the object storage as well: those that have been for long enough, and the oldest of the

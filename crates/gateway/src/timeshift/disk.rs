@@ -92,6 +92,13 @@ impl Disk {
 
     /// Writes a segment. Older ones make room for it.
     fn keep(&mut self, entry: &Arc<Entry>) {
+        if entry.bytes > self.timeshift.bytes_max {
+            // Others would leave for nothing.
+            self.timeshift.metrics().write_errors.inc();
+            entry.set_gone();
+            let why = "one segment is longer than timeshift.bytes_max".to_owned();
+            return self.timeshift.lose(Problem::Failed(why));
+        }
         while self.bytes + entry.bytes > self.timeshift.bytes_max && self.evict() {}
         while let Err(error) = self.write(entry) {
             self.timeshift.metrics().write_errors.inc();
@@ -116,9 +123,6 @@ impl Disk {
 
     fn write(&self, entry: &Entry) -> io::Result<()> {
         let timeshift = &self.timeshift;
-        if entry.bytes > timeshift.bytes_max {
-            return Err(io::Error::other("one segment is longer than timeshift.bytes_max"));
-        }
         disk::check_free(&timeshift.folder, entry.bytes, timeshift.free_bytes_min)?;
         let Place::Queue(pieces) = entry.place() else {
             return Err(io::Error::other("the segment is not in memory"));

@@ -183,3 +183,17 @@ async fn a_segment_is_read_back_as_it_was_also_when_it_leaves_meanwhile() {
     assert_eq!((pieces.recv().await, pieces.recv().await), (Some(None), None));
     assert!(open(&timeshift, &entry).await.is_err());
 }
+
+#[test]
+fn a_segment_that_is_larger_than_all_may_be_costs_no_other_one() {
+    let folder = Folder::new("large");
+    let timeshift = timeshift(&folder.0, |config| config.bytes_max = 1_000);
+    let [mut one, mut other] = [(); 2].map(|()| Shelf::new(timeshift.clone()));
+    let mut disk = Disk::new(timeshift.clone());
+    (0..4).for_each(|number| put(&mut one, number));
+    settle(&mut disk, &timeshift);
+    other.put(line(0), vec![vec![0; 1_001].into()]);
+    settle(&mut disk, &timeshift);
+    assert_eq!((listed(&one, None), listed(&other, None)), (vec![0, 1, 2, 3], vec![]));
+    assert!(timeshift.problem().unwrap().contains("one segment is longer than timeshift.bytes_max"));
+}

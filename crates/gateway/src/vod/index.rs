@@ -142,7 +142,9 @@ impl Indexes {
             Form::Finished | Form::Ended => source.bytes(),
         };
         let scan = read_on(&source, scan, length).await?;
-        let (found, scan) = scan.spans(matches!(form, Form::Growing(_)));
+        // Of a file that grows it is a copy, of megabytes.
+        let of_scan = tokio::task::spawn_blocking(move || scan.spans(matches!(form, Form::Growing(_))));
+        let (found, scan) = of_scan.await.map_err(io::Error::other)?;
         let mut spans = Vec::with_capacity(found.len());
         let count = found.len();
         for (index, tracks) in found.into_iter().enumerate() {

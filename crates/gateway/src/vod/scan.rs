@@ -116,15 +116,23 @@ impl Flv {
         let start = self.position.max(FILE_HEADER_BYTES);
         self.large = 0;
         let mut at = 0;
-        while let Some(&[kind, a, b, c, t1, t2, t3, t0, ..]) = bytes.get(at..at + TAG_HEADER_BYTES) {
+        let read = self.push_tags(bytes, start, &mut at);
+        // Also after an error, so that what comes before it is there once when the file grows.
+        self.position = start + at as u64;
+        read
+    }
+
+    /// Reads the tags of `bytes`, which begin at `start` in the file; `at` is where the next one begins.
+    fn push_tags(&mut self, bytes: &Bytes, start: u64, at: &mut usize) -> Result<(), media::Malformed> {
+        while let Some(&[kind, a, b, c, t1, t2, t3, t0, ..]) = bytes.get(*at..*at + TAG_HEADER_BYTES) {
             let body_bytes = u32::from_be_bytes([0, a, b, c]) as usize;
             if body_bytes > flv::limits::TAG_BODY_BYTES_MAX {
                 return Err(media::Malformed("FLV tag above the size limit"));
             }
-            let body_at = at + TAG_HEADER_BYTES;
+            let body_at = *at + TAG_HEADER_BYTES;
             let end = body_at + body_bytes + TAG_TRAILER_BYTES;
             if end > bytes.len() {
-                self.large = (end - at) as u64;
+                self.large = (end - *at) as u64;
                 break;
             }
             let body = bytes.slice(body_at..body_at + body_bytes);
@@ -137,9 +145,8 @@ impl Flv {
                 self.take(&packet, start + (body_at + within) as u64);
             }
             self.packets = packets;
-            at = end;
+            *at = end;
         }
-        self.position = start + at as u64;
         Ok(())
     }
 
@@ -297,6 +304,22 @@ mod tests {
         let found: Vec<_> = spans.iter().map(payloads).collect();
         assert_eq!(found, [vec![b"first".to_vec(), b"second".to_vec()], vec![b"third".to_vec()]]);
         assert_eq!((&spans[0][0].0.config[..], &spans[1][0].0.config[..]), (CONFIG, OTHER_CONFIG));
+    }
+
+    #[test]
+    fn what_comes_before_an_error_is_there_once_when_the_file_grows() {
+        let mut file = file(&[sound(Role::Config, 0, CONFIG), sound(Role::Frame, 0, b"first")]);
+        // A tag above the size limit.
+        file.extend_from_slice(&[8, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let mut scan = Scan::flv();
+        for length in [file.len() - 2, file.len()] {
+            scan.grow(length as u64);
+            let (range, _) = scan.wants().unwrap();
+            let bytes = Bytes::copy_from_slice(&file[range.start as usize..range.end as usize]);
+            assert!(scan.push(&bytes).is_err());
+        }
+        let (spans, _) = scan.spans(true);
+        assert_eq!(spans[0][0].0.samples.len(), 1);
     }
 
     #[test]

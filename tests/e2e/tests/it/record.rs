@@ -446,6 +446,24 @@ fn the_operator_records_on_demand_plays_in_parts_and_deletes() {
     assert_eq!(get(&[("Range", "bytes=0-1"), ("If-Range", "\"another\"")]).0.status, 200);
     assert_eq!(get(&[("Range", "bytes=0-1"), ("If-Range", etag)]).0.status, 206);
 
+    // What a token alone opens is for no cache between here and there: the same address has nothing for others.
+    let bearer = format!("Bearer {}", server.operator_token());
+    for name in ["0001.mp4", "poster.mp4"] {
+        let (path, sent) = (format!("/recordings/{id}/{name}"), [("Authorization", bearer.as_str())]);
+        let answer = http::request(server.http, "GET", &path, &sent, b"").unwrap();
+        assert_eq!(
+            (answer.status, answer.header("cache-control")),
+            (200, Some("private, no-store")),
+            "{path}"
+        );
+        let answer =
+            http::request(server.http, "GET", &format!("{path}?key=a-key-for-playing"), &sent, b"").unwrap();
+        assert!(
+            answer.status == 200 && answer.header("cache-control") != Some("private, no-store"),
+            "{path}"
+        );
+    }
+
     // Who may not play the stream learns nothing, and no path leads elsewhere.
     for path in [
         format!("/recordings/{id}/0001.mp4"),

@@ -6,6 +6,7 @@ use crate::record::id::FileName;
 use crate::record::playlist::{Playlist, Segment};
 use media::container::ts::Demuxer;
 use media::{Role, Time};
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
@@ -28,6 +29,8 @@ pub(super) fn finish(entry: &Entry) -> io::Result<Option<(u64, Duration)>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Playlist::default(),
         Err(error) => return Err(error),
     };
+    let listed: HashMap<_, _> =
+        known.segments().iter().map(|segment| (segment.name.as_str(), segment)).collect();
     let mut playlist = Playlist::default();
     let mut bytes = 0;
     for name in entry.segments() {
@@ -38,8 +41,8 @@ pub(super) fn finish(entry: &Entry) -> io::Result<Option<(u64, Duration)>> {
             continue;
         }
         bytes += length;
-        let segment = match known.segments().iter().find(|segment| segment.name == name) {
-            Some(segment) => segment.clone(),
+        let segment = match listed.get(name.as_str()) {
+            Some(segment) => (*segment).clone(),
             // It was being written when there was an end. Whether it goes on is not known; players take it either way.
             None => Segment { name, duration: duration(&path)?, discontinuity: false },
         };

@@ -172,3 +172,14 @@ fn a_stream_without_a_track_that_mp4_has_is_not_recorded_as_mp4() {
     assert!(record(&mut muxer, &[speech(0), speech(20)]).is_empty());
     assert_eq!(muxer.take_lost(), 2);
 }
+
+#[test]
+fn an_mp4_file_ends_before_it_has_more_samples_than_are_read() {
+    let mut muxer = Muxer::new(RecordFormat::Mp4, limits());
+    muxer.packets_max = 30;
+    let mut packets = vec![packet(TrackId::AUDIO, Role::Config, 0, AAC)];
+    packets.extend((0..100).map(|index| sound(index * 23)));
+    let files = record(&mut muxer, &packets);
+    assert_eq!(files.len(), 4);
+    assert_eq!(muxer.take_lost(), 0);
+}

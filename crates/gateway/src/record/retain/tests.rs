@@ -43,7 +43,7 @@ impl Node {
     }
 
     async fn left(&self) -> Vec<String> {
-        sweep(&self.env, self.now).await;
+        sweep(&self.env, self.now, &mut Failed::default()).await;
         let left = self.env.recordings.catalog.oldest_first();
         let days = |entry: &Arc<Entry>| {
             entry.id.as_str().rsplit('-').next().unwrap().trim_start_matches('0').to_owned()
@@ -102,4 +102,40 @@ async fn nothing_goes_unasked() {
     let node = Node::new("unasked", |_| {});
     node.add("cam", 3000, RecordingState::Complete);
     assert_eq!(node.left().await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_deleted_holds_up_no_other_and_is_left_alone_for_a_while() {
+    let node = Node::new("stuck", |config| config.record.keep_days = 1);
+    let stuck = node.add("cam", 9, RecordingState::Complete);
+    node.add("cam", 8, RecordingState::Complete);
+    // No folder can be removed where there is a file.
+    std::fs::remove_dir_all(stuck.folder()).unwrap();
+    std::fs::write(stuck.folder(), b"").unwrap();
+    let mut failed = Failed::default();
+    sweep(&node.env, node.now, &mut failed).await;
+    assert_eq!(node.env.metrics.record().retired.get(), 1);
+    assert!(failed.contains_key(&stuck.id) && failed.len() == 1);
+    assert!(!stuck.is_deleted(), "it can be kept, and deleted later");
+    std::fs::remove_file(stuck.folder()).unwrap();
+    sweep(&node.env, node.now, &mut failed).await;
+    assert_eq!(node.env.metrics.record().retired.get(), 1);
+    sweep(&node.env, node.now, &mut Failed::default()).await;
+    assert_eq!(node.env.metrics.record().retired.get(), 2);
+}
+
+#[tokio::test]
+async fn one_that_somebody_keeps_at_the_last_moment_stays() {
+    let node = Node::new("kept", |config| config.record.keep_days = 1);
+    let entry = node.add("cam", 9, RecordingState::Complete);
+    let entries = node.env.recordings.catalog.oldest_first();
+    assert_eq!(to_delete(&node.env, &entries, node.now).len(), 1);
+    node.env.recordings.keep(&entry, true).unwrap();
+    let deleted = delete_if(&node.env, &entry, |description| may_go(description, false)).await;
+    assert!(matches!(deleted, Err(DeleteError::Kept)));
+    assert!(entry.folder().join("recording.json").exists());
+    // And who comes too late is told so.
+    entry.set_deleted(true);
+    assert_eq!(node.env.recordings.keep(&entry, false).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    assert!(entry.describe().keep);
 }
