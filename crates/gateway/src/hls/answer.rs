@@ -166,6 +166,7 @@ impl<'a> Asked<'a> {
             File::RewindManifest => self.overview(metrics, &admitted, "", MANIFEST, Span::Rewind),
             File::TsPlaylist => self.transport_playlist(env, metrics, &admitted).await,
             File::TsSegment(number) => {
+                admitted.channel.transport.note_asked(Instant::now());
                 let media = admitted.channel.transport.segment(number);
                 let (newest, ended) = admitted.channel.transport.edge();
                 let is_ahead = !ended && newest.is_none_or(|newest| number > newest);
@@ -369,28 +370,28 @@ impl<'a> Asked<'a> {
         check_transport(channel)?;
         let directives = Directives::parse(self.query)?;
         let target = channel.target();
-        let mut changes = channel.changes();
+        ts::want(channel, &env.shutdown, Instant::now());
+        let mut rounds = channel.transport.rounds();
         let patience = tokio::time::sleep(limits::BLOCKED_TARGETS_MAX * target);
         tokio::pin!(patience);
         loop {
-            changes.mark_unchanged();
-            let making = channel.clone();
-            // A copy of all media in the window, the first time.
-            let made = tokio::task::spawn_blocking(move || making.transport.advance(&making)).await;
-            made.map_err(|_| {
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The stream cannot be written.")
-            })?;
+            rounds.mark_unchanged();
             let (newest, ended) = channel.transport.edge();
             let is_there = |newest| directives.segment.is_none_or(|wanted| newest >= wanted);
-            if ended || newest.is_some_and(is_there) {
+            let is_whole = channel.transport.is_whole();
+            if is_whole && (ended || newest.is_some_and(is_there)) {
                 break;
             }
-            if newest.zip(directives.segment).is_some_and(|(newest, wanted)| wanted > newest + 2) {
+            if is_whole && newest.zip(directives.segment).is_some_and(|(newest, wanted)| wanted > newest + 2)
+            {
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, "The playlist is not that far yet."));
             }
             let late = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The stream does not go on.");
+            if !channel.transport.is_being_made() {
+                return Err(late());
+            }
             tokio::select! {
-                changed = changes.changed() => changed.map_err(|_| late())?,
+                changed = rounds.changed() => changed.map_err(|_| late())?,
                 () = &mut patience => return Err(late()),
                 () = channel.stopped() => return Err(late()),
                 () = env.shutdown.triggered() => return Err(late()),

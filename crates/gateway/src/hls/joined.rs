@@ -4,7 +4,7 @@
 use super::answer::count;
 use super::body::Fed;
 use super::channel::Channel;
-use super::ts::TsPlace;
+use super::ts::TsReader;
 use super::viewers::ViewerKey;
 use crate::Env;
 use crate::metrics::ProtocolMetrics;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use media::{Time, TrackId};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Where a reader is in one track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,8 @@ pub(super) fn joined(
     viewer: ViewerKey,
 ) -> Option<Body> {
     let (init, mut places) = channel.join()?;
-    Some(endless(env, metrics, channel, viewer, init, move |channel| channel.step(&mut places)))
+    let changes = channel.changes();
+    Some(endless(env, metrics, channel, viewer, init, changes, move |channel| channel.step(&mut places)))
 }
 
 /// The transport stream.
@@ -60,25 +61,23 @@ pub(super) fn transport(
     channel: Arc<Channel>,
     viewer: ViewerKey,
 ) -> Body {
-    let mut place = TsPlace::default();
-    endless(env, metrics, channel, viewer, Bytes::new(), move |channel| {
-        channel.transport.advance(channel);
-        channel.transport.step(&mut place)
-    })
+    let mut reader = TsReader::new(channel.clone(), &env.shutdown, Instant::now());
+    let rounds = channel.transport.rounds();
+    endless(env, metrics, channel, viewer, Bytes::new(), rounds, move |_| reader.step())
 }
 
-/// `first`, and what `step` finds each time that something was added.
+/// `first`, and what `step` finds each time that `changes` tells of something.
 fn endless(
     env: Arc<Env>,
     metrics: ProtocolMetrics,
     channel: Arc<Channel>,
     viewer: ViewerKey,
     first: Bytes,
+    mut changes: watch::Receiver<u64>,
     mut step: impl FnMut(&Channel) -> Step + Send + 'static,
 ) -> Body {
     let (pieces, rest) = mpsc::channel(1);
     tokio::spawn(async move {
-        let mut changes = channel.changes();
         let write_timeout = env.config.http.write_timeout();
         let mut next = vec![first];
         loop {

@@ -1,8 +1,8 @@
 //! The stream as MPEG-TS, pictures and sound together: what HLS players from before MP4 want, and boxes that take a stream over
 //! HTTP.
 //!
-//! It is made of the parts in the window when somebody asks for it, once for all who do, and stays for as long as they. The leading
-//! track (pictures, or else sound) gives the segments their borders; the first track of sound is put between by decoding times.
+//! It is made of the parts in the window when somebody asks for it, by one task for all who do, and stays for as long as they. The
+//! leading track (pictures, or else sound) gives the segments their borders; the first track of sound is put between by decoding times.
 
 use super::channel::Channel;
 use super::joined::{Due, Step};
@@ -17,30 +17,66 @@ use media::{Codec, Kind, Packet, Time, TrackId};
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
 use tracing::debug;
 
 /// What is added to times, so that the clock of the program, which is ahead of them, does not begin below zero.
 const START: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether anybody still wants it.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The transport stream of a channel.
 #[derive(Default)]
-pub(super) struct Transport(Mutex<State>);
+pub(super) struct Transport {
+    /// Held while it is written, which takes a while: not for threads that carry media.
+    maker: Mutex<Maker>,
+    /// Held for a moment.
+    made: Mutex<Made>,
+    /// Counts how often all that was there has been written.
+    rounds: watch::Sender<u64>,
+}
 
+/// What writes it.
 #[derive(Default)]
-struct State {
+struct Maker {
     cursor: Cursor,
-    /// In order, numbered like those of the leading track.
-    segments: VecDeque<TsSegment>,
-    /// The oldest that is listed.
-    first_listed: u64,
     muxer: Option<(Vec<(TrackId, Codec)>, ts::Muxer)>,
     /// Counts muxers.
     programs: u64,
     /// Sound from beyond the newest part of the leading track.
     early: Vec<Packet>,
+    newest: Option<Newest>,
+}
+
+/// The segment that was begun last.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    number: u64,
+    /// Interruptions of the stream, and changes of its tracks, before it.
+    discontinuities: u64,
+    /// Those of the stream alone.
+    of_stream: u64,
+}
+
+/// What there is of it.
+#[derive(Default)]
+struct Made {
+    /// In order, numbered like those of the leading track.
+    segments: VecDeque<TsSegment>,
+    /// The oldest that is listed.
+    first_listed: u64,
     ended: bool,
+    /// All that was there when somebody asked is written.
+    whole: bool,
+    /// A task writes it.
+    busy: bool,
+    /// When somebody asked last.
+    asked: Option<Instant>,
+    /// Who reads the stream that does not end.
+    readers: usize,
 }
 
 /// What was taken from the window so far.
@@ -62,8 +98,6 @@ struct TsSegment {
     duration: Duration,
     /// Interruptions of the stream, and changes of its tracks, before it.
     discontinuities: u64,
-    /// Those of the stream alone.
-    of_stream: u64,
     /// The muxer that made it.
     program: u64,
     /// One for each part of the leading track; the first begins with the tables.
@@ -89,7 +123,7 @@ struct Piece {
 
 /// Where a player is in the stream that does not end.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct TsPlace(Option<(u64, u64, usize)>);
+struct TsPlace(Option<(u64, u64, usize)>);
 
 /// Whether a stream of these tracks has a form as a transport stream: its pictures have, or its sound where there are none.
 pub(super) fn has_form(renditions: &[Rendition]) -> bool {
@@ -116,56 +150,96 @@ fn sound(renditions: &[Rendition]) -> Option<&Rendition> {
 }
 
 impl Transport {
-    /// Makes what can be made by now. Takes a while where nobody has asked for long.
-    pub(super) fn advance(&self, channel: &Channel) {
-        let mut state = self.state();
-        let state = &mut *state;
+    /// Makes what can be made by now. Takes a while where nobody has asked for long, so it is for threads that may be busy.
+    fn advance(&self, channel: &Channel) {
+        let mut maker = self.maker();
         loop {
-            let piece = channel.view(|renditions, ended, _| {
-                let piece = state.cursor.take(renditions, ended);
-                if let Some(lead) = lead(renditions) {
-                    let kept = lead.segments.front().map_or(0, |first| first.number);
-                    state.segments.retain(|segment| segment.number >= kept);
-                    state.first_listed = lead.first_listed;
-                }
-                state.ended = ended && piece.is_none();
-                piece
+            let (piece, window, ended) = channel.view(|renditions, ended, _| {
+                let piece = maker.cursor.take(renditions, ended);
+                let window = lead(renditions)
+                    .map(|lead| (lead.segments.front().map_or(0, |first| first.number), lead.first_listed));
+                (piece, window, ended)
             });
+            let mut made = self.made();
+            if let Some((kept, first_listed)) = window {
+                made.segments.retain(|segment| segment.number >= kept);
+                made.first_listed = first_listed;
+            }
+            made.ended = ended && piece.is_none();
+            made.whole |= piece.is_none();
+            drop(made);
             let Some(piece) = piece else { break };
-            state.add(&piece);
+            if let Some(written) = maker.write(&piece) {
+                self.made().add(&piece, written);
+            }
         }
+        drop(maker);
+        self.rounds.send_modify(|count| *count += 1);
+    }
+
+    /// Notes that somebody asks for what there is.
+    pub(super) fn note_asked(&self, now: Instant) {
+        self.made().asked = Some(now);
+    }
+
+    /// Follows what is made.
+    pub(super) fn rounds(&self) -> watch::Receiver<u64> {
+        self.rounds.subscribe()
+    }
+
+    /// Whether all is there that was in the window when somebody asked first.
+    pub(super) fn is_whole(&self) -> bool {
+        self.made().whole
+    }
+
+    /// Whether a task makes it.
+    pub(super) fn is_being_made(&self) -> bool {
+        self.made().busy
+    }
+
+    /// Gives up what nobody has asked for since so long. False where somebody has, or reads on.
+    fn leave(&self, now: Instant, stay: Duration) -> bool {
+        let mut maker = self.maker();
+        let mut made = self.made();
+        let is_fresh = |asked: Instant| now.saturating_duration_since(asked) < stay;
+        if made.readers > 0 || made.asked.is_some_and(is_fresh) {
+            return false;
+        }
+        reset(&mut maker, &mut made);
+        true
     }
 
     /// The newest segment that is complete, and whether there will be no more.
     pub(super) fn edge(&self) -> (Option<u64>, bool) {
-        let state = self.state();
-        let newest = state.segments.iter().rev().find(|segment| segment.closed);
-        (newest.map(|segment| segment.number), state.ended)
+        let made = self.made();
+        let newest = made.segments.iter().rev().find(|segment| segment.closed);
+        (newest.map(|segment| segment.number), made.ended)
     }
 
     /// The media playlist; none without a complete segment.
     pub(super) fn playlist(&self, terms: &Terms) -> Option<String> {
-        self.state().playlist(terms)
+        self.made().playlist(terms)
     }
 
     /// A segment that is complete, in pieces.
     pub(super) fn segment(&self, number: u64) -> Option<Vec<Bytes>> {
-        let state = self.state();
-        let segment = state.segments.iter().find(|segment| segment.number == number)?;
+        let made = self.made();
+        let segment = made.segments.iter().find(|segment| segment.number == number)?;
         segment.closed.then(|| segment.chunks.clone())
     }
 
     /// What has come since for a player at `place`. It begins with the newest segment, and ends where the tracks change.
-    pub(super) fn step(&self, place: &mut TsPlace) -> Step {
-        let state = self.state();
+    fn step(&self, place: &mut TsPlace) -> Step {
+        let made = self.made();
         let mut due = Vec::new();
         loop {
             let Some((program, number, chunk)) = place.0 else {
-                let Some(newest) = state.segments.back() else { break };
+                // The newest so far is an old one while the window is being written.
+                let Some(newest) = made.segments.back().filter(|_| made.whole) else { break };
                 place.0 = Some((newest.program, newest.number, 0));
                 continue;
             };
-            let Some(segment) = state.segments.iter().find(|segment| segment.number >= number) else { break };
+            let Some(segment) = made.segments.iter().find(|segment| segment.number >= number) else { break };
             if segment.number > number || segment.program != program {
                 return if due.is_empty() { Step::End } else { Step::Parts(due) };
             }
@@ -177,20 +251,119 @@ impl Transport {
             }
             place.0 = Some((program, number + 1, 0));
         }
-        if due.is_empty() && state.ended { Step::End } else { Step::Parts(due) }
+        if due.is_empty() && made.ended { Step::End } else { Step::Parts(due) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn maker(&self) -> MutexGuard<'_, Maker> {
+        self.maker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// Writes `piece`.
-    fn add(&mut self, piece: &Piece) {
-        if piece.opens && !self.open(piece) {
+/// Forgets what was made. What comes later goes on in counting.
+fn reset(maker: &mut Maker, made: &mut Made) {
+    *maker = Maker { programs: maker.programs, newest: maker.newest, ..Maker::default() };
+    *made = Made { readers: made.readers, ..Made::default() };
+}
+
+/// Has the transport stream of `channel` made from now on, by one task for all who ask, for as long as somebody does.
+pub(super) fn want(channel: &Arc<Channel>, shutdown: &net::Shutdown, now: Instant) {
+    let mut made = channel.transport.made();
+    made.asked = Some(now);
+    if !mem::replace(&mut made.busy, true) {
+        tokio::spawn(make(channel.clone(), shutdown.clone()));
+    }
+}
+
+async fn make(channel: Arc<Channel>, shutdown: net::Shutdown) {
+    let mut making = Making { channel: channel.clone(), has_left: false };
+    let mut changes = channel.changes();
+    loop {
+        changes.mark_unchanged();
+        let advancing = channel.clone();
+        if tokio::task::spawn_blocking(move || advancing.transport.advance(&advancing)).await.is_err() {
             return;
         }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK) => {}
+            () = channel.stopped() => return,
+            () = shutdown.triggered() => return,
+        }
+        // By then all that anybody has seen of it has left the list.
+        if channel.transport.leave(Instant::now(), 2 * channel.listed_min()) {
+            making.has_left = true;
+            return;
+        }
+    }
+}
+
+/// The task that makes a transport stream. However it ends, nobody waits for what will not come.
+struct Making {
+    channel: Arc<Channel>,
+    /// Another task may have begun since.
+    has_left: bool,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let transport = &self.channel.transport;
+        if !self.has_left {
+            let mut maker = transport.maker();
+            reset(&mut maker, &mut transport.made());
+        }
+        transport.rounds.send_modify(|count| *count += 1);
+    }
+}
+
+/// A reader of the stream that does not end.
+pub(super) struct TsReader {
+    channel: Arc<Channel>,
+    place: TsPlace,
+}
+
+impl TsReader {
+    /// A reader from the newest segment on.
+    pub(super) fn new(channel: Arc<Channel>, shutdown: &net::Shutdown, now: Instant) -> Self {
+        want(&channel, shutdown, now);
+        channel.transport.made().readers += 1;
+        Self { channel, place: TsPlace::default() }
+    }
+
+    /// What has come since.
+    pub(super) fn step(&mut self) -> Step {
+        let transport = &self.channel.transport;
+        let is_being_made = transport.is_being_made();
+        match transport.step(&mut self.place) {
+            Step::Parts(due) if due.is_empty() && !is_being_made => Step::End,
+            step => step,
+        }
+    }
+}
+
+impl Drop for TsReader {
+    fn drop(&mut self) {
+        self.channel.transport.made().readers -= 1;
+    }
+}
+
+/// A piece of a transport stream.
+struct Written {
+    /// What begins with it, and whether what came before is not followed by it.
+    begins: Option<(TsSegment, bool)>,
+    chunk: Bytes,
+}
+
+impl Maker {
+    /// Writes `piece`; `None` if there is no form for its tracks.
+    fn write(&mut self, piece: &Piece) -> Option<Written> {
+        let begins = match piece.opens {
+            true => Some(self.open(piece)?),
+            false => None,
+        };
         let lead = piece.tracks[0].0;
         let mut packets = mem::take(&mut self.early);
         for (id, init, part) in &piece.parts {
@@ -201,12 +374,10 @@ impl State {
         }
         // Stable: a configuration stays in front of its frames.
         packets.sort_by_key(|packet| packet.dts);
-        let Some((_, muxer)) = &mut self.muxer else { return };
-        let Some(segment) = self.segments.back_mut().filter(|segment| segment.number == piece.number) else {
-            return;
-        };
+        let (_, muxer) = self.muxer.as_mut()?;
+        self.newest.filter(|newest| newest.number == piece.number)?;
         let mut out = BytesMut::new();
-        if segment.chunks.is_empty() {
+        if begins.is_some() {
             muxer.write_tables(&mut out);
         }
         for mut packet in packets {
@@ -219,43 +390,56 @@ impl State {
                 debug!(track = %packet.track, %error, "a frame is left out of the transport stream");
             }
         }
-        segment.chunks.push(out.freeze());
-        segment.duration += piece.duration;
-        segment.closed = piece.closes;
+        Some(Written { begins, chunk: out.freeze() })
     }
 
-    /// Begins a segment. False if there is no form for its tracks.
-    fn open(&mut self, piece: &Piece) -> bool {
-        let before = self.segments.back().map(|last| (last.number, last.discontinuities, last.of_stream));
+    /// Begins a segment; `None` if there is no form for its tracks.
+    fn open(&mut self, piece: &Piece) -> Option<(TsSegment, bool)> {
         let is_same = self.muxer.as_ref().is_some_and(|(tracks, _)| *tracks == piece.tracks);
         if !is_same {
-            let Ok(muxer) = ts::Muxer::new(&piece.tracks) else { return false };
+            let muxer = ts::Muxer::new(&piece.tracks).ok()?;
             self.muxer = Some((piece.tracks.clone(), muxer));
             self.programs += 1;
         }
         let mut discontinuities = piece.discontinuities;
-        if let Some((number, counted, of_stream)) = before {
-            let is_next = number + 1 == piece.number;
-            let is_interrupted = !is_same || !is_next || of_stream != piece.discontinuities;
-            discontinuities = counted + u64::from(is_interrupted);
-            if !is_next {
-                self.segments.clear();
-            }
+        let mut is_apart = false;
+        if let Some(before) = self.newest {
+            is_apart = before.number + 1 != piece.number;
+            let is_interrupted = !is_same || is_apart || before.of_stream != piece.discontinuities;
+            discontinuities = before.discontinuities + u64::from(is_interrupted);
         }
-        if let Some(last) = self.segments.back_mut() {
-            last.closed = true;
-        }
-        self.segments.push_back(TsSegment {
+        let of_stream = piece.discontinuities;
+        self.newest = Some(Newest { number: piece.number, discontinuities, of_stream });
+        let segment = TsSegment {
             number: piece.number,
             date: piece.date,
             duration: Duration::ZERO,
             discontinuities,
-            of_stream: piece.discontinuities,
             program: self.programs,
             chunks: Vec::new(),
             closed: false,
-        });
-        true
+        };
+        Some((segment, is_apart))
+    }
+}
+
+impl Made {
+    fn add(&mut self, piece: &Piece, written: Written) {
+        if let Some((segment, is_apart)) = written.begins {
+            if is_apart {
+                self.segments.clear();
+            }
+            if let Some(last) = self.segments.back_mut() {
+                last.closed = true;
+            }
+            self.segments.push_back(segment);
+        }
+        let Some(segment) = self.segments.back_mut().filter(|segment| segment.number == piece.number) else {
+            return;
+        };
+        segment.chunks.push(written.chunk);
+        segment.duration += piece.duration;
+        segment.closed = piece.closes;
     }
 
     fn playlist(&self, terms: &Terms) -> Option<String> {

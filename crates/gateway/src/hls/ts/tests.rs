@@ -121,8 +121,8 @@ fn append(channel: &Channel, muxer: &mut Muxer, cuts: Vec<Cut>) {
 fn read(channel: &Channel) -> (Vec<Packet>, u64) {
     channel.transport.advance(channel);
     let mut demuxer = ts::Demuxer::new();
-    let state = channel.transport.state();
-    state.segments.iter().flat_map(|segment| &segment.chunks).for_each(|chunk| demuxer.push(chunk));
+    let made = channel.transport.made();
+    made.segments.iter().flat_map(|segment| &segment.chunks).for_each(|chunk| demuxer.push(chunk));
     demuxer.finish();
     (std::iter::from_fn(|| demuxer.poll()).collect(), demuxer.damages())
 }
@@ -287,4 +287,63 @@ fn codecs_without_a_form_are_said_to_have_none() {
     assert_eq!(channel.tracks(), [TrackId::AUDIO]);
     assert!(!channel.view(|renditions, _, _| has_form(renditions)));
     assert_eq!(channel.transport.edge().0, None);
+}
+
+fn ended() -> Arc<Channel> {
+    let stream = Stream { start: 0, sound: Codec::Aac, reordered: false };
+    let head = vec![stream.config(TrackId::VIDEO), stream.config(TrackId::AUDIO)];
+    Arc::new(package([head, stream.pictures(0, 9_000), stream.sounds(0, 9_000)].concat()))
+}
+
+#[test]
+fn what_is_being_written_keeps_nobody_waiting() {
+    let channel = ended();
+    let transport = &channel.transport;
+    transport.advance(&channel);
+    let _writing = transport.maker();
+    assert!(transport.segment(7).is_some());
+    assert!(transport.playlist(&channel.view(|_, _, terms| terms.clone())).is_some());
+    assert!(matches!(transport.step(&mut TsPlace::default()), Step::Parts(due) if !due.is_empty()));
+    assert_eq!(transport.edge(), (Some(11), true));
+}
+
+#[tokio::test]
+async fn one_task_writes_for_all_who_ask() {
+    let channel = ended();
+    let (trigger, shutdown) = net::Shutdown::new();
+    let mut rounds = channel.transport.rounds();
+    (0..3).for_each(|_| want(&channel, &shutdown, Instant::now()));
+    assert_eq!(Arc::strong_count(&channel), 2, "of the task, and the one here");
+    let mut reader = TsReader::new(channel.clone(), &shutdown, Instant::now());
+    assert!(matches!(reader.step(), Step::Parts(due) if due.is_empty()), "it waits for the newest segment");
+    rounds.changed().await.unwrap();
+    assert!(channel.transport.is_whole() && channel.transport.is_being_made());
+    while let Step::Parts(due) = reader.step() {
+        assert!(!due.is_empty());
+    }
+    trigger.trigger();
+    rounds.changed().await.unwrap();
+    assert!(!channel.transport.is_being_made());
+}
+
+#[test]
+fn what_nobody_asks_for_any_more_is_given_up() {
+    let channel = ended();
+    let transport = &channel.transport;
+    let (now, stay) = (Instant::now(), Duration::from_secs(60));
+    let sequence = || {
+        let written = transport.playlist(&channel.view(|_, _, terms| terms.clone()))?;
+        let (_, rest) = written.split_once("#EXT-X-DISCONTINUITY-SEQUENCE:")?;
+        rest.lines().next()?.parse::<u64>().ok()
+    };
+    transport.advance(&channel);
+    let before = sequence().unwrap();
+    transport.note_asked(now);
+    assert!(!transport.leave(now + stay / 2, stay) && transport.segment(7).is_some());
+    transport.made().readers = 1;
+    assert!(!transport.leave(now + stay, stay), "somebody reads on");
+    transport.made().readers = 0;
+    assert!(transport.leave(now + stay, stay) && transport.made().segments.is_empty());
+    transport.advance(&channel);
+    assert!(transport.segment(7).is_some() && sequence().unwrap() >= before);
 }
