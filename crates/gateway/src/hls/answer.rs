@@ -25,14 +25,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hub::Start;
 use media::{Kind, TrackId};
 use std::fmt;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const MANIFEST: &str = "application/dash+xml";
 const TRANSPORT: &str = "video/mp2t";
+
+/// Segments that are read from the disk and encrypted at this moment: they do not keep those waiting that are in memory.
+static SHELVED_SEALS: Semaphore = Semaphore::const_new(limits::SEALS_MAX);
 
 /// How long an answer may be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +175,7 @@ impl<'a> Asked<'a> {
                 let (newest, ended) = admitted.channel.transport.edge();
                 let is_ahead = !ended && newest.is_none_or(|newest| number > newest);
                 let media = media.ok_or_else(|| Refusal::no_media("This segment", is_ahead))?;
-                let media = sealed(&admitted.channel, file, number, media);
+                let media = sealed(&admitted.channel, file, number, media).await?;
                 self.whole(metrics, &admitted, HeaderValue::from_static(TRANSPORT), media)
             }
             File::Key(number) => self.key(metrics, &admitted, number),
@@ -187,7 +191,7 @@ impl<'a> Asked<'a> {
             }
             File::Part(track, segment, part) => {
                 let bytes = self.part(env, &admitted.channel, track, segment, part).await?;
-                let bytes = sealed(&admitted.channel, file, segment, vec![bytes]);
+                let bytes = sealed(&admitted.channel, file, segment, vec![bytes]).await?;
                 self.whole(metrics, &admitted, content_type(track), bytes)
             }
             File::Segment(track, number) => self.segment(env, metrics, &admitted, track, number).await,
@@ -458,7 +462,7 @@ impl<'a> Asked<'a> {
         let media =
             media.ok_or_else(|| Refusal::no_media("This segment", edge.borrow().is_ahead(number, 0)))?;
         if media.closed {
-            let parts = sealed(channel, File::Segment(track, number), number, media.parts);
+            let parts = sealed(channel, File::Segment(track, number), number, media.parts).await?;
             return self.whole(metrics, admitted, content_type(track), parts);
         }
         let body = growing(env.clone(), metrics.clone(), channel.clone(), admitted.viewer, track, number);
@@ -482,21 +486,19 @@ impl<'a> Asked<'a> {
         let channel = &admitted.channel;
         let name = File::Segment(track, number);
         if let Place::Queue(parts) = entry.place() {
-            let parts = sealed(channel, name, number, parts);
+            let parts = sealed(channel, name, number, parts).await?;
             return self.whole(metrics, admitted, content_type(track), parts);
         }
         let gone = || Refusal::no_media("This segment", false);
-        let file = timeshift::open(timeshift, entry).await.map_err(|_| gone())?;
-        if channel.view(|_, _, terms| terms.keys.is_some()) {
-            let (write_timeout, shutdown) = (env.config.http.write_timeout(), env.shutdown.clone());
-            let mut pieces = timeshift::body(file, 0..entry.bytes(), write_timeout, shutdown);
-            let mut parts = Vec::new();
-            while let Some(piece) = pieces.recv().await.ok_or_else(gone)? {
-                parts.push(piece);
-            }
-            let parts = sealed(channel, name, number, parts);
-            return self.whole(metrics, admitted, content_type(track), parts);
+        if let Some(keys) = channel.view(|_, _, terms| terms.keys.clone()) {
+            // It is never closed.
+            let _turn = SHELVED_SEALS.acquire().await.map_err(|_| gone())?;
+            let bytes = usize::try_from(entry.bytes()).map_err(|_| gone())?;
+            let clear = async { Ok(vec![timeshift::whole(timeshift, entry).await?]) };
+            let part = channel.sealed.seal(&keys, name, number, bytes, clear).await.map_err(|_| gone())?;
+            return self.whole(metrics, admitted, content_type(track), vec![part]);
         }
+        let file = timeshift::open(timeshift, entry).await.map_err(|_| gone())?;
         let total = usize::try_from(entry.bytes()).unwrap_or(usize::MAX);
         let asked = self.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
         let (first, last) = match asked.map_or(Range::Whole, |asked| range::parse(asked, total)) {
@@ -635,11 +637,17 @@ fn check_rewind(channel: &Channel) -> Result<(), Refusal> {
 }
 
 /// `clear`, which is `file` of `segment`, encrypted where the stream is.
-fn sealed(channel: &Channel, file: File, segment: u64, clear: Vec<Bytes>) -> Vec<Bytes> {
-    match channel.view(|_, _, terms| terms.keys.clone()) {
-        Some(keys) => vec![channel.sealed.seal(&keys, file, segment, &clear)],
-        None => clear,
-    }
+async fn sealed(
+    channel: &Channel,
+    file: File,
+    segment: u64,
+    clear: Vec<Bytes>,
+) -> Result<Vec<Bytes>, Refusal> {
+    let Some(keys) = channel.view(|_, _, terms| terms.keys.clone()) else { return Ok(clear) };
+    let bytes = clear.iter().map(Bytes::len).sum();
+    let sealed = channel.sealed.seal(&keys, file, segment, bytes, ready(Ok(clear))).await;
+    let busy = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The segment cannot be encrypted.");
+    sealed.map(|sealed| vec![sealed]).map_err(busy)
 }
 
 fn check_transport(channel: &Channel) -> Result<(), Refusal> {

@@ -70,6 +70,13 @@ pub(super) const BLOCKED_TARGETS_MAX: u32 = 3;
 pub(super) const SEALED_BYTES_MAX: usize = 32 << 20;
 pub(super) const SEALED_FILES_MAX: usize = 128;
 
+/// What is encrypted on the thread that answers: it takes a tenth of a millisecond, and other threads would take as long to begin.
+pub(super) const SEALED_AT_ONCE_MAX: usize = 128 << 10;
+
+/// Larger files that are encrypted at this moment, and those that are read from a disk for that. Those beyond wait: each holds a segment,
+/// and media has the rest of the machine.
+pub(super) const SEALS_MAX: usize = 4;
+
 /// How long a transport stream waits for sound that is behind the pictures, which is less than players have in store.
 pub(super) const SOUND_LATE: Duration = Duration::from_secs(1);
 
