@@ -18,7 +18,8 @@ Examples:
   rushlight sign --stream live/cam --for 7d http://example.org:8080/api/v1/channels/live/cam
 
 What is signed is the stream: the same query plays it over every protocol. Who watches when the time
-is over goes on; an HLS or DASH session does so for 12 hours at most.")]
+is over goes on; an HLS or DASH session does so for 12 hours at most. A recording stops then: give its
+address as long as watching it takes.")]
 pub(crate) struct SignArgs {
     /// The address to sign: the stream is its application and channel, as in /live/cam.m3u8
     #[arg(value_name = "URL")]

@@ -245,8 +245,9 @@ impl<'a> Asked<'a> {
         };
         match ready {
             Phase::Ready => {
-                // What has ended is over for viewers too, however long they still read of it.
-                if enters && !channel.has_ended() {
+                if enters && channel.has_ended() {
+                    channel.viewers.enter_ended(viewer, Instant::now());
+                } else if enters {
                     let user_agent = self.headers.get(header::USER_AGENT);
                     let user_agent = user_agent.and_then(|value| value.to_str().ok());
                     let entered = channel.viewers.enter(env, viewer, &target.name, peer, user_agent, metrics);

@@ -3,6 +3,7 @@
 use crate::Env;
 use hub::Changed;
 use media::StreamName;
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use tracing::warn;
 
 /// How often all streams are looked at: a packager that has failed leaves a stream without one, and nothing tells of it.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Names of streams that are remembered because they failed. When they are more, it is told of each once more.
+const FAILING_MAX: usize = 1024;
 
 /// Whether a stream has a packager for as long as it exists.
 pub(super) fn is_kept(env: &Env, name: &StreamName) -> bool {
@@ -29,12 +33,16 @@ pub(crate) async fn attend(env: Arc<Env>, shard: usize, shards: usize) {
     if !is_needed(&env) {
         return;
     }
-    let look_at = |name: &StreamName| {
+    let mut failing = Failing::default();
+    let mut look_at = |name: &StreamName| {
         if shard_of(name, shards) != shard || !is_kept(&env, name) || !env.origin.presence(name).begun {
+            failing.succeed(name);
             return;
         }
-        if let Err(error) = env.packagers.keep(&env, name) {
-            warn!(stream = %name, %error, "not packaged");
+        match env.packagers.keep(&env, name) {
+            Ok(()) => failing.succeed(name),
+            Err(error) if failing.begin(name) => warn!(stream = %name, %error, "not packaged; tried again"),
+            Err(_) => {}
         }
     };
     let mut watch = env.origin.watch();
@@ -44,12 +52,32 @@ pub(crate) async fn attend(env: Arc<Env>, shard: usize, shards: usize) {
         tokio::select! {
             biased;
             () = env.shutdown.triggered() => return,
-            _ = look.tick() => env.origin.names().iter().for_each(look_at),
+            _ = look.tick() => env.origin.names().iter().for_each(&mut look_at),
             changed = poll_fn(|cx| watch.poll_changed(cx)) => match changed {
                 Changed::Stream(name) => look_at(&name),
-                Changed::Many => env.origin.names().iter().for_each(look_at),
+                Changed::Many => env.origin.names().iter().for_each(&mut look_at),
             },
         }
+    }
+}
+
+/// Streams that could not be packaged when they were looked at last. It is told once of each, however often it is tried.
+#[derive(Debug, Default)]
+struct Failing(HashSet<StreamName>);
+
+impl Failing {
+    /// It did not work; whether it worked before, or was not tried.
+    fn begin(&mut self, name: &StreamName) -> bool {
+        // A stream that ends in silence leaves its name.
+        if self.0.len() >= FAILING_MAX {
+            self.0.clear();
+        }
+        self.0.insert(name.clone())
+    }
+
+    /// It worked, or there is nothing to try.
+    fn succeed(&mut self, name: &StreamName) {
+        self.0.remove(name);
     }
 }
 
@@ -66,6 +94,20 @@ mod tests {
     use crate::config::{Config, TimeshiftConfig, parse_channel};
     use std::time::Instant;
 
+    #[test]
+    fn it_is_told_once_of_a_stream_that_cannot_be_packaged() {
+        let [one, other] = ["live/one", "live/other"].map(|name| parse_channel(name).unwrap());
+        let mut failing = Failing::default();
+        assert_eq!([&one, &one, &other, &one].map(|name| failing.begin(name)), [true, false, true, false]);
+        failing.succeed(&one);
+        assert_eq!([&one, &other].map(|name| failing.begin(name)), [true, false]);
+        let many = (0..2 * FAILING_MAX).map(|index| parse_channel(&format!("live/{index}")).unwrap());
+        for name in many {
+            failing.begin(&name);
+        }
+        assert!(failing.0.len() <= FAILING_MAX);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_is_kept_has_a_packager_though_nobody_asks() {
         let timeshift =
@@ -80,8 +122,7 @@ mod tests {
         let attending = tokio::spawn(attend(env.clone(), 0, 1));
         tokio::task::yield_now().await;
         let _after = publish(&kept);
-        // Far longer than what nobody asks for is packaged otherwise.
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(2 * LOOK).await;
         assert_eq!(env.packagers.names(), [kept]);
         trigger.trigger();
         attending.await.unwrap();

@@ -219,8 +219,9 @@ impl Channel {
         state.past.clear();
     }
 
-    /// Goes on where `before` has ended, so that viewers can go back to that.
+    /// Goes on where `before` has ended, so that who watched that may go on, and go back to it where viewers can.
     pub(super) fn continue_after(&self, before: &Channel) {
+        self.viewers.continue_after(&before.viewers);
         let mut old = before.state();
         let lines = old.renditions.iter().filter_map(|rendition| rendition.lines(Span::Rewind).last());
         let beginning = lines.fold(Beginning::default(), |beginning, last| Beginning {

@@ -375,7 +375,7 @@ impl Packager {
         }
         self.channel.note_asked(Instant::now());
         self.channel.end();
-        self.channel.viewers.clear();
+        self.channel.viewers.end();
         if reason == EndReason::NoPublisher || !has_media {
             self.channel.phase.send_replace(Phase::Absent);
             // Whoever asks next waits anew.

@@ -79,9 +79,15 @@ impl fmt::Display for Refused {
 pub(super) struct Viewers(Mutex<HashMap<IpAddr, HashMap<ViewerKey, Viewer>>>);
 
 struct Viewer {
-    guard: SessionGuard,
+    /// None after the end of the stream: it is over for viewers too, however long they still read of it.
+    session: Option<Open>,
+    /// When it was admitted.
     entered: Instant,
     seen: Instant,
+}
+
+struct Open {
+    guard: SessionGuard,
     /// Never read: it counts as a viewer of the stream, so that a relay fetches the stream and status pages show it.
     _presence: Reader,
 }
@@ -105,13 +111,18 @@ impl Viewers {
         let now = Instant::now();
         let mut viewers = self.viewers();
         let of_subscriber = viewers.entry(subscriber(key.address)).or_default();
-        if let Some(viewer) = of_subscriber.get_mut(&key) {
-            viewer.seen = now;
-            return Ok(());
-        }
-        if of_subscriber.len() >= limits::VIEWERS_PER_SUBSCRIBER_MAX {
-            return Ok(());
-        }
+        let is_full = of_subscriber.len() >= limits::VIEWERS_PER_SUBSCRIBER_MAX;
+        let entered = match of_subscriber.get_mut(&key) {
+            Some(viewer) => {
+                viewer.seen = now;
+                if viewer.session.is_some() {
+                    return Ok(());
+                }
+                viewer.entered
+            }
+            None if is_full => return Ok(()),
+            None => now,
+        };
         let mut presence =
             env.origin.read(stream, env.read_options(Start::Live), now).map_err(Refused::Readers)?;
         presence.pause();
@@ -119,30 +130,50 @@ impl Viewers {
             NewSession { role: Role::Play, stream: stream.clone(), address: peer, user_agent, started: now };
         let mut guard = env.sessions.open(new, metrics).map_err(Refused::Sessions)?;
         guard.set_outcome(Outcome::Left);
-        of_subscriber.insert(key, Viewer { guard, entered: now, seen: now, _presence: presence });
+        let session = Some(Open { guard, _presence: presence });
+        of_subscriber.insert(key, Viewer { session, entered, seen: now });
         Ok(())
     }
 
-    /// Notes that a player asks for media of so many bytes. False if it is no viewer: it has no playlist from here.
+    /// Notes that a player asks for a playlist of a stream that has ended: it has no session, and goes on all the same.
+    pub(super) fn enter_ended(&self, key: ViewerKey, now: Instant) {
+        let mut viewers = self.viewers();
+        let of_subscriber = viewers.entry(subscriber(key.address)).or_default();
+        if let Some(viewer) = of_subscriber.get_mut(&key) {
+            viewer.seen = now;
+        } else if of_subscriber.len() < limits::VIEWERS_PER_SUBSCRIBER_MAX {
+            of_subscriber.insert(key, Viewer { session: None, entered: now, seen: now });
+        }
+    }
+
+    /// Notes that a player asks for media of so many bytes. False if it has no session: it has no playlist from here, or the stream has
+    /// ended.
     pub(super) fn note(&self, key: ViewerKey, bytes: u64) -> bool {
         let mut viewers = self.viewers();
         let of_subscriber = viewers.get_mut(&subscriber(key.address));
         let Some(viewer) = of_subscriber.and_then(|viewers| viewers.get_mut(&key)) else { return false };
         viewer.seen = Instant::now();
-        viewer.guard.add_bytes_out(bytes);
+        let Some(open) = &viewer.session else { return false };
+        open.guard.add_bytes_out(bytes);
         true
     }
 
-    /// Whether a player has a session, and one that has not gone on for so long that it must be admitted anew.
+    /// Whether a player watches, and has not done so for so long that it must be admitted anew.
     pub(super) fn is_watching(&self, key: ViewerKey, now: Instant) -> bool {
         let viewers = self.viewers();
         let viewer = viewers.get(&subscriber(key.address)).and_then(|viewers| viewers.get(&key));
         viewer.is_some_and(|viewer| now.saturating_duration_since(viewer.entered) < limits::SIGNED_MAX)
     }
 
-    /// The stream has ended for all.
-    pub(super) fn clear(&self) {
-        self.viewers().clear();
+    /// The stream has ended, and with it all sessions.
+    pub(super) fn end(&self) {
+        self.viewers().values_mut().flat_map(HashMap::values_mut).for_each(|viewer| viewer.session = None);
+    }
+
+    /// Who watched `before` goes on here.
+    pub(super) fn continue_after(&self, before: &Self) {
+        let before = std::mem::take(&mut *before.viewers());
+        *self.viewers() = before;
     }
 
     /// Forgets those who have left.
@@ -209,5 +240,30 @@ mod tests {
         assert_eq!(env.sessions.len(), limits::VIEWERS_PER_SUBSCRIBER_MAX + 1);
         viewers.sweep(Instant::now() + ABSENT_MIN, Duration::ZERO);
         assert!(env.sessions.is_empty() && viewers.viewers().is_empty());
+    }
+
+    #[test]
+    fn who_watches_when_a_stream_ends_may_go_on_when_it_begins_anew() {
+        let config = Config::default();
+        let policy = config.access.to_policy(None, None);
+        let env = Env::new(config, policy, 1, net::Shutdown::new().1);
+        let (viewers, metrics) = (Viewers::default(), env.metrics.protocol("hls"));
+        let stream = parse_channel("live/cam").unwrap();
+        let [key, late] = ["192.0.2.1", "192.0.2.2"].map(|address| key(address, "", &[]));
+        let peer = SocketAddr::from(([192, 0, 2, 1], 5000));
+        let now = Instant::now();
+        viewers.enter(&env, key, &stream, peer, None, &metrics).unwrap();
+        viewers.end();
+        assert!(env.sessions.is_empty() && !viewers.note(key, 1), "the session is over");
+        viewers.enter_ended(late, now);
+        assert!(viewers.is_watching(key, now) && viewers.is_watching(late, now));
+        let anew = Viewers::default();
+        anew.continue_after(&viewers);
+        assert!(anew.is_watching(key, now) && !viewers.is_watching(key, now));
+        anew.enter(&env, key, &stream, peer, None, &metrics).unwrap();
+        assert!(anew.note(key, 1) && env.sessions.len() == 1);
+        assert!(!anew.is_watching(key, Instant::now() + limits::SIGNED_MAX), "it goes on counting");
+        anew.sweep(Instant::now() + ABSENT_MIN, Duration::ZERO);
+        assert!(!anew.is_watching(late, now) && env.sessions.is_empty());
     }
 }

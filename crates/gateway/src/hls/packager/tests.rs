@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Config, parse_channel};
+use crate::config::{Config, HlsConfig, parse_channel};
 use crate::hls::joined::joined;
 use crate::hls::name::Directives;
 use crate::hls::window::Span;
@@ -18,7 +18,10 @@ struct Stream {
 
 impl Stream {
     fn new() -> Self {
-        let config = Config::default();
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
         let policy = config.access.to_policy(None, None);
         let (_trigger, shutdown) = net::Shutdown::new();
         let env = Env::new(config, policy, 1, shutdown);
@@ -71,6 +74,16 @@ fn a_stream_that_nobody_asks_for_any_more_has_not_ended() {
     assert_eq!(*channel.phase.borrow(), Phase::Stopped);
     let written = channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
     assert!(!String::from_utf8_lossy(&written.with_query("")).contains("#EXT-X-ENDLIST"));
+}
+
+#[test]
+fn a_stream_that_is_kept_is_packaged_however_long_nobody_asks() {
+    let always = HlsConfig { always: vec!["live/*".to_owned()], ..HlsConfig::default() };
+    for (hls, is_kept) in [(always, true), (HlsConfig::default(), false)] {
+        let mut stream = Stream::with(Config { hls, ..Config::default() });
+        stream.send(0, 6_000);
+        assert_eq!(stream.packager.is_idle(Instant::now() + Duration::from_secs(600)), !is_kept);
+    }
 }
 
 #[test]
