@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 static READS: Semaphore = Semaphore::const_new(READS_MAX);
 
 /// What a file was when it was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
     /// Its bytes.
     pub(crate) bytes: u64,

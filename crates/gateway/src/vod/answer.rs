@@ -161,26 +161,31 @@ impl Asked {
     async fn playlist(&self, env: &Env, form: Whole, track: Option<TrackId>) -> Result<Response, Refusal> {
         let window = Window::parse(&self.query)?;
         let (timeline, range) = self.load(env, &window).await?;
-        let folder = self.entry.id.as_str();
+        let folder = self.entry.id.to_string();
         let query = window.query(&range, &self.keys);
         let keys = as_query(&self.keys);
-        let is_empty = timeline.tracks().iter().all(|id| hls::segments(&timeline, *id, &range).is_empty());
-        if is_empty && !timeline.complete {
-            let detail = "The recording has only begun; ask again in a few seconds.".to_owned();
-            return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, detail));
-        }
-        if is_empty {
-            return Err(no_time());
-        }
-        let (text, media) = match (form, track) {
-            (_, Some(id)) => {
-                let text = hls::media(&timeline, id, &range, &keys);
-                (text.ok_or_else(|| nothing("The recording has no such track."))?, PLAYLIST)
-            }
-            (Whole::Dash, None) => (dash::manifest(&timeline, &range, folder, &keys), MANIFEST),
-            (_, None) => (hls::multivariant(&timeline, &range, folder, &query), PLAYLIST),
-        };
         let cache = if timeline.complete { COMPLETE } else { GROWING };
+        // Every sample of a day is looked at.
+        let written = tokio::task::spawn_blocking(move || -> Result<_, Refusal> {
+            let is_empty =
+                timeline.tracks().iter().all(|id| hls::segments(&timeline, *id, &range).is_empty());
+            if is_empty && !timeline.complete {
+                let detail = "The recording has only begun; ask again in a few seconds.".to_owned();
+                return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, detail));
+            }
+            if is_empty {
+                return Err(no_time());
+            }
+            Ok(match (form, track) {
+                (_, Some(id)) => {
+                    let text = hls::media(&timeline, id, &range, &keys);
+                    (text.ok_or_else(|| nothing("The recording has no such track."))?, PLAYLIST)
+                }
+                (Whole::Dash, None) => (dash::manifest(&timeline, &range, &folder, &keys), MANIFEST),
+                (_, None) => (hls::multivariant(&timeline, &range, &folder, &query), PLAYLIST),
+            })
+        });
+        let (text, media) = written.await.map_err(io::Error::other)??;
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static(media)),
             (header::CACHE_CONTROL, HeaderValue::from_static(cache)),

@@ -11,22 +11,25 @@ use std::ops::Range;
 /// The manifest of what there is. `folder` is where the segments are.
 pub(super) fn manifest(timeline: &Timeline, window: &Range<Time>, folder: &str, query: &str) -> String {
     let query = query.replace('&', "&amp;");
-    let tracks: Vec<_> =
-        timeline.tracks().into_iter().map(|id| (id, segments(timeline, id, window))).collect();
+    let listed = |id| {
+        let listed = segments(timeline, id, window);
+        let (peak, _) = bits_per_second(&listed);
+        (id, peak, listed.into_iter().peekable())
+    };
+    let mut tracks: Vec<_> = timeline.tracks().into_iter().map(listed).collect();
     let mut periods = String::new();
     let mut total = 0.0;
     for part in &timeline.parts {
-        let of_part = tracks.iter().filter_map(|(id, listed)| {
-            listed
-                .iter()
-                .find(|(of, ..)| of.id == part.id)
-                .map(|(_, track, segments)| (*id, *track, segments))
+        // Those of each track are in the order of the parts.
+        let of_part = tracks.iter_mut().filter_map(|(id, peak, listed)| {
+            let (_, track, segments) = listed.next_if(|(of, ..)| of.id == part.id)?;
+            Some((*id, *peak, track, segments))
         });
         let of_part: Vec<_> = of_part.collect();
-        let begins = |(_, track, segments): &(TrackId, &Track, &Vec<Segment>)| {
+        let begins = |(_, _, track, segments): &(TrackId, u64, &Track, Vec<Segment>)| {
             Some(Time::from_ticks(segments.first()?.shown.start, track.media.timescale))
         };
-        let ends = |(_, track, segments): &(TrackId, &Track, &Vec<Segment>)| {
+        let ends = |(_, _, track, segments): &(TrackId, u64, &Track, Vec<Segment>)| {
             Some(Time::from_ticks(segments.last()?.shown.end, track.media.timescale))
         };
         let Some(begin) = of_part.iter().filter_map(begins).min() else { continue };
@@ -38,9 +41,8 @@ pub(super) fn manifest(timeline: &Timeline, window: &Range<Time>, folder: &str, 
             part.id
         );
         total += length;
-        for (index, (id, track, segments)) in of_part.iter().enumerate() {
-            let (peak, _) = bits_per_second(timeline, *id, window);
-            let set = Set { index, id: *id, track, part, begin, peak };
+        for (index, (id, peak, track, segments)) in of_part.iter().enumerate() {
+            let set = Set { index, id: *id, track, part, begin, peak: *peak };
             set.write(&mut periods, segments, folder, &query);
         }
         periods.push_str("</Period>\n");

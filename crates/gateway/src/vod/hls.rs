@@ -1,20 +1,21 @@
 //! Playlists of a recording (RFC 8216bis). Pure.
 
+use super::limits::{GROWING_TARGET, SEGMENT};
 use super::name::{File, SegmentId};
 use super::span::{Segment, Track};
 use super::timeline::{Part, Timeline};
 use crate::http::date_time;
 use media::{Kind, Time, TrackId};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
 
+/// The segments of a track that are of one part.
+pub(super) type Listed<'a> = (&'a Part, &'a Track, Vec<Segment>);
+
 /// The segments of a track in `window`, each with the part it is of.
-pub(super) fn segments<'a>(
-    timeline: &'a Timeline,
-    id: TrackId,
-    window: &Range<Time>,
-) -> Vec<(&'a Part, &'a Track, Vec<Segment>)> {
+pub(super) fn segments<'a>(timeline: &'a Timeline, id: TrackId, window: &Range<Time>) -> Vec<Listed<'a>> {
     let of_part = |part: &'a Part| {
         let track = part.span.track(id)?;
         let local = part.local(window);
@@ -37,13 +38,13 @@ pub(super) fn segment_id(part: &Part, track: &Track, segment: &Segment) -> Segme
 }
 
 /// Bits per second of a track: the most of any segment, and the mean.
-pub(super) fn bits_per_second(timeline: &Timeline, id: TrackId, window: &Range<Time>) -> (u64, u64) {
+pub(super) fn bits_per_second(listed: &[Listed<'_>]) -> (u64, u64) {
     let (mut peak, mut bytes, mut time) = (0, 0u64, 0.0);
-    for (_, track, segments) in segments(timeline, id, window) {
+    for (_, track, segments) in listed {
         for segment in segments {
             let samples = track.media.samples.get(segment.samples.clone()).unwrap_or_default();
             let size: u64 = samples.iter().map(|sample| u64::from(sample.size)).sum();
-            let seconds = seconds(track, &segment);
+            let seconds = seconds(track, segment);
             peak = peak.max((size as f64 * 8.0 / seconds.max(0.5)) as u64);
             (bytes, time) = (bytes + size, time + seconds);
         }
@@ -72,7 +73,9 @@ pub(super) fn multivariant(timeline: &Timeline, window: &Range<Time>, folder: &s
             None => groups.push((codec, vec![id])),
         }
     }
-    let rates = |id| bits_per_second(timeline, id, window);
+    let rate = |id: &TrackId| (*id, bits_per_second(&segments(timeline, *id, window)));
+    let rates: BTreeMap<_, _> = tracks.iter().map(rate).collect();
+    let rates = |id: TrackId| rates.get(&id).copied().unwrap_or((1, 1));
     if of(Kind::Video).next().is_none() {
         for (codec, group) in &groups {
             for id in group {
@@ -148,24 +151,34 @@ pub(super) fn frame_rate(track: &Track) -> Option<f64> {
     track.written.summary().fps.or(counted).filter(|rate| media.id.kind == Kind::Video && *rate < 1000.0)
 }
 
+/// The target duration: that of all renditions (RFC 8216bis section 4.4.3.1), and while more comes one that stays.
+fn target(timeline: &Timeline, tracks: &[TrackId], window: &Range<Time>, is_complete: bool) -> u64 {
+    let least = if is_complete { SEGMENT } else { GROWING_TARGET };
+    let longest = tracks
+        .iter()
+        .flat_map(|id| segments(timeline, *id, window))
+        .flat_map(|(_, track, segments)| segments.into_iter().map(move |segment| seconds(track, &segment)))
+        .fold(least.as_secs_f64(), f64::max);
+    // As it is written, so that both are rounded the same way.
+    ((longest * 1e5).round() / 1e5).round() as u64
+}
+
 /// The media playlist of a track; `None` if the recording has no such track.
 pub(super) fn media(timeline: &Timeline, id: TrackId, window: &Range<Time>, query: &str) -> Option<String> {
     let listed = segments(timeline, id, window);
-    if !timeline.tracks().contains(&id) {
+    let tracks = timeline.tracks();
+    if !tracks.contains(&id) {
         return None;
     }
-    let longest = listed
-        .iter()
-        .flat_map(|(_, track, segments)| segments.iter().map(|segment| seconds(track, segment)))
-        .fold(super::limits::SEGMENT.as_secs_f64(), f64::max);
     // What comes after the window changes nothing.
     let is_complete = timeline.complete || timeline.end() > window.end;
+    let target = target(timeline, &tracks, window, is_complete);
     let mut out = String::with_capacity(4096);
     let _ = writeln!(
         out,
         "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\
          #EXT-X-INDEPENDENT-SEGMENTS",
-        longest.ceil(),
+        target,
         if is_complete { "VOD" } else { "EVENT" }
     );
     if let Some((part, track, segments)) = listed.first()
@@ -179,9 +192,17 @@ pub(super) fn media(timeline: &Timeline, id: TrackId, window: &Range<Time>, quer
             let _ = writeln!(out, "#EXT-X-START:TIME-OFFSET={:.3},PRECISE=YES", inside.as_secs_f64());
         }
     }
-    for (index, (part, track, segments)) in listed.iter().enumerate() {
-        if index > 0 {
-            out.push_str("#EXT-X-DISCONTINUITY\n");
+    let mut parts = timeline.parts.iter().enumerate();
+    let mut before = None;
+    for (part, track, segments) in &listed {
+        // Of all renditions, what is of one part has one number, also where the track is not in all of them.
+        let at = parts.find(|(_, other)| other.id == part.id).map_or(0, |(at, _)| at);
+        match before.replace(at) {
+            Some(before) => (before..at).for_each(|_| out.push_str("#EXT-X-DISCONTINUITY\n")),
+            None if at > 0 => {
+                let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{at}");
+            }
+            None => {}
         }
         let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", File::Init(id, part.id));
         for segment in segments {
@@ -198,3 +219,6 @@ pub(super) fn media(timeline: &Timeline, id: TrackId, window: &Range<Time>, quer
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests;

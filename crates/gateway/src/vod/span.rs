@@ -259,4 +259,4 @@ fn grid(track: &Track) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,7 +8,13 @@ const AAC: &[u8] = &[0x11, 0x90];
 const VP8_KEYFRAME: &[u8] = &[0x50, 0xa0, 0, 0x9d, 0x01, 0x2a, 0x40, 0, 0x24, 0];
 
 /// A track whose samples are `step_ms` apart, from `begin_ms` on; of pictures, with a keyframe in every `gop` of them.
-fn track(id: TrackId, begin_ms: i64, step_ms: i64, count: usize, gop: usize) -> (MovieTrack, fmp4::Track) {
+pub(in crate::vod) fn track(
+    id: TrackId,
+    begin_ms: i64,
+    step_ms: i64,
+    count: usize,
+    gop: usize,
+) -> (MovieTrack, fmp4::Track) {
     let (codec, config, frame): (_, &[u8], _) = match id.kind {
         Kind::Video => (Codec::Vp8, b"", VP8_KEYFRAME),
         _ => (Codec::Aac, AAC, &b""[..]),
