@@ -1,8 +1,10 @@
 //! Requests and their answers.
 
+use super::limits::{FLV_SAMPLE_BYTES, MP4_SAMPLE_BYTES};
 use super::movie::{self, NoMovie};
 use super::name::{self, BadMoment, File, Moment, SegmentId, SpanId, Whole};
 use super::plan::{self, Plan, PlanReader};
+use super::plans::{self, NoPlan};
 use super::timeline::{self, Part, Timeline};
 use super::{dash, flv, hls};
 use crate::Env;
@@ -17,7 +19,7 @@ use media::{Kind, Time, TrackId};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
@@ -254,20 +256,24 @@ impl Asked {
                 .hash(&mut hasher);
         }
         let key = hasher.finish();
-        let known = env.vod.movies.lock().unwrap_or_else(PoisonError::into_inner).get(key);
-        let plan = match known {
-            Some(plan) => plan,
-            None => {
-                let shown = (!window.is_all()).then_some(range.clone());
-                let planned = tokio::task::spawn_blocking(move || match form {
-                    Whole::Flv => flv::file(&timeline, &range).ok_or(NoMovie::Empty),
-                    _ => movie::movie(&timeline, shown.as_ref()),
-                });
-                let planned = planned.await.map_err(io::Error::other)?;
-                let plan = Arc::new(planned.map_err(|error| self.no_movie(error))?);
-                let mut movies = env.vod.movies.lock().unwrap_or_else(PoisonError::into_inner);
-                movies.keep(key, plan.clone());
-                plan
+        let of_sample = if form == Whole::Flv { FLV_SAMPLE_BYTES } else { MP4_SAMPLE_BYTES };
+        let bytes = plans::samples(&timeline, &range).saturating_mul(of_sample);
+        let shown = (!window.is_all()).then_some(range.clone());
+        let make = move || match form {
+            Whole::Flv => flv::file(&timeline, &range).ok_or(NoMovie::Empty),
+            _ => movie::movie(&timeline, shown.as_ref()),
+        };
+        let plan = match env.vod.plans.get(key, bytes, make).await {
+            Ok(plan) => plan,
+            Err(NoPlan::Refused(why)) => return Err(self.no_movie(why)),
+            Err(NoPlan::Failed(error)) => return Err(error.into()),
+            Err(NoPlan::TooLarge) => {
+                let detail = "That is too long for one file: take a shorter time, with from= and to=.";
+                return Err(Refusal(StatusCode::CONFLICT, detail.to_owned()));
+            }
+            Err(NoPlan::Busy) => {
+                let detail = "Too many files are being put together; ask again in a while.";
+                return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, detail.to_owned()));
             }
         };
         let media = if form == Whole::Flv { "video/x-flv" } else { "video/mp4" };

@@ -34,5 +34,20 @@ pub(super) const PIECE_BYTES: u64 = 128 << 10;
 /// Descriptions of whole files that are kept: players ask for the same one range after range.
 pub(super) const MOVIE_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of one such description: of MP4 about twenty hours of video with audio, of FLV twelve. Who wants more takes the files.
+pub(super) const PLAN_BYTES_MAX: usize = 512 << 20;
+
+/// Bytes of all of them: of those that are kept, and those that somebody reads.
+pub(super) const PLANS_BYTES_MAX: usize = 1 << 30;
+
+/// Descriptions that are made at once, each for whoever asks for it.
+pub(super) const PLANNERS_MAX: usize = 4;
+
+/// Bytes of a sample in the description of an MP4 file: itself, its place, and its rows in tables.
+pub(super) const MP4_SAMPLE_BYTES: usize = 96;
+
+/// And of an FLV file: two places, the head of its tag, and what is behind it.
+pub(super) const FLV_SAMPLE_BYTES: usize = 160;
+
 /// How far the time in a name may be from that of a sample: the final form of a file rounds times once more.
 pub(super) const NAME_TICKS: i64 = 2;

@@ -15,6 +15,7 @@ mod limits;
 mod movie;
 mod name;
 mod plan;
+mod plans;
 mod scan;
 mod span;
 mod timeline;
@@ -23,38 +24,14 @@ pub(crate) use answer::{Asked, file, whole};
 pub(crate) use name::{Whole, parse_rfc3339};
 
 use index::Indexes;
-use plan::Plan;
-use std::sync::{Arc, Mutex};
+use plans::Plans;
+use std::sync::Arc;
 
 /// What is known of recordings that are played.
 #[derive(Debug, Default)]
 pub(crate) struct Vod {
     indexes: Arc<Indexes>,
-    movies: Mutex<Movies>,
-}
-
-/// Whole files that were planned, the one that was used last at the end.
-#[derive(Debug, Default)]
-struct Movies(Vec<(u64, Arc<Plan>)>);
-
-impl Movies {
-    /// The one of this name.
-    fn get(&mut self, key: u64) -> Option<Arc<Plan>> {
-        let at = self.0.iter().position(|(other, _)| *other == key)?;
-        let found = self.0.remove(at);
-        let plan = found.1.clone();
-        self.0.push(found);
-        Some(plan)
-    }
-
-    /// Keeps one, and forgets what was used longest ago.
-    fn keep(&mut self, key: u64, plan: Arc<Plan>) {
-        self.0.push((key, plan));
-        let mut bytes: usize = self.0.iter().map(|(_, plan)| plan.weight()).sum();
-        while bytes > limits::MOVIE_BYTES_MAX && self.0.len() > 1 {
-            bytes -= self.0.remove(0).1.weight();
-        }
-    }
+    plans: Plans,
 }
 
 /// What names and queries are understood as: the same however often it is written and read.

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// A file that pieces are of.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub(super) struct Plan {
     pieces: Vec<Piece>,
     files: Vec<PlannedFile>,
     bytes: u64,
+    /// The memory that it counts for, where that is bounded.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Plan {
@@ -52,6 +54,12 @@ impl Plan {
     /// How long it is.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// It is complete, and takes `room` until it is dropped.
+    pub(super) fn within(mut self, room: OwnedSemaphorePermit) -> Self {
+        self.pieces.shrink_to_fit();
+        Self { _room: Some(room), ..self }
     }
 
     /// The bytes that it takes in memory, about.
