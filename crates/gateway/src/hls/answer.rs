@@ -28,7 +28,7 @@ use std::fmt;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Semaphore, watch};
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
@@ -144,13 +144,8 @@ impl<'a> Asked<'a> {
             let is_rewind =
                 is_dash && target::query_value(self.query, "rewind").is_some_and(|asked| asked == "1");
             let span = if is_rewind { Span::Rewind } else { Span::Live };
-            return self.overview(
-                metrics,
-                &admitted,
-                &folder,
-                if is_dash { MANIFEST } else { PLAYLIST },
-                span,
-            );
+            let format = if is_dash { MANIFEST } else { PLAYLIST };
+            return self.overview(metrics, &admitted, &folder, format, span).await;
         };
         let file = File::parse(file).ok_or_else(|| Refusal::not_found("There is no file of this name."))?;
         // The folder is named like the stream.
@@ -166,8 +161,8 @@ impl<'a> Asked<'a> {
         );
         let admitted = self.admit(env, metrics, peer, target, is_playlist).await?;
         match file {
-            File::Rewind => self.overview(metrics, &admitted, "", PLAYLIST, Span::Rewind),
-            File::RewindManifest => self.overview(metrics, &admitted, "", MANIFEST, Span::Rewind),
+            File::Rewind => self.overview(metrics, &admitted, "", PLAYLIST, Span::Rewind).await,
+            File::RewindManifest => self.overview(metrics, &admitted, "", MANIFEST, Span::Rewind).await,
             File::TsPlaylist => self.transport_playlist(env, metrics, &admitted).await,
             File::TsSegment(number) => {
                 admitted.channel.transport.note_asked(Instant::now());
@@ -267,7 +262,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The multivariant playlist or the manifest. `folder` is where media is, as seen from there.
-    fn overview(
+    async fn overview(
         &self,
         metrics: &ProtocolMetrics,
         admitted: &Admitted,
@@ -282,9 +277,15 @@ impl<'a> Asked<'a> {
         if format == MANIFEST && channel.view(|_, _, terms| terms.keys.is_some()) {
             return Err(Refusal::not_found("Segments are encrypted here (hls.encrypt), as only HLS has it."));
         }
-        let written = match format {
-            MANIFEST => channel.manifest(folder, span).with_query(&xml(&admitted.query)),
-            _ => channel.multivariant(folder, span).with_query(&admitted.query),
+        let query = &admitted.query;
+        let written = match (format, span) {
+            (MANIFEST, Span::Live) => channel.manifest(folder).at(&xml(query), SystemTime::now()),
+            (MANIFEST, Span::Rewind) => {
+                let written = channel.rewind_manifest(folder).await.ok_or_else(no_track)?;
+                let query = xml(query);
+                elsewhere(move || written.at(&query, SystemTime::now())).await?
+            }
+            _ => channel.multivariant(folder, span).with_query(query),
         };
         Ok(self.playlist(metrics, admitted, written, format, channel.target() / 2))
     }
@@ -317,8 +318,16 @@ impl<'a> Asked<'a> {
             let first = *edge.borrow();
             await_edge(env, channel, &mut edge, |edge| edge.ended || edge.shows(first.segment, None)).await?;
         }
-        let written = channel.playlist(track, directives, span).ok_or_else(no_track)?;
-        let written = written.with_query(&admitted.query);
+        let written = match span {
+            Span::Live => {
+                channel.playlist(track, directives).ok_or_else(no_track)?.with_query(&admitted.query)
+            }
+            Span::Rewind => {
+                let written = channel.rewind_playlist(track, directives).await.ok_or_else(no_track)?;
+                let query = admitted.query.clone();
+                elsewhere(move || written.with_query(&query)).await?
+            }
+        };
         Ok(self.playlist(metrics, admitted, written, PLAYLIST, keep))
     }
 
@@ -649,6 +658,12 @@ async fn sealed(
     let sealed = channel.sealed.seal(&keys, file, segment, bytes, ready(Ok(clear))).await;
     let busy = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The segment cannot be encrypted.");
     sealed.map(|sealed| vec![sealed]).map_err(busy)
+}
+
+/// A text of hours, copied on a thread that carries no media.
+async fn elsewhere(write: impl FnOnce() -> Bytes + Send + 'static) -> Result<Bytes, Refusal> {
+    let failed = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The list cannot be written.");
+    tokio::task::spawn_blocking(write).await.map_err(failed)
 }
 
 fn check_transport(channel: &Channel) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use super::joined::{Due, Place, Step};
 use super::limits;
-use super::manifest::{Epoch, manifest};
+use super::manifest::{CLOCK, Epoch, manifest};
 use super::muxer::Packed;
 use super::name::Directives;
 use super::playlist::{self, Terms};
@@ -47,6 +47,8 @@ pub(super) struct Channel {
     timeshift: Option<Arc<Timeshift>>,
     /// Counts what is added.
     changes: watch::Sender<u64>,
+    /// Held while a list of all there is is written: those who come meanwhile want the same.
+    pub(super) writing: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -55,8 +57,10 @@ struct State {
     /// the way through what there was.
     retired: Vec<Rendition>,
     terms: Terms,
-    /// Playlists as they are now, by track, whether they are delta updates, and what they begin with.
-    written: HashMap<(TrackId, bool, Span), Written>,
+    /// Playlists as they are now, by track, and whether they are delta updates.
+    written: HashMap<(TrackId, bool), Written>,
+    /// Lists of all there is, with how much had been added when they were written.
+    rewound: HashMap<Text, (u64, Written)>,
     /// When somebody asked last.
     asked: Instant,
     ended: bool,
@@ -79,6 +83,43 @@ pub(super) struct Beginning {
 /// Stands in texts for the query of the viewer who asks, so that they are written once for all.
 const QUERY: &str = "\u{1}";
 
+/// A text that lists all there is of a stream, for who goes back in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Text {
+    /// Of a track; whether it is a delta update.
+    Playlist(TrackId, bool),
+    /// With media in that folder.
+    Manifest(String),
+}
+
+/// What such texts are written from.
+struct Outline {
+    renditions: Vec<Rendition>,
+    epochs: Vec<Epoch>,
+    terms: Terms,
+    ended: bool,
+    /// How much had been added by then.
+    count: u64,
+}
+
+impl Outline {
+    fn write(&self, text: &Text) -> Option<Written> {
+        let Self { renditions, epochs, terms, ended, .. } = self;
+        Some(Written::new(match text {
+            Text::Playlist(track, skip) => {
+                let rendition = renditions.iter().find(|rendition| rendition.id == *track)?;
+                let others = renditions.iter().filter(|other| other.id != *track);
+                let others = others.map(|other| (other.id, *other.edge.borrow()));
+                playlist::media(rendition, others, terms, *skip, Span::Rewind)
+            }
+            Text::Manifest(folder) => {
+                let now = SystemTime::now();
+                manifest(renditions, epochs, folder, terms, *ended, now, Span::Rewind)
+            }
+        }))
+    }
+}
+
 /// A playlist or manifest.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
@@ -91,6 +132,13 @@ impl Written {
     fn new(marked: String) -> Self {
         let plain = marked.replace(QUERY, "").into();
         Self { marked: marked.into(), plain }
+    }
+
+    /// The manifest for a viewer whose addresses have `query`, and who gets it at `now`.
+    pub(super) fn at(&self, query: &str, now: SystemTime) -> Bytes {
+        let written = self.with_query(query);
+        // Just written.
+        std::str::from_utf8(&written).unwrap_or_default().replace(CLOCK, &playlist::date_time(now)).into()
     }
 
     /// The text for a viewer whose addresses have `query`.
@@ -121,6 +169,7 @@ impl Channel {
             retired: Vec::new(),
             terms,
             written: HashMap::new(),
+            rewound: HashMap::new(),
             asked: now,
             epochs: Vec::new(),
             past: Vec::new(),
@@ -137,6 +186,7 @@ impl Channel {
             keep,
             timeshift: None,
             changes: watch::Sender::new(0),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -189,6 +239,8 @@ impl Channel {
             state.terms.target = state.terms.target.max(longest.min(limits::SEGMENT_MAX));
         }
         self.changes.send_modify(|count| *count += 1);
+        let count = *self.changes.borrow();
+        state.rewound.retain(|_, (written, _)| *written + limits::REWOUND_KEPT > count);
     }
 
     /// Takes tracks from the offer that have had no frame since the last interruption, now that `track` has a whole segment after it;
@@ -231,6 +283,7 @@ impl Channel {
         let past: Vec<_> = old.renditions.iter_mut().filter_map(Rendition::leave).collect();
         let (epochs, target) = (old.epochs.clone(), old.terms.target);
         old.written.clear();
+        old.rewound.clear();
         drop(old);
         if !past.is_empty() {
             let mut state = self.state();
@@ -341,8 +394,7 @@ impl Channel {
     pub(super) fn rewind(&self) -> Option<Duration> {
         self.timeshift.as_ref()?;
         let state = self.state();
-        let listed = |rendition: &Rendition| rendition.lines(Span::Rewind).map(|line| line.duration).sum();
-        state.renditions.iter().map(listed).min()
+        state.renditions.iter().map(Rendition::duration).min()
     }
 
     /// A segment that is not in memory any more.
@@ -445,29 +497,78 @@ impl Channel {
     }
 
     /// The manifest. `folder` is where media is, as seen from there.
-    pub(super) fn manifest(&self, folder: &str, span: Span) -> Written {
-        let state = self.state();
-        let now = SystemTime::now();
-        Written::new(manifest(&state.renditions, &state.epochs, folder, &state.terms, state.ended, now, span))
+    pub(super) fn manifest(&self, folder: &str) -> Written {
+        let State { renditions, epochs, terms, ended, .. } = &*self.state();
+        Written::new(manifest(renditions, epochs, folder, terms, *ended, SystemTime::now(), Span::Live))
     }
 
     /// The media playlist of a track.
-    pub(super) fn playlist(&self, track: TrackId, directives: Directives, span: Span) -> Option<Written> {
+    pub(super) fn playlist(&self, track: TrackId, directives: Directives) -> Option<Written> {
         let mut state = self.state();
         let state = &mut *state;
-        let key = (track, directives.skip, span);
+        let key = (track, directives.skip);
         if let Some(written) = state.written.get(&key) {
             return Some(written.clone());
         }
         let rendition = state.rendition(track)?;
         let others = state.renditions.iter().filter(|other| other.id != track);
         let others = others.map(|other| (other.id, *other.edge.borrow()));
-        let written = Written::new(playlist::media(rendition, others, &state.terms, directives.skip, span));
+        let written =
+            Written::new(playlist::media(rendition, others, &state.terms, directives.skip, Span::Live));
         // After the end nothing is added, but what is on a disk may leave.
         if !state.ended {
             state.written.insert(key, written.clone());
         }
         Some(written)
+    }
+
+    /// The media playlist of all there is of a track.
+    pub(super) async fn rewind_playlist(&self, track: TrackId, directives: Directives) -> Option<Written> {
+        self.rewound(Text::Playlist(track, directives.skip)).await
+    }
+
+    /// The manifest of all there is. `folder` is where media is, as seen from there.
+    pub(super) async fn rewind_manifest(&self, folder: &str) -> Option<Written> {
+        self.rewound(Text::Manifest(folder.to_owned())).await
+    }
+
+    /// A list of all there is now, or of later. It is written away from media, and once for all who come meanwhile.
+    async fn rewound(&self, text: Text) -> Option<Written> {
+        let known = |since: Option<u64>| {
+            let state = self.state();
+            let since = since.unwrap_or_else(|| *self.changes.borrow());
+            let known = state.rewound.get(&text).filter(|(count, _)| *count >= since);
+            (since, known.map(|(_, written)| written.clone()))
+        };
+        let (since, written) = known(None);
+        if written.is_some() {
+            return written;
+        }
+        let _turn = self.writing.lock().await;
+        let (_, written) = known(Some(since));
+        if written.is_some() {
+            return written;
+        }
+        let outline = self.outline();
+        let (count, ended) = (outline.count, outline.ended);
+        let asked = text.clone();
+        let written = tokio::task::spawn_blocking(move || outline.write(&asked)).await.ok()??;
+        // After the end nothing is added, but what is on a disk may leave.
+        if !ended {
+            self.state().rewound.insert(text.clone(), (count, written.clone()));
+        }
+        Some(written)
+    }
+
+    fn outline(&self) -> Outline {
+        let state = self.state();
+        Outline {
+            renditions: state.renditions.iter().map(Rendition::outline).collect(),
+            epochs: state.epochs.clone(),
+            terms: state.terms.clone(),
+            ended: state.ended,
+            count: *self.changes.borrow(),
+        }
     }
 
     /// Looks at a track, and at whether there will be no more of it.

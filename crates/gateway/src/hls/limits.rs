@@ -77,6 +77,9 @@ pub(super) const SEALED_AT_ONCE_MAX: usize = 128 << 10;
 /// and media has the rest of the machine.
 pub(super) const SEALS_MAX: usize = 4;
 
+/// For how many parts a list of all there is is kept, for those who have waited while it was written: a second of media, of two tracks.
+pub(super) const REWOUND_KEPT: u64 = 8;
+
 /// How long a transport stream waits for sound that is behind the pictures, which is less than players have in store.
 pub(super) const SOUND_LATE: Duration = Duration::from_secs(1);
 

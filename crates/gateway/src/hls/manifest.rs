@@ -22,7 +22,10 @@ pub(super) struct Epoch {
     pub(super) date: SystemTime,
 }
 
-/// The manifest. `epochs` are in order; media is in `folder`: empty, or with a slash at its end.
+/// Stands in manifests for the time of day at which they are answered.
+pub(super) const CLOCK: &str = "\u{2}";
+
+/// The manifest. [`CLOCK`] is where players set their clocks. `epochs` are in order; media is in `folder`: empty, or with a slash at its end.
 pub(super) fn manifest(
     renditions: &[Rendition],
     epochs: &[Epoch],
@@ -86,11 +89,8 @@ pub(super) fn manifest(
         out.push_str("</Period>\n");
     }
     if !ended {
-        let _ = writeln!(
-            out,
-            "<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>",
-            date_time(now)
-        );
+        let _ =
+            writeln!(out, "<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{CLOCK}\"/>",);
     }
     out.push_str("</MPD>\n");
     out

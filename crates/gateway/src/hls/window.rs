@@ -24,7 +24,7 @@ pub(super) struct Part {
 }
 
 /// A segment, complete or growing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Segment {
     /// Its media sequence number.
     pub(super) number: u64,
@@ -183,6 +183,8 @@ pub(super) struct Rendition {
     bytes: usize,
     /// What is kept for longer than in memory.
     shelf: Option<Shelf>,
+    /// What lists say of that, in an outline.
+    outlined: Vec<Line>,
 }
 
 /// What is kept of a track from before its stream began anew.
@@ -217,7 +219,30 @@ impl Rendition {
             edge: watch::Sender::new(Edge { segment: first, ..Edge::default() }),
             bytes: 0,
             shelf: None,
+            outlined: Vec::new(),
         }
+    }
+
+    /// What lists are written from, as it is now: lists of hours take a while, and media goes on meanwhile.
+    pub(super) fn outline(&self) -> Self {
+        let first = self.segments.front().map(|segment| segment.number);
+        Self {
+            id: self.id,
+            inits: self.inits.clone(),
+            segments: self.segments.clone(),
+            first_listed: self.first_listed,
+            edge: watch::Sender::new(*self.edge.borrow()),
+            bytes: self.bytes,
+            shelf: None,
+            outlined: self.shelf.iter().flat_map(|shelf| shelf.lines(0, first)).collect(),
+        }
+    }
+
+    /// How long all of its segments last, in memory and on the disk.
+    pub(super) fn duration(&self) -> Duration {
+        let first = self.segments.front().map(|segment| segment.number);
+        let shelved = self.shelf.as_ref().map_or(Duration::ZERO, |shelf| shelf.duration(first));
+        shelved + self.segments.iter().map(Segment::duration).sum::<Duration>()
     }
 
     /// Keeps what becomes complete on `shelf`, too.
@@ -297,9 +322,13 @@ impl Rendition {
             Span::Rewind => self.segments.iter(),
         };
         let first = self.segments.front().map(|segment| segment.number);
-        let shelved = self.shelf.iter().flat_map(move |shelf| shelf.lines(first));
-        let is_listed = move |line: &Line| span == Span::Rewind || line.number >= self.first_listed;
-        shelved.filter(is_listed).chain(in_memory.map(Segment::line))
+        let from = match span {
+            Span::Live => self.first_listed,
+            Span::Rewind => 0,
+        };
+        let shelved = self.shelf.iter().flat_map(move |shelf| shelf.lines(from, first));
+        let outlined = self.outlined.iter().copied().filter(move |line| line.number >= from);
+        shelved.chain(outlined).chain(in_memory.map(Segment::line))
     }
 
     /// A segment that is not in memory any more, or that is on the way from there.

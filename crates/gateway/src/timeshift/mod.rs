@@ -33,7 +33,7 @@ use problem::{Problem, Problems};
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,8 @@ pub(crate) struct Entry {
     gone: AtomicBool,
     /// It is on no shelf any more.
     released: AtomicBool,
+    /// Counts those of its shelf that are gone.
+    losses: Arc<AtomicU64>,
 }
 
 /// Where a segment is.
@@ -110,6 +112,7 @@ impl Entry {
 
     fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
+        self.losses.fetch_add(1, Ordering::Release);
         // Nobody who asks from now on gets it, so nothing is held for them.
         self.set_place(Place::File);
     }
@@ -152,8 +155,9 @@ impl Timeshift {
         self.active.load(Ordering::Acquire)
     }
 
-    /// Takes a segment. It is gone at once where the disk is too far behind. Never waits for the disk.
-    fn put(&self, pieces: Vec<Bytes>) -> Arc<Entry> {
+    /// Takes a segment. It is gone at once where the disk is too far behind. Never waits for the disk. `losses` counts what its shelf
+    /// loses.
+    fn put(&self, pieces: Vec<Bytes>, losses: &Arc<AtomicU64>) -> Arc<Entry> {
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
         let mut queue = self.queue();
         let is_lost = queue.bytes + bytes > self.queue_bytes_max;
@@ -165,6 +169,7 @@ impl Timeshift {
             place: Mutex::new(if is_lost { Place::File } else { Place::Queue(pieces) }),
             gone: AtomicBool::new(is_lost),
             released: AtomicBool::new(false),
+            losses: losses.clone(),
         });
         if !is_lost {
             queue.bytes += bytes;
@@ -173,7 +178,10 @@ impl Timeshift {
         }
         drop(queue);
         match is_lost {
-            true => self.lose(Problem::Slow),
+            true => {
+                losses.fetch_add(1, Ordering::Release);
+                self.lose(Problem::Slow);
+            }
             false => self.filled.notify_one(),
         }
         entry

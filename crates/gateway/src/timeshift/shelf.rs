@@ -4,8 +4,11 @@ use super::limits::GRACE;
 use super::{Entry, Timeshift};
 use crate::hls::Line;
 use bytes::Bytes;
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Segments in order, without a gap. It forgets those that have left the lists for a while.
@@ -19,6 +22,10 @@ pub(crate) struct Shelf {
     listed: Duration,
     /// How long the others last.
     unlisted: Duration,
+    /// Counts segments of this shelf that are gone.
+    losses: Arc<AtomicU64>,
+    /// The segment from which on none was gone, and what the count was then: it is looked for only when there is a loss.
+    whole: Cell<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -36,6 +43,8 @@ impl Shelf {
             first_listed: 0,
             listed: Duration::ZERO,
             unlisted: Duration::ZERO,
+            losses: Arc::default(),
+            whole: Cell::default(),
         }
     }
 
@@ -44,7 +53,7 @@ impl Shelf {
         let is_next = self.kept.back().is_none_or(|last| last.line.number + 1 == line.number);
         let left = if is_next { self.first_whole() } else { self.kept.len() };
         (0..left).for_each(|_| self.drop_first());
-        let entry = self.timeshift.put(pieces);
+        let entry = self.timeshift.put(pieces, &self.losses);
         self.kept.push_back(Kept { line, entry });
         self.listed += line.duration;
         let window = self.timeshift.window();
@@ -67,17 +76,37 @@ impl Shelf {
         }
     }
 
-    /// Those of the listed segments that come before segment `number`, and lead up to it; all of them where there is no `number`.
-    pub(crate) fn lines(&self, number: Option<u64>) -> impl Iterator<Item = Line> {
-        let whole = self.kept.range(self.first_whole()..).map(|kept| kept.line);
-        let leads_up = match (number, self.kept.back()) {
-            (Some(number), Some(last)) => last.line.number + 1 >= number,
-            _ => true,
+    /// Those of the listed segments, `from` or later, that come before segment `number`, and lead up to it; all of them where there is no
+    /// `number`.
+    pub(crate) fn lines(&self, from: u64, number: Option<u64>) -> impl Iterator<Item = Line> {
+        self.kept.range(self.indices(from, number)).map(|kept| kept.line)
+    }
+
+    /// How long all of those last.
+    pub(crate) fn duration(&self, number: Option<u64>) -> Duration {
+        let Some(first) = self.first() else { return Duration::ZERO };
+        let indices = self.indices(0, number);
+        if indices.is_empty() {
+            return Duration::ZERO;
+        }
+        // Few: the lost ones, and those that are in memory too.
+        let of = |indices: Range<usize>| -> Duration {
+            self.kept.range(indices).map(|kept| kept.line.duration).sum()
         };
-        let is_listed = move |line: &Line| {
-            leads_up && line.number >= self.first_listed && number.is_none_or(|number| line.number < number)
+        let listed = self.first_listed.saturating_sub(first.number) as usize;
+        self.listed.saturating_sub(of(listed..indices.start)).saturating_sub(of(indices.end..self.kept.len()))
+    }
+
+    fn indices(&self, from: u64, number: Option<u64>) -> Range<usize> {
+        let Some((first, last)) = self.kept.front().zip(self.kept.back()) else { return 0..0 };
+        let first = first.line.number;
+        let end = match number {
+            Some(number) if last.line.number + 1 < number => 0,
+            Some(number) => (number.saturating_sub(first) as usize).min(self.kept.len()),
+            None => self.kept.len(),
         };
-        whole.filter(is_listed)
+        let start = from.max(self.first_listed).saturating_sub(first) as usize;
+        start.max(self.first_whole()).min(end)..end
     }
 
     /// A segment that is still there.
@@ -99,7 +128,16 @@ impl Shelf {
 
     /// The index of the first segment after which none is gone.
     fn first_whole(&self) -> usize {
-        self.kept.iter().rposition(|kept| kept.entry.is_gone()).map_or(0, |lost| lost + 1)
+        let Some(first) = self.first() else { return 0 };
+        // Before the look: a loss meanwhile is looked for next time.
+        let losses = self.losses.load(Ordering::Acquire);
+        let (known, number) = self.whole.get();
+        if known == losses {
+            return (number.saturating_sub(first.number) as usize).min(self.kept.len());
+        }
+        let index = self.kept.iter().rposition(|kept| kept.entry.is_gone()).map_or(0, |lost| lost + 1);
+        self.whole.set((losses, first.number + index as u64));
+        index
     }
 
     fn drop_first(&mut self) {
@@ -110,6 +148,10 @@ impl Shelf {
         }
         self.first_listed = self.first_listed.max(line.number + 1);
         self.timeshift.release(&entry);
+        if self.kept.is_empty() {
+            // What comes next may have any number.
+            self.whole.set((self.whole.get().0, 0));
+        }
     }
 }
 

@@ -59,7 +59,14 @@ fn put(shelf: &mut Shelf, number: u64) {
 }
 
 fn listed(shelf: &Shelf, before: Option<u64>) -> Vec<u64> {
-    shelf.lines(before).map(|line| line.number).collect()
+    let listed: Vec<Line> = shelf.lines(0, before).collect();
+    let duration: Duration = listed.iter().map(|line| line.duration).sum();
+    assert_eq!(shelf.duration(before), duration);
+    for from in [0, 3, 185, u64::MAX] {
+        let later = listed.iter().filter(|line| line.number >= from);
+        assert!(shelf.lines(from, before).eq(later.copied()), "{from}");
+    }
+    listed.into_iter().map(|line| line.number).collect()
 }
 
 /// Does all that there is to do.
@@ -196,4 +203,16 @@ fn a_segment_that_is_larger_than_all_may_be_costs_no_other_one() {
     settle(&mut disk, &timeshift);
     assert_eq!((listed(&one, None), listed(&other, None)), (vec![0, 1, 2, 3], vec![]));
     assert!(timeshift.problem().unwrap().contains("one segment is longer than timeshift.bytes_max"));
+}
+
+#[test]
+fn a_track_whose_numbers_begin_anew_after_a_loss_is_listed() {
+    let folder = Folder::new("anew");
+    let timeshift = timeshift(&folder.0, |config| config.queue_bytes_max = 250);
+    let (mut shelf, mut disk) = (Shelf::new(timeshift.clone()), Disk::new(timeshift.clone()));
+    (10..14).for_each(|number| put(&mut shelf, number));
+    assert!(listed(&shelf, None).is_empty(), "the disk is behind");
+    settle(&mut disk, &timeshift);
+    put(&mut shelf, 20);
+    assert_eq!(listed(&shelf, None), [20]);
 }

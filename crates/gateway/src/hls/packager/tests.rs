@@ -1,5 +1,6 @@
 use super::*;
-use crate::config::{Config, HlsConfig, parse_channel};
+use crate::config::{Config, HlsConfig, TimeshiftConfig, parse_channel};
+use crate::hls::channel::Written;
 use crate::hls::joined::joined;
 use crate::hls::name::Directives;
 use crate::hls::window::Span;
@@ -30,7 +31,11 @@ impl Stream {
         let mut publisher = env.origin.publish(&name, now).unwrap();
         publisher.write(sound(0, Role::Config, &[0x12, 0x10]), now).unwrap();
         let keep = Keep { listed: Duration::from_secs(60), bytes_max: usize::MAX };
-        let channel = Arc::new(Channel::new(name.clone(), keep, now));
+        let channel = Channel::new(name.clone(), keep, now);
+        let channel = Arc::new(match env.config.timeshift.is_for(&name) {
+            true => channel.with_timeshift(env.timeshift.clone()),
+            false => channel,
+        });
         let options =
             ReadOptions { start: Start::Behind(Duration::from_secs(3600)), ..env.read_options(Start::Live) };
         let reader = env.origin.read(&name, options, now).unwrap();
@@ -52,8 +57,7 @@ impl Stream {
     }
 
     fn playlist(&self) -> String {
-        let written =
-            self.packager.channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
+        let written = self.packager.channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
         String::from_utf8(written.with_query("").to_vec()).unwrap()
     }
 }
@@ -72,7 +76,7 @@ fn a_stream_that_nobody_asks_for_any_more_has_not_ended() {
     let channel = stream.packager.channel.clone();
     drop(stream);
     assert_eq!(*channel.phase.borrow(), Phase::Stopped);
-    let written = channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
+    let written = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
     assert!(!String::from_utf8_lossy(&written.with_query("")).contains("#EXT-X-ENDLIST"));
 }
 
@@ -106,7 +110,7 @@ fn a_stream_that_has_ended_stays_so() {
     let channel = stream.packager.channel.clone();
     drop(stream);
     assert_eq!(*channel.phase.borrow(), Phase::Ready);
-    let written = channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap();
+    let written = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap();
     assert!(String::from_utf8_lossy(&written.with_query("")).contains("#EXT-X-ENDLIST"));
 }
 
@@ -195,12 +199,7 @@ fn a_jump_that_tracks_make_one_after_the_other_is_one_interruption() {
     stream.push((6_000..6_200).step_by(20).map(|at| sound(at, Role::Frame, b"frame")));
     stream.push(both(3_600_200, 3_606_000));
     for track in [TrackId::VIDEO, TrackId::AUDIO] {
-        let written = stream
-            .packager
-            .channel
-            .playlist(track, Directives::default(), Span::Live)
-            .unwrap()
-            .with_query("");
+        let written = stream.packager.channel.playlist(track, Directives::default()).unwrap().with_query("");
         let written = String::from_utf8_lossy(&written).into_owned();
         assert_eq!(written.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{written}");
     }
@@ -233,8 +232,7 @@ fn a_track_that_does_not_come_back_is_no_longer_offered() {
     assert_eq!(channel.tracks(), [TrackId::VIDEO]);
     let main = channel.multivariant("cam/", Span::Live).with_query("");
     assert!(!String::from_utf8_lossy(&main).contains("audio0"));
-    let of_sound =
-        channel.playlist(TrackId::AUDIO, Directives::default(), Span::Live).unwrap().with_query("");
+    let of_sound = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap().with_query("");
     assert!(
         String::from_utf8_lossy(&of_sound).ends_with("#EXT-X-ENDLIST\n"),
         "who is in it comes to its end"
@@ -287,4 +285,66 @@ fn a_track_that_waits_for_its_keyframe_is_offered_meanwhile() {
     // No GOP is as long as this.
     stream.push((20_000..60_000).step_by(20).map(|at| sound(at, Role::Frame, b"frame")));
     assert!(!channel.offers(TrackId::VIDEO));
+}
+
+/// A stream that viewers can go back in further than memory reaches.
+fn rewindable() -> Stream {
+    let timeshift =
+        TimeshiftConfig { minutes: 60, streams: vec!["live/*".to_owned()], ..TimeshiftConfig::default() };
+    let mut stream = Stream::with(Config { timeshift, ..Config::default() });
+    stream.push(configs());
+    stream.push(both(0, 300_000));
+    stream
+}
+
+#[tokio::test]
+async fn the_list_of_all_there_is_reaches_back_further_than_memory() {
+    let stream = rewindable();
+    let channel = &stream.packager.channel;
+    let whole = channel.rewind_playlist(TrackId::AUDIO, Directives::default()).await.unwrap().with_query("");
+    let whole = String::from_utf8_lossy(&whole).into_owned();
+    let listed = |text: &str| text.matches("#EXTINF:").count();
+    assert!(listed(&whole) > 2 * listed(&stream.playlist()));
+    let (closed, all) = channel
+        .look(TrackId::AUDIO, |rendition, _| {
+            let closed = rendition.lines(Span::Rewind).filter(|line| line.closed).count();
+            (closed, rendition.lines(Span::Rewind).map(|line| line.duration).sum::<Duration>())
+        })
+        .unwrap();
+    assert_eq!(listed(&whole), closed);
+    // What is at the edge is the same in both, to the part.
+    let edge = |text: &str| text.rsplit_once("#EXTINF:").map(|(_, edge)| edge.replace("-rewind", ""));
+    assert_eq!(edge(&whole), edge(&stream.playlist()));
+    assert!(channel.rewind().unwrap() <= all && channel.rewind().unwrap() > Duration::from_secs(290));
+}
+
+#[tokio::test]
+async fn a_list_of_all_there_is_is_written_once_for_all_who_wait_and_media_goes_on() {
+    let mut stream = rewindable();
+    let channel = stream.packager.channel.clone();
+    let ask = || channel.rewind_playlist(TrackId::AUDIO, Directives::default());
+    let turn = channel.writing.lock().await;
+    let (mut first, mut second) = (std::pin::pin!(ask()), std::pin::pin!(ask()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
+    stream.push(both(300_000, 310_000));
+    drop(turn);
+    let (first, second) = tokio::join!(first, second);
+    let text = |written: &Option<Written>| written.as_ref().unwrap().with_query("");
+    assert_eq!(text(&first).as_ptr(), text(&second).as_ptr());
+    assert_eq!(text(&ask().await).as_ptr(), text(&first).as_ptr(), "nothing was added");
+    stream.push(both(310_000, 320_000));
+    assert_ne!(text(&ask().await), text(&first));
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_written_before_tells_the_time_of_its_answer() {
+    let stream = rewindable();
+    let manifest = stream.packager.channel.rewind_manifest("").await.unwrap();
+    for seconds in [1_790_000_000, 1_790_000_009] {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let text = String::from_utf8(manifest.at("", now).to_vec()).unwrap();
+        let (_, clock) = text.split_once("urn:mpeg:dash:utc:direct:2014\" value=\"").unwrap();
+        assert!(clock.starts_with(&format!("{}\"", crate::http::date_time(now))), "{clock}");
+    }
 }
