@@ -348,3 +348,21 @@ async fn a_manifest_that_was_written_before_tells_the_time_of_its_answer() {
         assert!(clock.starts_with(&format!("{}\"", crate::http::date_time(now))), "{clock}");
     }
 }
+
+#[test]
+fn who_watches_the_end_of_a_stream_watches_its_next_beginning() {
+    let mut stream = Stream::new();
+    stream.send(0, 6_000);
+    let Packager { env, channel, .. } = &stream.packager;
+    let (env, before) = (env.clone(), channel.clone());
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
+    let viewer = ViewerKey::of(peer.ip(), "", &http::HeaderMap::new());
+    before.viewers.enter(&env, viewer, &before.name, peer, None, &env.metrics.protocol("hls")).unwrap();
+    stream.packager.end(EndReason::Finished);
+    let now = Instant::now();
+    assert!(env.sessions.is_empty() && before.viewers.is_watching(viewer, now));
+    let keep = Keep { listed: Duration::from_secs(60), bytes_max: usize::MAX };
+    let anew = Channel::new(before.name.clone(), keep, now);
+    anew.continue_after(&before);
+    assert!(anew.viewers.is_watching(viewer, now));
+}
