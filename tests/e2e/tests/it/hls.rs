@@ -110,12 +110,15 @@ fn plays_all_with(
         .unwrap_or_else(|why| panic!("{why}\n{}", player.output()));
 }
 
-/// ffmpeg from the first segment in the playlist on.
+/// ffmpeg from the first segment in the playlist or manifest on.
 fn ffmpeg_hashes(ffmpeg: &Path, url: &str, out: &Path) -> Process {
     let mut command = Command::new(ffmpeg);
-    command.args(["-v", "warning", "-y", "-live_start_index", "0", "-copyts", "-i", url]);
-    command.args(["-map", "0", "-c", "copy", "-copyinkf", "-f", "framehash", "-hash", "md5"]);
-    Process::spawn(command.arg(out))
+    command.args(["-v", "warning", "-y"]);
+    if !url.ends_with(".mpd") {
+        command.args(["-live_start_index", "0"]);
+    }
+    command.args(["-copyts", "-i", url, "-map", "0", "-c", "copy", "-copyinkf"]);
+    Process::spawn(command.args(["-f", "framehash", "-hash", "md5"]).arg(out))
 }
 
 fn url(server: &Server) -> String {
@@ -134,6 +137,53 @@ fn ffmpeg_9_plays_every_packet() {
     let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
     let clip = need!(clip::h264_aac(&ffmpeg));
     plays_all(&clip, |server, out| Ok(ffmpeg_hashes(&ffmpeg9, &url(server), out)), Extent::Whole);
+}
+
+#[test]
+fn ffmpeg_9_plays_every_packet_of_each_kind_of_track_over_hls_and_dash() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let scratch = e2e::process::Scratch::new();
+    let both = need!(clip::h264_aac(&ffmpeg));
+    let enhanced = |layout| clip::enhanced(&ffmpeg, &ffmpeg9, layout);
+    let rows = [
+        ("hevc-aac", need!(enhanced(Layout::HevcAac))),
+        ("av1-opus", need!(enhanced(Layout::Av1Opus))),
+        ("vp9-flac", need!(enhanced(Layout::Vp9Flac))),
+        ("h264-ac3", need!(enhanced(Layout::H264Ac3))),
+        ("pictures", need!(only(&ffmpeg, &both, "-an", scratch.file("pictures.flv")))),
+        ("sound", need!(only(&ffmpeg, &both, "-vn", scratch.file("sound.flv")))),
+    ];
+    let server = Server::with(&["hub.grace_ms=500", "hls.window_ms=30000", "hls.always=[\"live/*\"]"]);
+    let publishers = rows
+        .each_ref()
+        .map(|(name, clip)| program::publish(&ffmpeg9, clip, Repeat::Once, &server.rtmp_url(name)));
+    let play = |name: &str, form: &str| {
+        let out = server.scratch().join(format!("{name}.{form}"));
+        (ffmpeg_hashes(&ffmpeg9, &format!("http://{}/live/{name}.{form}", server.http), &out), out)
+    };
+    let check = |name: &str, clip: &Path, (mut player, out): (Process, PathBuf)| {
+        player.wait(PLAY_MAX);
+        // Sound alone may be joined where there is no keyframe to begin at.
+        let extent = if name == "sound" { Extent::AtLeast(200) } else { Extent::Whole };
+        let played = framehash::parse(&std::fs::read_to_string(&out).unwrap_or_default()).unwrap();
+        framehash::compare(&framehash::of_file(&ffmpeg9, clip), &played, extent)
+            .unwrap_or_else(|why| panic!("{}: {why}\n{}", out.display(), player.output()));
+    };
+    let live = rows.each_ref().map(|(name, _)| {
+        until(&format!("{name} is live"), || server.is_live(name).then_some(()));
+        play(name, "m3u8")
+    });
+    rows.iter().zip(live).for_each(|((name, clip), player)| check(name, clip, player));
+    drop(publishers);
+    // When it reads the manifest of a growing stream again, ffmpeg counts in whole seconds and may repeat or leave out segments.
+    let ended = rows.each_ref().map(|(name, _)| {
+        until(&format!("{name} has ended"), || {
+            let manifest = fetch(server.http, &format!("/live/{name}.mpd")).body;
+            String::from_utf8_lossy(&manifest).contains("type=\"static\"").then_some(())
+        });
+        play(name, "mpd")
+    });
+    rows.iter().zip(ended).for_each(|((name, clip), player)| check(name, clip, player));
 }
 
 /// A key for every segment, so that it changes often.
@@ -244,6 +294,43 @@ fn gstreamer_plays_from(path: &str) {
     });
 }
 
+/// `hlsdemux2` and `dashdemux2`, by name. They want a bin that knows of streams around them, which `decodebin3` is. Without
+/// `max-buffering-time`, `dashdemux2` plays when it has buffered for 30 seconds.
+#[test]
+fn the_newer_demuxers_of_gstreamer_play_hls_and_dash() {
+    let gst = need!(
+        program::gst("hlsdemux2")
+            .and(program::gst("dashdemux2"))
+            .and(program::gst("souphttpsrc"))
+            .and(program::gst("avdec_h264"))
+    );
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let (server, _publisher) = need!(live(&clip, &[]));
+    multivariant(&server, "");
+    let mut video = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    while video.playlist.segments.len() < 4 {
+        video.next_part();
+    }
+    let players = [("hlsdemux2", "m3u8"), ("dashdemux2", "mpd")].map(|(element, form)| {
+        let pipeline = format!(
+            "decodebin3.( souphttpsrc location=http://{}/live/cam.{form} ! {element} name=d \
+             max-buffering-time=1000000000 d.video_00 ! queue ! avdec_h264 ! fpsdisplaysink text-overlay=false \
+             signal-fps-measurements=false video-sink=fakesink d.audio_00 ! queue ! fakesink sync=true )",
+            server.http
+        );
+        Process::spawn(Command::new(&gst).arg("-v").args(pipeline.split_whitespace()))
+    });
+    for mut player in players {
+        until_within(PLAY_MAX, "three seconds of pictures are shown", || {
+            assert!(player.is_running(), "{}", player.output());
+            let output = player.output();
+            let counts = output.split("rendered: ").skip(1).filter_map(|rest| rest.split(',').next());
+            counts.filter_map(|count| count.parse::<u32>().ok()).any(|count| count >= 75).then_some(())
+        });
+    }
+}
+
 #[test]
 fn a_publisher_that_returns_continues_after_a_discontinuity() {
     let ffmpeg = need!(program::ffmpeg());
@@ -263,6 +350,67 @@ fn a_publisher_that_returns_continues_after_a_discontinuity() {
     video.check_media();
     let audio = Follower::new(server.http, "/live/cam/", "audio0.m3u8", "");
     assert!(audio.playlist.segments.iter().filter(|segment| segment.discontinuity).count() == 1);
+}
+
+#[test]
+fn a_publisher_that_returns_with_another_codec_has_a_map_of_its_own_behind_a_discontinuity() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let clips = [need!(clip::h264_aac(&ffmpeg)), need!(clip::enhanced(&ffmpeg, &ffmpeg9, Layout::HevcAac))];
+    let server = Server::with(&["hls.window_ms=30000"]);
+    let mut publisher = program::publish(&ffmpeg, &clips[0], Repeat::Once, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    multivariant(&server, "");
+    let mut follower = Follower::new(server.http, "/live/cam/", "video0.m3u8", "");
+    let complete = |playlist: &Playlist| playlist.segments.iter().filter(|s| s.uri.is_some()).count();
+    while complete(&follower.playlist) < 2 {
+        follower.next_part();
+    }
+    publisher.kill();
+    until("the publisher is missed", || (!server.is_live("cam")).then_some(()));
+    let _again = program::publish(&ffmpeg9, &clips[1], Repeat::Once, &server.rtmp_url("cam"));
+    until("the stream goes on", || {
+        follower.next_part();
+        let segments = &follower.playlist.segments;
+        let from = segments.iter().position(|segment| segment.discontinuity)?;
+        (segments[from..].iter().filter(|s| s.uri.is_some()).count() >= 2).then_some(())
+    });
+    assert!(multivariant(&server, "").contains("hvc1."), "the multivariant playlist tells of the new codec");
+    assert!(follower.check_media() > 0);
+    let segments = &follower.playlist.segments;
+    let from = segments.iter().position(|segment| segment.discontinuity).unwrap();
+    assert_ne!(segments[from - 1].map, segments[from].map);
+    for (clip, side) in clips.iter().zip([&segments[..from], &segments[from..]]) {
+        let names = side[0].map.iter().chain(side.iter().filter_map(|segment| segment.uri.as_ref()));
+        let bytes: Vec<u8> =
+            names.flat_map(|name| fetch(server.http, &format!("/live/cam/{name}")).body).collect();
+        let file = server.scratch().join("side.mp4");
+        std::fs::write(&file, bytes).unwrap();
+        let mut sent = framehash::of_file(&ffmpeg9, clip);
+        sent.retain(|track| track.is_video);
+        framehash::compare(&sent, &framehash::of_file(&ffmpeg9, &file), Extent::AtLeast(50))
+            .unwrap_or_else(|why| panic!("{}: {why}", clip.display()));
+    }
+}
+
+#[test]
+fn the_first_viewer_of_a_stream_that_is_always_packaged_can_go_back_as_far_as_others() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(&["hls.always=[\"live/always\"]", "hub.retain_ms=0"]);
+    let urls = ["always", "asked"].map(|name| server.rtmp_url(name));
+    let _publishers = urls.map(|url| program::publish(&ffmpeg, &clip, Repeat::Forever, &url));
+    for name in ["always", "asked"] {
+        until(&format!("{name} is live"), || server.is_live(name).then_some(()));
+        let mut reader = server.open_flv(name, "").unwrap();
+        reader.find(|tag| tag.is_keyframe() && tag.timestamp >= 7_000).unwrap();
+    }
+    let listed = |name: &str| {
+        let answer = fetch(server.http, &format!("/live/{name}/video0.m3u8"));
+        let playlist = Playlist::parse(std::str::from_utf8(&answer.body).unwrap());
+        playlist.segments.iter().map(|segment| segment.duration).sum::<f64>()
+    };
+    let [always, asked] = ["always", "asked"].map(listed);
+    assert!(always >= 5.0 && asked < always, "{always} s, and {asked} s where nobody had asked");
 }
 
 #[test]
