@@ -144,11 +144,16 @@ async fn segments(asked: &vod::Asked, env: &Env) -> Option<Response> {
         position = end;
     }
     let query = if asked.keys.is_empty() { String::new() } else { format!("?{}", asked.keys) };
-    let lines = std::str::from_utf8(&text).ok()?.lines().map(|line| match line.starts_with('#') {
-        true => format!("{line}\n"),
-        false => format!("/recordings/{}/{line}{query}\n", asked.entry.id),
+    let id = asked.entry.id.clone();
+    // There may be a hundred thousand of them.
+    let addressed = tokio::task::spawn_blocking(move || {
+        let lines = std::str::from_utf8(&text).ok()?.lines().map(|line| match line.starts_with('#') {
+            true => format!("{line}\n"),
+            false => format!("/recordings/{id}/{line}{query}\n"),
+        });
+        Some(Bytes::from(lines.collect::<String>()))
     });
-    let text = Bytes::from(lines.collect::<String>());
+    let text = addressed.await.ok()??;
     let media = "application/vnd.apple.mpegurl";
     let ranged = Ranged { length: text.len() as u64, etag: None, media, cache: "no-cache" };
     let (write_timeout, shutdown) = (env.config.http.write_timeout(), env.shutdown.clone());
