@@ -28,17 +28,36 @@ pub(super) async fn run(env: Arc<Env>) {
     }
 }
 
-/// Recordings that could not be deleted, and when that was: they are left alone for a while, and told of no more often.
-type Failed = HashMap<RecordingId, Instant>;
+/// What could not be deleted is left alone for a while, and told of no more often.
+#[derive(Debug, Default)]
+struct Failed {
+    /// Recordings, and when that was.
+    recordings: HashMap<RecordingId, Instant>,
+    /// When the object storage deleted nothing.
+    storage: Option<Instant>,
+}
+
+impl Failed {
+    /// Whether `entry` is left alone now.
+    fn includes(&self, entry: &Entry) -> bool {
+        self.recordings.contains_key(&entry.id) || (self.storage.is_some() && entry.remote().is_some())
+    }
+
+    /// Forgets what may be tried again.
+    fn expire(&mut self) {
+        self.recordings.retain(|_, at| at.elapsed() < RETIRE_AGAIN);
+        self.storage = self.storage.filter(|at| at.elapsed() < super::limits::STORE_RETRY_MAX);
+    }
+}
 
 /// Removes what need not stay at `now`.
 async fn sweep(env: &Arc<Env>, now: SystemTime, failed: &mut Failed) {
     let entries = env.recordings.catalog.oldest_first();
     let mut deleted = 0;
-    failed.retain(|_, at| at.elapsed() < RETIRE_AGAIN);
+    failed.expire();
     let to_delete = to_delete(env, &entries, now);
     for (entry, why) in to_delete {
-        if failed.contains_key(&entry.id) {
+        if failed.includes(&entry) {
             continue;
         }
         let has_remote = entry.remote().is_some();
@@ -52,10 +71,10 @@ async fn sweep(env: &Arc<Env>, now: SystemTime, failed: &mut Failed) {
             }
             Err(error) => {
                 warn!(recording = %entry.id, %error, "an old recording cannot be deleted");
-                failed.insert(entry.id.clone(), Instant::now());
-                // Where the storage is away, the others would fail in the same way.
+                failed.recordings.insert(entry.id.clone(), Instant::now());
+                // Most likely it is away, and others would fail in the same way.
                 if matches!(error, DeleteError::Storage(_)) {
-                    break;
+                    failed.storage = Some(Instant::now());
                 }
             }
         }

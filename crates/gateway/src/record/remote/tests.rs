@@ -130,6 +130,25 @@ async fn a_deletion_goes_on_when_nobody_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_fails_halfway_leaves_a_recording_that_goes_up_anew() {
+    let node = Node::new("halfway");
+    let (entry, file) = (node.add(), FileName::new(1, "mp4"));
+    node.remote().enqueue(&entry);
+    until("it is up", || is_done(&entry)).await;
+    // The description cannot be deleted, and its files come first.
+    let described = node.stored(&entry).join(DESCRIPTION);
+    std::fs::remove_file(&described).unwrap();
+    std::fs::create_dir_all(described.join("in-the-way")).unwrap();
+    let deleted = crate::record::delete(&node.env, &entry).await;
+    assert!(matches!(deleted, Err(crate::record::DeleteError::Storage(_))), "{deleted:?}");
+    assert!(!entry.is_deleted() && !is_done(&entry));
+    assert!(entry.folder().join(DESCRIPTION).exists() && entry.file_path(&file).exists());
+    std::fs::remove_dir_all(&described).unwrap();
+    until("it is up again", || is_done(&entry)).await;
+    assert_eq!(std::fs::read(node.stored(&entry).join(file.as_str())).unwrap(), b"0123456789");
+}
+
+#[tokio::test]
 async fn a_copy_that_was_deleted_in_part_counts_no_more_where_the_files_are_here() {
     let node = Node::new("part");
     let (entry, file) = (node.add(), FileName::new(1, "mp4"));

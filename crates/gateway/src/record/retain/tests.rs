@@ -115,7 +115,7 @@ async fn one_that_cannot_be_deleted_holds_up_no_other_and_is_left_alone_for_a_wh
     let mut failed = Failed::default();
     sweep(&node.env, node.now, &mut failed).await;
     assert_eq!(node.env.metrics.record().retired.get(), 1);
-    assert!(failed.contains_key(&stuck.id) && failed.len() == 1);
+    assert!(failed.includes(&stuck) && failed.recordings.len() == 1);
     assert!(!stuck.is_deleted(), "it can be kept, and deleted later");
     std::fs::remove_file(stuck.folder()).unwrap();
     sweep(&node.env, node.now, &mut failed).await;
