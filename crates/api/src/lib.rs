@@ -12,11 +12,13 @@
 //! | `GET /api/v1/relays` (operator, or with the publish key of the streams) | [`Relays`] |
 //! | `POST /api/v1/relays/push` with a [`NewPush`] (the same) | 201, a [`PushTarget`] |
 //! | `DELETE /api/v1/relays/push/{id}` (the same) | 204, nothing |
-//! | `GET /api/v1/recordings?stream=&before=&limit=` (operator) | [`Recordings`] |
-//! | `GET /api/v1/recordings/{id}` (operator) | [`Recording`] |
+//! | `GET /api/v1/recordings?stream=&q=&since=&until=&before=&limit=` | [`Recordings`]; to others than the operator complete ones that they may play |
+//! | `GET /api/v1/recordings/{id}` | [`Recording`]; to others than the operator what concerns viewers |
 //! | `POST /api/v1/recordings` with a [`NewRecording`] (operator) | 202, nothing: the stream is recorded from now on |
 //! | `POST /api/v1/recordings/{id}/stop` (operator) | 202, nothing |
+//! | `PATCH /api/v1/recordings/{id}` with a [`RecordingChange`] (operator) | [`Recording`] |
 //! | `DELETE /api/v1/recordings/{id}` (operator) | 204, nothing |
+//! | `POST /api/v1/clips` with a [`NewClip`] (operator) | 201, a [`Recording`]; 202 where it takes longer |
 //! | any error | [`Problem`] |
 
 mod beacon;
@@ -30,8 +32,8 @@ pub use beacon::{Beacon, BeaconEvent, BeaconProtocol, BeaconRenderer, BeaconTime
 pub use channel::{Audio, Channel, ChannelDetail, Channels, Counters, Log, Publisher, Track, Video};
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use recording::{
-    GapReason, NewRecording, RecordedFile, RecordedTrack, Recording, RecordingChange, RecordingGap,
-    RecordingState, RecordingUpload, Recordings, UploadState,
+    ClipSource, GapReason, NewClip, NewRecording, RecordedFile, RecordedTrack, Recording, RecordingChange,
+    RecordingGap, RecordingKind, RecordingState, RecordingUpload, Recordings, UploadState,
 };
 pub use relay::{
     NewPush, PullSource, PullStream, PushTarget, RelayFailure, RelayProgress, RelayState, Relays,

@@ -20,6 +20,15 @@ pub struct Recording {
     pub id: String,
     /// `app/channel`.
     pub stream: String,
+    /// What it is.
+    #[serde(default)]
+    pub kind: RecordingKind,
+    /// What the operator calls it.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What a clip was cut out of.
+    #[serde(default)]
+    pub source: Option<ClipSource>,
     /// How it stands.
     pub state: RecordingState,
     /// When its first packet came (RFC 3339).
@@ -83,7 +92,34 @@ pub enum UploadState {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordingChange {
     /// Whether it stays, however old it gets and however full the disk is.
-    pub keep: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<bool>,
+    /// What it is called: 200 characters at most, and none take the title away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// What a recording is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingKind {
+    /// A broadcast.
+    #[default]
+    Recording,
+    /// A time that was cut out of one.
+    Clip,
+}
+
+/// What a clip was cut out of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClipSource {
+    /// The recording; `None` for a stream that was not recorded.
+    pub recording: Option<String>,
+    /// Media time of the recording at which the clip begins, in milliseconds.
+    pub from_ms: u64,
+    /// And at which it ends.
+    pub to_ms: u64,
 }
 
 /// How a recording stands.
@@ -173,4 +209,31 @@ pub enum GapReason {
 pub struct NewRecording {
     /// The stream: `app/channel`.
     pub stream: String,
+}
+
+/// A clip to cut: the last seconds of a stream, or a time of a recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewClip {
+    /// The stream, with `last_s`: `app/channel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// How many seconds of it, up to now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_s: Option<f64>,
+    /// Or the recording, with `from_s` and `to_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
+    /// Where the clip begins, in seconds from the beginning of the recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_s: Option<f64>,
+    /// And where it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_s: Option<f64>,
+    /// Whether it shows that time and no frame more. Else it begins and ends at keyframes.
+    #[serde(default)]
+    pub exact: bool,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
 }

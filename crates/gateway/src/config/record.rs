@@ -43,6 +43,10 @@ section! {
         store_allow_http: bool = false,
         /// How long files stay in the folder when they are in the object storage as well. They go earlier when space is short.
         spool_keep_minutes: u64 = 60,
+        /// Whether the API lists complete recordings to everybody who may play them.
+        listed: bool = true,
+        /// The program that makes JPEG pictures of keyframes; empty for none.
+        ffmpeg: String = "ffmpeg".to_owned(),
         /// Which streams are recorded.
         rule: Vec<RecordRule> = Vec::new(),
     }

@@ -193,7 +193,12 @@ fn repeated(request: &hyper::Request<Incoming>) -> Option<(&'static str, &'stati
     if request.method() != Method::GET || request.headers().contains_key(header::UPGRADE) {
         return None;
     }
-    route(request.uri().path(), false).filter(|(_, route)| route.serve.is_none())
+    let path = request.uri().path();
+    // These lie in the folder of a stream as well.
+    if path.ends_with("/snapshot.mp4") || path.ends_with("/snapshot.jpg") {
+        return None;
+    }
+    route(path, false).filter(|(_, route)| route.serve.is_none())
 }
 
 /// Answers it.

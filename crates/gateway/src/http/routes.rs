@@ -22,6 +22,7 @@ use super::site::Site;
 use super::status::{self, Asker};
 use super::{Peer, beacon, problem, recorded, recordings, relays};
 use crate::allowance::{Allowance, Rate};
+use crate::vod::{self, SnapshotForm};
 use crate::{Env, Secret, metrics, rtmp, signature};
 
 /// First path elements that are never an app, so that `/assets/x.flv` is a file and not a stream.
@@ -75,6 +76,8 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     let media = Router::new()
         .route("/{app}/{file}", get(super::media).merge(tunnel()))
         .route("/{app}/{channel}/{file}", get(super::media))
+        .route("/{app}/{channel}/snapshot.mp4", get(snapshot_mp4))
+        .route("/{app}/{channel}/snapshot.jpg", get(snapshot_jpeg))
         .route("/send/{id}/{number}", get(super::media).merge(tunnel()))
         .route("/idle/{id}/{number}", get(super::media).merge(tunnel()))
         .route("/close/{id}/{number}", get(super::media).merge(tunnel()))
@@ -243,6 +246,50 @@ async fn beacon(State(app): State<App>, request: Request) -> Response {
     match beacon::record(&beacon, player) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(reason) => refused(StatusCode::BAD_REQUEST, format!("The report makes no sense: {}.", reason.0)),
+    }
+}
+
+async fn snapshot_mp4(
+    State(env): State<Arc<Env>>,
+    name: Path<(String, String)>,
+    request: Request,
+) -> Response {
+    snapshot(env, name, &request, SnapshotForm::Mp4).await
+}
+
+async fn snapshot_jpeg(
+    State(env): State<Arc<Env>>,
+    name: Path<(String, String)>,
+    request: Request,
+) -> Response {
+    snapshot(env, name, &request, SnapshotForm::Jpeg).await
+}
+
+/// The newest keyframe of a stream, for whoever may play it.
+fn snapshot(
+    env: Arc<Env>,
+    Path((app, channel)): Path<(String, String)>,
+    request: &Request,
+    form: SnapshotForm,
+) -> impl Future<Output = Response> + use<> {
+    let asker = asker(&env, request);
+    let name = StreamName::parse(&app, &channel).ok().filter(|name| status::may_play(&env, name, &asker));
+    async move {
+        match name {
+            Some(name) => {
+                let mut response = vod::snapshot(env, name, form).await;
+                if asker.operator {
+                    // A cache that is shared must not hand it to others.
+                    let value = HeaderValue::from_static("private, no-store");
+                    response.headers_mut().insert(header::CACHE_CONTROL, value);
+                }
+                response
+            }
+            // The same words whether it is absent or not for this asker.
+            None => {
+                problem(StatusCode::NOT_FOUND, "There is no such stream, or it needs a key: add ?key=... .")
+            }
+        }
     }
 }
 

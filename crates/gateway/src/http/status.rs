@@ -111,7 +111,8 @@ pub(crate) fn metrics(env: &Env) -> String {
     env.metrics.render(live, streams.iter().map(|stream| stream.readers).sum())
 }
 
-fn may_play(env: &Env, name: &StreamName, asker: &Asker) -> bool {
+/// Whether somebody may play a stream.
+pub(super) fn may_play(env: &Env, name: &StreamName, asker: &Asker) -> bool {
     let request = Request { action: Action::Play, name, key: asker.key.as_ref(), local: false };
     asker.operator || env.policy.admit(request).is_ok()
 }

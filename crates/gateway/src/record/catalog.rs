@@ -9,7 +9,7 @@
 //! A path is made of names that were checked, and of a request only to look something up. Links are not followed.
 
 use super::id::{FileName, RecordingId};
-use super::limits::{DESCRIPTION_BYTES_MAX, LISTED_MAX};
+use super::limits::{DESCRIPTION_BYTES_MAX, LISTED_MAX, LOOKED_AT_MAX};
 use super::remote::Remote;
 use api::{Recording, RecordingState, UploadState};
 use media::StreamName;
@@ -20,6 +20,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use std::time::SystemTime;
 use tracing::warn;
 
 /// The file with the description.
@@ -113,6 +114,19 @@ impl Entry {
             upload.local = false;
         }
         self.save()
+    }
+
+    /// Whether it has ended, and its files have their final form.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.description().state == RecordingState::Complete
+    }
+
+    /// Whether `words`, in lower case, are in its title or in the name of its stream.
+    pub(crate) fn is_called(&self, words: &str) -> bool {
+        let is_titled = |recording: &Recording| {
+            recording.title.as_ref().is_some_and(|title| title.to_lowercase().contains(words))
+        };
+        self.name.as_str().to_lowercase().contains(words) || is_titled(&self.description())
     }
 
     pub(super) fn description(&self) -> MutexGuard<'_, Recording> {
@@ -245,11 +259,23 @@ impl Catalog {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A name that no recording has.
+    pub(super) fn new_id(&self, begun: SystemTime) -> RecordingId {
+        let random = |seed: [u8; 32]| u32::from_le_bytes([seed[0], seed[1], seed[2], seed[3]]);
+        let id = std::iter::repeat_with(|| RecordingId::new(begun, random(crate::random_seed())))
+            .find(|id| self.get(id).is_none());
+        // There always is one: the iterator has no end.
+        id.unwrap_or_else(|| RecordingId::new(begun, 0))
+    }
+
     /// Adds a new recording. Nothing is written yet.
     pub(super) fn add(&self, id: RecordingId, name: &StreamName, started_at: String) -> Arc<Entry> {
         let description = Recording {
             id: id.to_string(),
             stream: name.to_string(),
+            kind: api::RecordingKind::Recording,
+            title: None,
+            source: None,
             state: RecordingState::Recording,
             started_at,
             ended_at: None,
@@ -298,24 +324,31 @@ impl Catalog {
         self.entries().get(id).cloned()
     }
 
-    /// Recordings from the newest to the oldest: those before `before`, of `name` alone if there is one, at most `limit`. And
-    /// whether there are more.
+    /// Recordings from the newest to the oldest: of those in `range` the ones that `fits` says, at most `limit`. And before which
+    /// one it goes on, if there may be more.
     pub(crate) fn list(
         &self,
-        name: Option<&StreamName>,
-        before: Option<&RecordingId>,
+        range: (Bound<RecordingId>, Bound<RecordingId>),
         limit: usize,
-    ) -> (Vec<Arc<Entry>>, bool) {
-        let entries = self.entries();
-        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut found = entries
-            .range((Bound::Unbounded, end))
+        fits: impl Fn(&Entry) -> bool,
+    ) -> (Vec<Arc<Entry>>, Option<RecordingId>) {
+        // Others need the table, and what fits is not told at once.
+        let looked_at: Vec<_> = self
+            .entries()
+            .range(range)
             .rev()
-            .map(|(_, entry)| entry)
-            .filter(|entry| name.is_none_or(|name| entry.name == *name));
+            .take(LOOKED_AT_MAX + 1)
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        let mut found = looked_at.iter().take(LOOKED_AT_MAX).filter(|entry| fits(entry));
         let listed: Vec<_> = found.by_ref().take(limit).cloned().collect();
-        let has_more = found.next().is_some();
-        (listed, has_more)
+        let next = if found.next().is_some() {
+            listed.last()
+        } else {
+            looked_at.get(LOOKED_AT_MAX).and_then(|_| looked_at.get(LOOKED_AT_MAX - 1))
+        };
+        let next = next.map(|entry| entry.id.clone());
+        (listed, next)
     }
 
     /// Forgets a recording and removes its files. Blocks.
@@ -372,6 +405,9 @@ fn read_description(folder: &Path, id: &RecordingId, name: &StreamName) -> Optio
     let mut recording = known.unwrap_or_else(|| Recording {
         id: String::new(),
         stream: String::new(),
+        kind: api::RecordingKind::Recording,
+        title: None,
+        source: None,
         state: RecordingState::Recording,
         started_at: started_at(id),
         ended_at: None,
@@ -416,7 +452,7 @@ fn list_files(folder: &Path, recording: &mut Recording) {
 }
 
 /// When a recording began, as its name says.
-fn started_at(id: &RecordingId) -> String {
+pub(super) fn started_at(id: &RecordingId) -> String {
     let text = id.as_str();
     let part = |range| text.get(range).unwrap_or_default();
     let (date, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13), part(13..15)]);

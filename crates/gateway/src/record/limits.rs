@@ -88,3 +88,9 @@ pub(super) const DELETED_AT_ONCE: usize = 8;
 
 /// How long an old recording that could not be deleted is left alone.
 pub(super) const RETIRE_AGAIN: Duration = Duration::from_secs(600);
+
+/// Recordings that are looked at for one page of a list: some milliseconds of work, for whoever may ask.
+pub(super) const LOOKED_AT_MAX: usize = 10_000;
+
+/// Bytes of a clip: an hour at 9 Mbit/s. Longer times of a recording are watched where they are.
+pub(crate) const CLIP_BYTES_MAX: u64 = 4 << 30;

@@ -11,6 +11,7 @@
 //! What is complete goes to the object storage where there is one (`remote`), and goes altogether when it is too old (`retain`).
 
 mod catalog;
+mod clip;
 mod finish;
 mod id;
 pub(crate) mod limits;
@@ -25,6 +26,7 @@ mod supervise;
 mod writer;
 
 pub(crate) use catalog::Entry;
+pub(crate) use clip::{Clip, ClipError, Content};
 pub(crate) use id::{FileName, RecordingId};
 pub(crate) use supervise::start;
 
@@ -34,6 +36,7 @@ use api::RecordingState;
 use catalog::Catalog;
 use media::StreamName;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -132,15 +135,27 @@ impl Recordings {
         self.catalog.get(id)
     }
 
-    /// Recordings from the newest to the oldest: those before `before`, of `name` alone if there is one, at most `limit`. And
-    /// whether there are more.
+    /// The recording of a stream that is being made.
+    pub(crate) fn running(&self, name: &StreamName) -> Option<Arc<Entry>> {
+        let control = self.table().running.get(name)?.clone();
+        let id = control.recording().clone()?;
+        self.get(&id)
+    }
+
+    /// Recordings from the newest to the oldest: of those in `range` the ones that `fits` says, at most `limit`. And before which
+    /// one it goes on, if there may be more. A range that ends before it begins has none.
     pub(crate) fn list(
         &self,
-        name: Option<&StreamName>,
-        before: Option<&RecordingId>,
+        range: (Bound<RecordingId>, Bound<RecordingId>),
         limit: usize,
-    ) -> (Vec<Arc<Entry>>, bool) {
-        self.catalog.list(name, before, limit)
+        fits: impl Fn(&Entry) -> bool,
+    ) -> (Vec<Arc<Entry>>, Option<RecordingId>) {
+        if let (Bound::Included(first), Bound::Excluded(end)) = &range
+            && first >= end
+        {
+            return (Vec::new(), None);
+        }
+        self.catalog.list(range, limit, fits)
     }
 
     /// How many tasks still have something to write.
@@ -176,20 +191,28 @@ impl Recordings {
         true
     }
 
-    /// Says whether a recording stays, however old it gets. Blocks.
+    /// Changes what is given of a recording: whether it stays, however old it gets, and what it is called. Blocks.
     ///
     /// # Errors
     ///
     /// `NotFound` for one that is being deleted. The description cannot be written; until it is, it holds as long as the node
     /// runs.
-    pub(crate) fn keep(&self, entry: &Arc<Entry>, keep: bool) -> std::io::Result<()> {
+    pub(crate) fn change(
+        &self,
+        entry: &Arc<Entry>,
+        keep: Option<bool>,
+        title: Option<Option<String>>,
+    ) -> std::io::Result<()> {
         {
             let mut description = entry.description();
             // Who deletes asks for it under the same lock.
             if entry.is_deleted() {
                 return Err(std::io::ErrorKind::NotFound.into());
             }
-            description.keep = keep;
+            description.keep = keep.unwrap_or(description.keep);
+            if let Some(title) = title {
+                description.title = title;
+            }
         }
         entry.save()?;
         if let Some(remote) = entry.remote() {

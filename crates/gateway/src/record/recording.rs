@@ -80,12 +80,7 @@ impl Recording {
     pub(super) fn begin(env: Arc<Env>, name: &StreamName, rule: &RecordRule, now: Instant) -> Self {
         let begun = SystemTime::now();
         let catalog = &env.recordings.catalog;
-        let random = |seed: [u8; 32]| u32::from_le_bytes([seed[0], seed[1], seed[2], seed[3]]);
-        let id = std::iter::repeat_with(|| RecordingId::new(begun, random(crate::random_seed())))
-            .find(|id| catalog.get(id).is_none());
-        // There always is one: the iterator has no end.
-        let id = id.unwrap_or_else(|| RecordingId::new(begun, 0));
-        let entry = catalog.add(id, name, rfc3339(begun));
+        let entry = catalog.add(catalog.new_id(begun), name, rfc3339(begun));
         info!(stream = %name, recording = %entry.id, "recording");
         let config = &env.config.record;
         let limits = FileLimits { media_max: config.segment_max(), bytes_max: config.segment_bytes_max };

@@ -1,13 +1,13 @@
 //! How long recordings stay: until they are too old or too many, and on the local disk until they have been in the object
 //! storage for a while, or their space is needed.
 
-use super::catalog::Entry;
+use super::catalog::{Entry, started_at};
 use super::limits::{RETAIN, RETIRE_AGAIN};
 use super::{DeleteError, RecordingId, delete_if};
 use crate::Env;
 use crate::disk::free_bytes;
 use crate::http::rfc3339;
-use api::{RecordingState, UploadState};
+use api::{RecordingKind, RecordingState, UploadState};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -98,9 +98,15 @@ fn to_delete(env: &Env, entries: &[Arc<Entry>], now: SystemTime) -> Vec<(Arc<Ent
     for entry in entries {
         let description = entry.description();
         let days = config.keep_days_of(&entry.name);
-        let end = description.ended_at.as_ref().unwrap_or(&description.started_at);
+        // A clip is as old as its cut, whatever it shows.
+        let end = match description.kind {
+            RecordingKind::Clip => started_at(&entry.id),
+            RecordingKind::Recording => {
+                description.ended_at.clone().unwrap_or_else(|| description.started_at.clone())
+            }
+        };
         // Moments of this form are in the order of their letters.
-        let is_old = days > 0 && *end < rfc3339(now - Duration::from_secs(days * 24 * 3600));
+        let is_old = days > 0 && end < rfc3339(now - Duration::from_secs(days * 24 * 3600));
         let size = description.bytes;
         let may_go = may_go(&description, entry.remote().is_some());
         drop(description);

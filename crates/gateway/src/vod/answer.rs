@@ -1,8 +1,9 @@
 //! Requests and their answers.
 
 use super::limits::{FLV_SAMPLE_BYTES, MP4_SAMPLE_BYTES};
-use super::movie::{self, NoMovie};
+use super::movie::{self, NoMovie, Show};
 use super::name::{self, BadMoment, File, Moment, SegmentId, SpanId, Whole};
+use super::picture::NoPicture;
 use super::plan::{self, Plan, PlanReader};
 use super::plans::{self, NoPlan};
 use super::timeline::{self, Part, Timeline};
@@ -13,6 +14,7 @@ use crate::record::Entry;
 use api::Recording;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use media::container::fmp4::{self, SampleRun};
 use media::{Kind, Time, TrackId};
@@ -48,7 +50,7 @@ pub(crate) struct Asked {
 
 /// Why a request is not answered as it wants.
 #[derive(Debug)]
-pub(super) struct Refusal(StatusCode, String);
+pub(crate) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl From<BadMoment> for Refusal {
     fn from(BadMoment(name): BadMoment) -> Self {
@@ -84,7 +86,7 @@ fn nothing(detail: &str) -> Refusal {
     Refusal(StatusCode::NOT_FOUND, detail.to_owned())
 }
 
-fn no_time() -> Refusal {
+pub(super) fn no_time() -> Refusal {
     nothing("Nothing was recorded in that time.")
 }
 
@@ -104,7 +106,7 @@ pub(crate) async fn file(env: Arc<Env>, asked: Asked, name: &str) -> Option<Resp
         File::Init(track, span) => asked.init(&env, track, span).await,
         File::Segment(track, id) => asked.segment(&env, track, id).await,
         File::Poster => asked.poster(&env).await,
-        File::PosterJpeg => return None,
+        File::PosterJpeg => asked.poster_jpeg(&env).await,
     };
     Some(answered.unwrap_or_else(Response::from))
 }
@@ -134,8 +136,9 @@ impl Window {
     }
 
     /// What addresses of the same time have in their query, and what else they need.
-    fn query(&self, resolved: &Range<Time>, keys: &str) -> String {
-        let seconds = |name, time: Time| format!("{name}={:.3}", time.since(Time::ZERO).as_secs_f64());
+    fn query(&self, resolved: &Range<Time>, opening: Duration, keys: &str) -> String {
+        let seconds =
+            |name, time: Time| format!("{name}={:.3}", (time - opening).since(Time::ZERO).as_secs_f64());
         let parts = [
             self.from.map(|_| seconds("from", resolved.start)),
             self.to.map(|_| seconds("to", resolved.end)),
@@ -152,6 +155,11 @@ fn as_query(text: &str) -> String {
 impl Asked {
     /// The recording, as far as it is in the time that is asked for.
     async fn load(&self, env: &Env, window: &Window) -> Result<(Timeline, Range<Time>), Refusal> {
+        if self.entry.is_in_segments() {
+            let id = &self.entry.id;
+            let detail = format!("This recording consists of MPEG-TS segments: play /recordings/{id}.m3u8.");
+            return Err(Refusal(StatusCode::CONFLICT, detail));
+        }
         let loaded =
             Timeline::load(&env.vod.indexes, &self.entry, |description| window.resolve(description)).await?;
         if loaded.1.is_empty() {
@@ -164,7 +172,7 @@ impl Asked {
         let window = Window::parse(&self.query)?;
         let (timeline, range) = self.load(env, &window).await?;
         let folder = self.entry.id.to_string();
-        let query = window.query(&range, &self.keys);
+        let query = window.query(&range, timeline.opening, &self.keys);
         let keys = as_query(&self.keys);
         let cache = if timeline.complete { COMPLETE } else { GROWING };
         // Every sample of a day is looked at.
@@ -261,7 +269,7 @@ impl Asked {
         let shown = (!window.is_all()).then_some(range.clone());
         let make = move || match form {
             Whole::Flv => flv::file(&timeline, &range).ok_or(NoMovie::Empty),
-            _ => movie::movie(&timeline, shown.as_ref()),
+            _ => movie::movie(&timeline, shown.as_ref(), Show::Exact),
         };
         let plan = match env.vod.plans.get(key, bytes, make).await {
             Ok(plan) => plan,
@@ -282,37 +290,20 @@ impl Asked {
     }
 
     fn no_movie(&self, why: NoMovie) -> Refusal {
-        match why {
-            NoMovie::Empty => no_time(),
-            NoMovie::Refused(why) => {
-                Refusal(StatusCode::CONFLICT, format!("No MP4 file can be made of it: {why}."))
-            }
-            NoMovie::Differs => {
-                const NAMED_MAX: usize = 10;
-                let id = &self.entry.id;
-                let files = self.entry.describe().files;
-                let names: Vec<_> = files
-                    .iter()
-                    .take(NAMED_MAX)
-                    .map(|file| format!("/recordings/{id}/{}", file.name))
-                    .collect();
-                let more = if files.len() > NAMED_MAX { ", ..." } else { "" };
-                Refusal(
-                    StatusCode::CONFLICT,
-                    format!(
-                        "The tracks of the recording change, and one MP4 file cannot: take {}{more}, or \
-                         /recordings/{id}.m3u8, or a time of it with from= and to=.",
-                        names.join(", ")
-                    ),
-                )
-            }
-        }
+        no_movie(&self.entry, why)
     }
 
     /// One keyframe as a file that a page can show.
     async fn poster(&self, env: &Arc<Env>) -> Result<Response, Refusal> {
         let plan = poster(env, &self.entry, &self.query).await?;
         Ok(self.media(env, Arc::new(plan), HeaderValue::from_static("video/mp4"), COMPLETE))
+    }
+
+    /// The same as a picture.
+    async fn poster_jpeg(&self, env: &Arc<Env>) -> Result<Response, Refusal> {
+        let plan = poster(env, &self.entry, &self.query).await?;
+        let file = read_all(plan, self.entry.clone()).await?;
+        jpeg(env, file, COMPLETE).await
     }
 
     /// What its name says all of.
@@ -335,6 +326,32 @@ impl Asked {
         ranged.answer(&self.method, &self.headers, |range| {
             plan::feed(reader, range, env.config.http.write_timeout(), env.shutdown.clone())
         })
+    }
+}
+
+/// Says why there is no file, and what to do instead.
+pub(super) fn no_movie(entry: &Entry, why: NoMovie) -> Refusal {
+    match why {
+        NoMovie::Empty => no_time(),
+        NoMovie::Refused(why) => {
+            Refusal(StatusCode::CONFLICT, format!("No MP4 file can be made of it: {why}."))
+        }
+        NoMovie::Differs => {
+            const NAMED_MAX: usize = 10;
+            let id = &entry.id;
+            let files = entry.describe().files;
+            let names: Vec<_> =
+                files.iter().take(NAMED_MAX).map(|file| format!("/recordings/{id}/{}", file.name)).collect();
+            let more = if files.len() > NAMED_MAX { ", ..." } else { "" };
+            Refusal(
+                StatusCode::CONFLICT,
+                format!(
+                    "The tracks of the recording change, and one MP4 file cannot: take {}{more}, or \
+                         /recordings/{id}.m3u8, or a time of it with from= and to=.",
+                    names.join(", ")
+                ),
+            )
+        }
     }
 }
 
@@ -375,4 +392,40 @@ async fn poster(env: &Env, entry: &Arc<Entry>, query: &str) -> Result<Plan, Refu
     plan.make(|out| fmp4::write_progressive(&[(&track.written, samples, end)], out)).map_err(refused)?;
     plan.copy(0, sample.position, sample.size.into());
     Ok(plan)
+}
+
+/// All bytes of a plan.
+async fn read_all(plan: Plan, entry: Arc<Entry>) -> io::Result<Bytes> {
+    let length = plan.bytes();
+    let mut reader = PlanReader::new(Arc::new(plan), entry);
+    let mut all = BytesMut::new();
+    while (all.len() as u64) < length {
+        all.extend_from_slice(&reader.read(all.len() as u64..length).await?);
+    }
+    Ok(all.freeze())
+}
+
+/// Answers with the picture in a file that has one.
+pub(super) async fn jpeg(env: &Env, file: Bytes, cache: &'static str) -> Result<Response, Refusal> {
+    let picture = env.vod.pictures.get(&env.config.record.ffmpeg, file).await;
+    let picture = picture.map_err(|why| match why {
+        NoPicture::NoProgram => Refusal(
+            StatusCode::NOT_IMPLEMENTED,
+            "JPEG needs the program ffmpeg: install it, or name it in record.ffmpeg; .mp4 instead of .jpg works without."
+                .to_owned(),
+        ),
+        NoPicture::Busy => Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Many pictures are being made; ask again in some seconds, or for .mp4 instead of .jpg.".to_owned(),
+        ),
+        NoPicture::Failed => Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ffmpeg made no picture of this; .mp4 instead of .jpg may be shown by a browser.".to_owned(),
+        ),
+    })?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
+        (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
+    ];
+    Ok((headers, picture).into_response())
 }

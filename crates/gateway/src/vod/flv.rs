@@ -1,5 +1,6 @@
 //! A recording, or a time of it, as one FLV file. Pure.
 
+use super::movie::to_keyframes;
 use super::plan::Plan;
 use super::span::{Span, Track};
 use super::timeline::Timeline;
@@ -12,9 +13,10 @@ use std::ops::Range;
 /// Bytes of a tag before its body.
 const TAG_HEADER_BYTES: usize = 11;
 
-/// The file that has `window`, from its keyframe at the beginning or before on; its times begin with zero. `None` if there is
-/// nothing in that time.
+/// The file that has `window`, from the keyframe at its beginning or before to that at its end or behind; its times begin with zero.
+/// `None` if there is nothing in that time.
 pub(super) fn file(timeline: &Timeline, window: &Range<Time>) -> Option<Plan> {
+    let window = &to_keyframes(timeline, window);
     let parts = timeline.parts.iter().filter(|part| part.end() > window.start && part.start() < window.end);
     let parts: Vec<_> = parts.collect();
     let first = parts.first()?;
@@ -65,7 +67,8 @@ impl<'a> Due<'a> {
         let entry = span.entry(local.start).to_ticks(timescale);
         let next = if local.start <= Time::ZERO { 0 } else { track.entrance_until(entry) };
         let end = local.end.to_ticks(timescale);
-        let end = track.media.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < end);
+        // Up to a keyframe, which is decoded before it is shown.
+        let end = track.entrance_from(end);
         Self { track, next, end }
     }
 

@@ -7,6 +7,7 @@
 //! asked for.
 
 mod answer;
+mod clip;
 mod dash;
 mod flv;
 mod hls;
@@ -14,14 +15,18 @@ mod index;
 mod limits;
 mod movie;
 mod name;
+mod picture;
 mod plan;
 mod plans;
 mod scan;
+mod snapshot;
 mod span;
 mod timeline;
 
 pub(crate) use answer::{Asked, file, whole};
+pub(crate) use clip::{clip_of_recording, clip_of_stream};
 pub(crate) use name::{Whole, parse_rfc3339};
+pub(crate) use snapshot::{Form as SnapshotForm, snapshot};
 
 use index::Indexes;
 use plans::Plans;
@@ -32,6 +37,7 @@ use std::sync::Arc;
 pub(crate) struct Vod {
     indexes: Arc<Indexes>,
     plans: Plans,
+    pictures: picture::Pictures,
 }
 
 /// What names and queries are understood as: the same however often it is written and read.

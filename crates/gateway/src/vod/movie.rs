@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use super::span::Track;
-use super::timeline::Timeline;
+use super::timeline::{Part, Timeline};
 use media::Time;
 use media::container::fmp4::{self, Sample};
 use std::ops::Range;
@@ -28,9 +28,30 @@ struct Joined<'a> {
     bounds: Vec<usize>,
 }
 
-/// The file that shows `window`: all of it if there is none. It begins with the frame that is shown then, and what is needed to
-/// decode that comes before it and is not shown.
-pub(super) fn movie(timeline: &Timeline, window: Option<&Range<Time>>) -> Result<Plan, NoMovie> {
+/// Which frames of a time are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Show {
+    /// All that the file has.
+    All,
+    /// Those of that time. What is needed to decode them comes before them and is not shown.
+    Exact,
+}
+
+/// `window` widened to keyframes: from the one at its beginning or before to the one at its end or behind.
+pub(super) fn to_keyframes(timeline: &Timeline, window: &Range<Time>) -> Range<Time> {
+    let part = |time: Time| timeline.parts.iter().rev().find(|part| part.start() <= time);
+    let place = |part: &Part, local: Time| part.start() + local.since(Time::ZERO);
+    let local = |part: &Part, time: Time| part.local(&(time..time)).start;
+    let start = part(window.start).map(|part| place(part, part.span.entry(local(part, window.start))));
+    let end = part(window.end)
+        .map(|part| part.span.exit(local(part, window.end)).map_or(part.end(), |exit| place(part, exit)));
+    // What comes before the first keyframe belongs to the beginning.
+    let start = start.filter(|_| window.start > Time::ZERO);
+    start.unwrap_or(window.start)..end.unwrap_or(window.end)
+}
+
+/// The file of `window`: of all that there is if there is none.
+pub(super) fn movie(timeline: &Timeline, window: Option<&Range<Time>>, show: Show) -> Result<Plan, NoMovie> {
     let all = Time::from_nanos(i64::MIN / 4)..Time::from_nanos(i64::MAX / 4);
     let shown = window.unwrap_or(&all);
     let parts = timeline.parts.iter().filter(|part| part.end() > shown.start && part.start() < shown.end);
@@ -63,7 +84,7 @@ pub(super) fn movie(timeline: &Timeline, window: Option<&Range<Time>>) -> Result
         }
         for joined in &mut tracks {
             let Some(track) = part.span.track(joined.track.media.id) else { continue };
-            add(joined, track, start, &local, entry);
+            add(joined, track, start, &local, entry, show);
         }
     }
     tracks.retain(|track| !track.samples.is_empty());
@@ -72,8 +93,10 @@ pub(super) fn movie(timeline: &Timeline, window: Option<&Range<Time>>) -> Result
     let mut plan = Plan::of(parts.iter().map(|part| part.file.clone()).collect());
     let layout = plan.make(|out| match window {
         _ if described.is_empty() => Err(NoMovie::Empty),
-        Some(window) => fmp4::write_excerpt(&described, window.clone(), out).map_err(refused),
-        None => fmp4::write_progressive(&described, out).map_err(refused),
+        Some(window) if show == Show::Exact => {
+            fmp4::write_excerpt(&described, window.clone(), out).map_err(refused)
+        }
+        _ => fmp4::write_progressive(&described, out).map_err(refused),
     })?;
     for chunk in layout.chunks {
         let joined = &tracks[chunk.track];
@@ -91,14 +114,20 @@ fn refused(error: media::container::Error) -> NoMovie {
 }
 
 /// Adds the samples of a track that are needed to show `local`, a time on the clock of its span, which begins at `start`.
-fn add(joined: &mut Joined<'_>, track: &Track, start: Time, local: &Range<Time>, entry: Time) {
+fn add(joined: &mut Joined<'_>, track: &Track, start: Time, local: &Range<Time>, entry: Time, show: Show) {
     let timescale = track.media.timescale;
     let first = match track.media.id.kind {
         media::Kind::Video => track.entrance_until(entry.to_ticks(timescale)),
         _ => track.entrance_until(local.start.to_ticks(timescale)),
     };
     let end = local.end.to_ticks(timescale);
-    let count = track.media.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < end);
+    let count = match show {
+        // Up to the keyframe, which is decoded before it is shown.
+        Show::All => track.entrance_from(end),
+        Show::Exact => {
+            track.media.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < end)
+        }
+    };
     let shift = track.shift.saturating_add(start.to_ticks(timescale));
     for sample in track.media.samples.get(first..count).unwrap_or_default() {
         joined.samples.push(Sample { dts: sample.dts.saturating_add(shift), ..*sample });

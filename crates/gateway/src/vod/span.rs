@@ -52,7 +52,7 @@ impl Track {
     }
 
     /// The first sample that is shown at `ticks` or later and that one can begin with.
-    fn entrance_from(&self, ticks: i64) -> usize {
+    pub(super) fn entrance_from(&self, ticks: i64) -> usize {
         match self.is_video() {
             true => {
                 let at = self.keys.partition_point(|key| self.shown(*key) < ticks);
@@ -107,7 +107,9 @@ impl Span {
     pub(super) fn new(tracks: Vec<(MovieTrack, fmp4::Track)>, closed: bool) -> Option<Self> {
         let begins = |track: &MovieTrack| Some(track.dts(track.samples.first()?));
         let origin = tracks.iter().filter_map(|(media, _)| begins(media)).min()?;
-        let track = |(media, written): (MovieTrack, fmp4::Track)| {
+        let track = |(mut media, written): (MovieTrack, fmp4::Track)| {
+            // The final form of a file does not say it, and a segment is the same before and after.
+            media.samples.iter_mut().for_each(|sample| sample.flags.disposable = false);
             let samples = || media.samples.iter().enumerate();
             let keys = match media.id.kind {
                 Kind::Video => {
@@ -222,7 +224,7 @@ impl Span {
     }
 
     /// When the first keyframe is shown at `time` or later; `None` where there is none any more.
-    fn exit(&self, time: Time) -> Option<Time> {
+    pub(super) fn exit(&self, time: Time) -> Option<Time> {
         let main = self.main()?;
         let index = main.entrance_from(main.ticks(time));
         (index < main.media.samples.len()).then(|| main.shown_at(index))

@@ -53,10 +53,13 @@ pub(super) struct Timeline {
     pub(super) parts: Vec<Part>,
     /// Whether nothing more comes.
     pub(super) complete: bool,
+    /// From the beginning of the clock, when something is decoded first, to when something is shown first.
+    pub(super) opening: Duration,
 }
 
 impl Timeline {
-    /// Of all files of a recording that `window` may be in.
+    /// Of all files of a recording that `window` may be in: a time from what is shown first on. It is returned on the clock of the
+    /// recording.
     pub(super) async fn load(
         indexes: &Arc<Indexes>,
         entry: &Arc<Entry>,
@@ -66,12 +69,15 @@ impl Timeline {
         const MARGIN: Duration = Duration::from_secs(2);
         let description = entry.describe();
         let window = window(&description);
-        let mut timeline = Self { parts: Vec::new(), complete: is_complete(&description) };
+        let mut timeline =
+            Self { parts: Vec::new(), complete: is_complete(&description), opening: Duration::ZERO };
         for (at, file) in description.files.iter().enumerate() {
             let begin = start(file.start_ms);
             let end = begin + Duration::from_millis(file.duration_ms);
             let is_last = at + 1 == description.files.len();
-            if begin - MARGIN >= window.end || (end + MARGIN <= window.start && !is_last) {
+            // The first one says when it begins to be shown.
+            let is_elsewhere = begin - MARGIN >= window.end || (end + MARGIN <= window.start && !is_last);
+            if is_elsewhere && at > 0 {
                 continue;
             }
             // Segments of a recording are played as they are.
@@ -84,6 +90,14 @@ impl Timeline {
                 Err(error) => return Err(error),
             }
         }
+        let shown = |part: &Part| {
+            let first = part.span.tracks.iter().map(|track| track.shown_at(0)).min();
+            first.unwrap_or_default().since(Time::ZERO)
+        };
+        timeline.opening = timeline.parts.first().map(shown).unwrap_or_default();
+        // What is before the first picture belongs to the beginning.
+        let start = if window.start <= Time::ZERO { window.start } else { window.start + timeline.opening };
+        let window = start..window.end + timeline.opening;
         timeline.parts.retain(|part| part.start() < window.end);
         Ok((timeline, window))
     }

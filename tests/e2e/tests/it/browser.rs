@@ -1,8 +1,9 @@
 //! The watch page in headless Chromium: the picture moves and the sound is decoded.
 
 use e2e::program::{self, Repeat};
-use e2e::{Server, browser, clip, need};
+use e2e::{Process, Server, browser, clip, need};
 use serde_json::Value;
+use std::process::Command;
 
 /// Runs `browser/watch.mjs` on a page of the server at `base`.
 fn watch(base: &str, path: &str, arguments: &[&str]) -> Result<Value, String> {
@@ -120,6 +121,12 @@ fn the_watch_page_goes_back_and_to_live_again_by_keyboard() {
     let server = Server::with(&["timeshift.minutes=2"]);
     let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
     server.await_live("cam");
+    // What comes while the page is open, the player has itself.
+    let has_past = || {
+        let depth_s = server.api("channels/live/cam")?["rewindS"].as_f64()?;
+        (depth_s >= 14.0).then_some(())
+    };
+    e2e::until("there is a past", has_past);
     let url = format!("{}/watch/cam", plain(&server));
     let seen = need!(browser::run("rewind.mjs", &[&url, "14"]));
     let steps = seen.as_array().expect("a list");
@@ -133,4 +140,25 @@ fn the_watch_page_goes_back_and_to_live_again_by_keyboard() {
     assert!(behind[1] > 9_000.0, "back: {seen}");
     assert!(behind[0] + 4_000.0 < behind[1] && behind[3] + 4_000.0 < behind[1], "at the edge: {seen}");
     assert!(behind[2] > behind[1] + 500.0, "a pause keeps its place: {seen}");
+}
+
+#[test]
+fn the_pages_of_recordings_list_and_play_by_keyboard() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(&[r#"record.rule=[{stream="live/*"}]"#, "record.merge_s=0"]);
+    // 40 s, in a few.
+    let mut publisher = Command::new(&ffmpeg);
+    publisher.args(["-v", "error", "-stream_loop", "4", "-readrate", "8", "-i"]).arg(&clip);
+    let _publisher = Process::spawn(publisher.args(["-c", "copy", "-f", "flv", &server.rtmp_url("cam")]));
+    let recorded = || {
+        let listed = server.api("recordings?stream=live/cam&limit=1")?;
+        listed["recordings"].as_array()?.first().filter(|found| found["state"] == "complete").map(|_| ())
+    };
+    e2e::until("the recording is complete", recorded);
+    let seen = need!(browser::run("recordings.mjs", &[&plain(&server)]));
+    browser::assert_plays(&seen);
+    assert_eq!((&seen["cards"], &seen["title"]), (&1.into(), &"cam".into()), "{seen}");
+    assert_eq!(seen["player"]["protocol"], "hls", "{seen}");
+    assert_eq!(seen["violations"], serde_json::json!([]), "axe-core: {seen}");
 }

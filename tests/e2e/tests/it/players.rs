@@ -22,5 +22,8 @@ fn players_of_others_play_live_hls_and_dash() {
     let server = Server::start();
     let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
     server.await_live("cam");
-    need!(play(&server, &["hls.js=/live/cam.m3u8", "shaka=/live/cam.m3u8", "shaka=/live/cam.mpd"]));
+    need!(play(
+        &server,
+        &["hls.js=/live/cam.m3u8", "hls.js=/live/cam/ts.m3u8", "shaka=/live/cam.m3u8", "shaka=/live/cam.mpd"]
+    ));
 }

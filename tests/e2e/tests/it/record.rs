@@ -482,7 +482,12 @@ fn the_operator_records_on_demand_plays_in_parts_and_deletes() {
     ] {
         assert_eq!(http::get(server.http, &path).unwrap().status, 404, "{path}");
     }
-    assert_eq!(http::get(server.http, "/api/v1/recordings").unwrap().status, 401);
+    // Who may not play it does not find it in the list, and who may is not told where it lies.
+    let list =
+        |query: &str| http::get(server.http, &format!("/api/v1/recordings{query}")).unwrap().text().unwrap();
+    assert!(!list("").contains(id));
+    let listed = list("?key=a-key-for-playing");
+    assert!(listed.contains(id) && !listed.contains("0001.mp4"), "{listed}");
     let folder = folder(&server, &complete);
     assert_eq!(operator(&server, "DELETE", &format!("recordings/{id}"), ""), 204);
     assert!(!folder.exists() && recording(&server, "cam").is_none());

@@ -73,11 +73,12 @@ fn lists_are_from_new_to_old_in_pages_and_by_stream() {
         catalog.add(id(number), &name(channel), String::new());
     }
     let ids = |found: &[Arc<Entry>]| found.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>();
-    let (page, more) = catalog.list(Some(&name("odd")), None, 3);
-    assert_eq!((ids(&page), more), (vec![id(9), id(7), id(5)], true));
-    let (page, more) = catalog.list(Some(&name("odd")), Some(&id(5)), 3);
-    assert_eq!((ids(&page), more), (vec![id(3), id(1)], false));
-    assert_eq!(catalog.list(None, None, 100).0.len(), 10);
+    let odd = |entry: &Entry| entry.name == name("odd");
+    let (page, next) = catalog.list((Bound::Unbounded, Bound::Unbounded), 3, odd);
+    assert_eq!((ids(&page), next), (vec![id(9), id(7), id(5)], Some(id(5))));
+    let (page, next) = catalog.list((Bound::Included(id(1)), Bound::Excluded(id(5))), 3, odd);
+    assert_eq!((ids(&page), next), (vec![id(3), id(1)], None));
+    assert_eq!(catalog.list((Bound::Unbounded, Bound::Unbounded), 100, |_| true).0.len(), 10);
 }
 
 #[cfg(unix)]

@@ -130,12 +130,15 @@ async fn one_that_somebody_keeps_at_the_last_moment_stays() {
     let entry = node.add("cam", 9, RecordingState::Complete);
     let entries = node.env.recordings.catalog.oldest_first();
     assert_eq!(to_delete(&node.env, &entries, node.now).len(), 1);
-    node.env.recordings.keep(&entry, true).unwrap();
+    node.env.recordings.change(&entry, Some(true), None).unwrap();
     let deleted = delete_if(&node.env, &entry, |description| may_go(description, false)).await;
     assert!(matches!(deleted, Err(DeleteError::Kept)));
     assert!(entry.folder().join("recording.json").exists());
     // And who comes too late is told so.
     entry.set_deleted(true);
-    assert_eq!(node.env.recordings.keep(&entry, false).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    assert_eq!(
+        node.env.recordings.change(&entry, Some(false), None).unwrap_err().kind(),
+        std::io::ErrorKind::NotFound
+    );
     assert!(entry.describe().keep);
 }

@@ -24,7 +24,7 @@ fn timeline(files: &[(bool, usize)], complete: bool) -> Timeline {
             date: None,
         }
     };
-    Timeline { parts: files.iter().enumerate().map(part).collect(), complete }
+    Timeline { parts: files.iter().enumerate().map(part).collect(), opening: Duration::ZERO, complete }
 }
 
 fn playlist(timeline: &Timeline, id: TrackId) -> String {
