@@ -54,16 +54,7 @@ export function buildControls(
   };
 
   const togglePlay = () => (player.engine?.paused ? places.play() : places.pause());
-  // Media keys and the window of picture-in-picture act on the <video>; without this, the player would go on by itself.
-  // A browser in the background of a phone pauses as well, but nobody asked for that.
-  const seen = () => !document.hidden || document.pictureInPictureElement === player.video;
-  player.video.addEventListener('pause', () => {
-    const { engine, video } = player;
-    if (engine && !engine.paused && video.paused && !video.ended && PLAYING.has(player.state) && seen()) places.pause();
-  });
-  player.video.addEventListener('play', () => {
-    if (player.engine?.paused && !player.video.paused && player.state === 'paused') places.play();
-  });
+  // Media keys and the window of picture-in-picture: what they do to the <video> itself, the player would undo.
   navigator.mediaSession?.setActionHandler('pause', () => places.pause());
   navigator.mediaSession?.setActionHandler('play', () => places.play());
   const toggleSound = () => {

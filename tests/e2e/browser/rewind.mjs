@@ -21,8 +21,7 @@ try {
   await page.keyboard.press("Home");
   await page.waitForFunction(() => window.__rushlight.state === "behind", undefined, PATIENCE);
   await step("rewound", 2);
-  // As a window of picture-in-picture does.
-  await page.evaluate(() => document.querySelector("#player").video.pause());
+  await page.keyboard.press("k");
   await page.waitForFunction(() => window.__rushlight.state === "paused", undefined, PATIENCE);
   const paused = await page.evaluate(() => window.__rushlight.latencyMs);
   await page.waitForFunction((before) => window.__rushlight.latencyMs > before + 1_000, paused, PATIENCE);
