@@ -23,6 +23,8 @@ const WAITING_AFTER_MS = 2_500;
 /** Playback starts with this much in the buffer, or after the grace period with less. */
 const START_BUFFER_S = 0.2;
 const START_GRACE_MS = 250;
+/** Playback that stands for so long with something ahead goes on behind the next hole, if there is one. */
+const BEFORE_HOLE_MS = 500;
 /** Standing still becomes a state of its own after this long; less is a hiccup. */
 const STILL_MS = 400;
 const STILL_CONNECTED_MS = 1_200;
@@ -542,7 +544,9 @@ export class Engine implements Playback {
   /** Steps over a hole in the buffer that playback stands before. */
   private jumpGap(): void {
     const { buffered, currentTime, seeking } = this.video;
-    if (seeking || this.range().end - currentTime > 0.1) return;
+    // With little before the hole, browsers neither begin nor arrive where they were sent.
+    const stands = this.progress.stillMs(performance.now()) > BEFORE_HOLE_MS;
+    if (!stands && (seeking || this.range().end - currentTime > 0.1)) return;
     for (let i = 0; i < buffered.length; i++) {
       const start = buffered.start(i);
       // A little must lie behind the hole, or the next one comes at once.
