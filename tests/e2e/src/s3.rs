@@ -66,7 +66,12 @@ impl S3 {
             "-s3.config=who.json",
         ]);
         command.args(["-dir=data", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=true"]);
-        command.args(["-volume.max=100", "-volume.preStopSeconds=0", "-master.telemetry=false"]);
+        command.args([
+            "-volume.max=100",
+            "-volume.preStopSeconds=0",
+            "-volume.minFreeSpace=64MiB",
+            "-master.telemetry=false",
+        ]);
         command.args(["-master.volumeSizeLimitMB=64", &format!("-s3.port={}", self.address.port())]);
         for (name, address) in PORTS.iter().zip(&self.ports) {
             command.arg(format!("-{name}={}", address.port()));
