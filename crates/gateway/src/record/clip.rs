@@ -46,6 +46,8 @@ pub(crate) struct Clip {
 pub(crate) enum ClipError {
     /// It would have so many bytes.
     TooLarge(u64),
+    /// What it is cut out of cannot be read.
+    Source,
     /// What the disk says.
     Io(io::Error),
 }
@@ -84,7 +86,11 @@ impl Clip {
                     warn!(stream = %entry.name, %error, "a clip was not written");
                     // What is left of it is found by nobody.
                     let _ = env.recordings.catalog.delete(&entry);
-                    Err(ClipError::Io(error))
+                    // Less came than there is: it was not read.
+                    Err(match error.kind() {
+                        io::ErrorKind::UnexpectedEof => ClipError::Source,
+                        _ => ClipError::Io(error),
+                    })
                 }
             }
         });
@@ -185,4 +191,37 @@ fn write_packets(env: &Env, entry: &Arc<Entry>, packets: &[Packet]) -> io::Resul
     sum_up(&mut description);
     drop(description);
     entry.save()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[tokio::test]
+    async fn a_clip_of_what_cannot_be_read_leaves_nothing_and_blames_no_disk() {
+        let folder = std::env::temp_dir().join(format!("rushlight-clip-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let mut config = Config::default();
+        (config.record.folder, config.record.free_bytes_min) = (Some(folder.clone()), 0);
+        let policy = config.access.to_policy(None, None);
+        let (_trigger, shutdown) = net::Shutdown::new();
+        let env = Env::new(config, policy, 1, shutdown);
+        let clip = Clip {
+            name: StreamName::parse("live", "cam").unwrap(),
+            source: ClipSource { recording: None, from_ms: 0, to_ms: 1_000 },
+            title: None,
+            started_at: SystemTime::now(),
+        };
+        let (sender, pieces) = mpsc::channel(1);
+        sender.try_send(Bytes::from_static(b"half")).unwrap();
+        drop(sender);
+        let content =
+            Content::File { pieces, bytes: 8, duration: Duration::from_secs(1), tracks: Vec::new() };
+        let made = clip.make(env.clone(), content).await;
+        assert!(matches!(made, Err(ClipError::Source)), "{made:?}");
+        assert!(env.recordings.catalog.oldest_first().is_empty());
+        assert!(!folder.join("live").exists());
+        let _ = fs::remove_dir_all(folder);
+    }
 }

@@ -28,6 +28,10 @@ impl From<ClipError> for Refusal {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("The clip would have {bytes} bytes: take a shorter time."),
             ),
+            ClipError::Source => Self(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The recording cannot be read to its end now; ask again.".to_owned(),
+            ),
             ClipError::Io(error) => {
                 Self(StatusCode::INSUFFICIENT_STORAGE, format!("The clip cannot be written: {error}."))
             }
