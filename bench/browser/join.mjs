@@ -86,7 +86,7 @@ async function play(target, page) {
     player.setAttribute('src', src);
     player.load();
   }, src.href);
-  await page.waitForFunction(() => window.__rushlight.stages.t5 !== undefined);
+  await page.waitForFunction(() => window.__rushlight?.stages?.t5 !== undefined);
   const stages = await page.evaluate(() => window.__rushlight.stages);
   return { ms: stages.t5, stages };
 }
