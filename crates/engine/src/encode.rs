@@ -1,0 +1,151 @@
+//! What an encoder is asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A codec that pictures are encoded with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// H.264 / AVC.
+    H264,
+    /// H.265 / HEVC.
+    H265,
+    /// AV1.
+    Av1,
+}
+
+/// The libraries and devices that encode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// H.264 on the processor, by x264.
+    X264,
+    /// H.265 on the processor, by x265.
+    X265,
+    /// AV1 on the processor, by SVT-AV1.
+    SvtAv1,
+    /// H.264 on the processor, by OpenH264.
+    OpenH264,
+    /// NVIDIA's encoder.
+    Nvenc,
+    /// VA-API: Intel and AMD on Linux.
+    Vaapi,
+    /// Intel Quick Sync.
+    Qsv,
+    /// The encoder of a system on a chip, by V4L2.
+    V4l2,
+    /// Apple's encoder.
+    VideoToolbox,
+}
+
+impl Backend {
+    /// All of them, devices first.
+    pub const ALL: [Backend; 9] = [
+        Backend::Nvenc,
+        Backend::Qsv,
+        Backend::Vaapi,
+        Backend::VideoToolbox,
+        Backend::V4l2,
+        Backend::X264,
+        Backend::X265,
+        Backend::SvtAv1,
+        Backend::OpenH264,
+    ];
+
+    /// Its name in configuration and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::X264 => "x264",
+            Backend::X265 => "x265",
+            Backend::SvtAv1 => "svt-av1",
+            Backend::OpenH264 => "openh264",
+            Backend::Nvenc => "nvenc",
+            Backend::Vaapi => "vaapi",
+            Backend::Qsv => "qsv",
+            Backend::V4l2 => "v4l2",
+            Backend::VideoToolbox => "videotoolbox",
+        }
+    }
+
+    /// The back end called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|backend| backend.name() == name)
+    }
+
+    /// Whether it needs a device.
+    pub const fn is_hardware(self) -> bool {
+        !matches!(self, Backend::X264 | Backend::X265 | Backend::SvtAv1 | Backend::OpenH264)
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How much work an encoder puts into a picture, least first. Each back end maps them to its own names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Preset {
+    /// x264 `ultrafast`, SVT-AV1 13.
+    Ultrafast,
+    /// x264 `superfast`, SVT-AV1 12.
+    Superfast,
+    /// x264 `veryfast`, SVT-AV1 11.
+    Veryfast,
+    /// x264 `faster`, SVT-AV1 10.
+    Faster,
+    /// x264 `fast`, SVT-AV1 9.
+    Fast,
+    /// x264 `medium`, SVT-AV1 8.
+    Medium,
+}
+
+impl Preset {
+    /// All of them, least work first.
+    pub const ALL: [Preset; 6] =
+        [Preset::Ultrafast, Preset::Superfast, Preset::Veryfast, Preset::Faster, Preset::Fast, Preset::Medium];
+
+    /// Its name in configuration: x264's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Preset::Ultrafast => "ultrafast",
+            Preset::Superfast => "superfast",
+            Preset::Veryfast => "veryfast",
+            Preset::Faster => "faster",
+            Preset::Fast => "fast",
+            Preset::Medium => "medium",
+        }
+    }
+
+    /// The preset called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+}
+
+/// What one encoder makes of the pictures it is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The codec of its packets.
+    pub codec: Codec,
+    /// Who encodes; `None` is the best that is at hand.
+    pub backend: Option<Backend>,
+    /// In pixels, even.
+    pub width: u32,
+    /// In pixels, even.
+    pub height: u32,
+    /// Pictures are left out evenly above this rate; `None` takes all.
+    pub fps_max: Option<f64>,
+    /// Bits per second: what is aimed at, or with `quality` the most.
+    pub bitrate_bps: u32,
+    /// Constant quality on the scale of the codec (x264's CRF), with `bitrate_bps` as the most; `None` fills the bit rate.
+    pub quality: Option<f32>,
+    /// Keyframes at most this far apart, beside those where the source has them; `None` is only there.
+    pub gop: Option<Duration>,
+    /// Frames that refer to later ones, between two that do not. They cost delay.
+    pub b_frames: u8,
+    /// How much work is put into a picture.
+    pub preset: Preset,
+    /// Threads; 0 leaves it to the back end.
+    pub threads: u8,
+}

@@ -1,0 +1,3 @@
+//! The media engine: decoding, scaling and encoding.
+
+pub mod encode;
