@@ -370,47 +370,54 @@ impl Follower {
         self.take(playlist);
     }
 
-    /// Fetches all that is listed and checks it: parts make up their segments, each lasts as long as is said, none
-    /// overlaps and nothing is missing between, segments begin with a frame to start at. Returns how many samples there were.
+    /// [`check_media`] of the newest state. Returns how many samples there were.
     ///
     /// # Panics
-    /// Where that is not so.
+    /// Where a rule is broken.
     pub fn check_media(&self) -> u32 {
-        let (mut samples, mut next, mut inits) = (0, None, BTreeMap::new());
-        for segment in self.playlist.segments.iter().filter(|segment| segment.uri.is_some()) {
-            let map = segment.map.clone().expect("a segment of MP4 has a map");
-            let timescale =
-                *inits.entry(map.clone()).or_insert_with(|| mp4::timescale(&self.media(&map))) as f64;
-            let whole = self.media(segment.uri.as_ref().unwrap());
-            let parts: Vec<Vec<u8>> = segment.parts.iter().map(|part| self.media(&part.uri)).collect();
-            assert!(parts.is_empty() || parts.concat() == whole, "{} is its parts", segment.number);
-            let fragments = mp4::fragments(&whole);
-            assert!(fragments[0].starts_with_sync, "{} begins with a frame to start at", segment.number);
-            for fragment in &fragments {
-                assert!(
-                    segment.discontinuity || next.is_none_or(|next| next == fragment.start),
-                    "{}: {fragment:?} does not begin at {next:?}",
-                    segment.number
-                );
-                next = Some(fragment.start + fragment.duration);
-                samples += fragment.samples;
-            }
-            let total: u64 = fragments.iter().map(|fragment| fragment.duration).sum();
-            assert!((total as f64 / timescale - segment.duration).abs() < 0.002, "{segment:?} lasts {total}");
-            for (part, bytes) in segment.parts.iter().zip(&parts) {
-                let total: u64 = mp4::fragments(bytes).iter().map(|fragment| fragment.duration).sum();
-                assert!((total as f64 / timescale - part.duration).abs() < 0.002, "{part:?} lasts {total}");
-            }
-        }
-        samples
+        check_media(self.server, &self.folder, &self.playlist)
     }
+}
 
-    fn media(&self, uri: &str) -> Vec<u8> {
-        let answer = fetch(self.server, &self.path(uri));
+/// Fetches all that is listed in a playlist of `folder` and checks it: parts make up their segments, each lasts as long as is
+/// said, none overlaps and nothing is missing between, segments begin with a frame to start at. Returns how many samples there
+/// were.
+///
+/// # Panics
+/// Where that is not so.
+pub fn check_media(server: SocketAddr, folder: &str, playlist: &Playlist) -> u32 {
+    let media = |uri: &str| {
+        let answer = fetch(server, &format!("{folder}{uri}"));
         assert_eq!(answer.status, 200, "{uri}");
         assert!(answer.cache.contains("immutable"), "{uri} may be kept: {}", answer.cache);
         answer.body
+    };
+    let (mut samples, mut next, mut inits) = (0, None, BTreeMap::new());
+    for segment in playlist.segments.iter().filter(|segment| segment.uri.is_some()) {
+        let map = segment.map.clone().expect("a segment of MP4 has a map");
+        let timescale = *inits.entry(map.clone()).or_insert_with(|| mp4::timescale(&media(&map))) as f64;
+        let whole = media(segment.uri.as_ref().unwrap());
+        let parts: Vec<Vec<u8>> = segment.parts.iter().map(|part| media(&part.uri)).collect();
+        assert!(parts.is_empty() || parts.concat() == whole, "{} is its parts", segment.number);
+        let fragments = mp4::fragments(&whole);
+        assert!(fragments[0].starts_with_sync, "{} begins with a frame to start at", segment.number);
+        for fragment in &fragments {
+            assert!(
+                segment.discontinuity || next.is_none_or(|next| next == fragment.start),
+                "{}: {fragment:?} does not begin at {next:?}",
+                segment.number
+            );
+            next = Some(fragment.start + fragment.duration);
+            samples += fragment.samples;
+        }
+        let total: u64 = fragments.iter().map(|fragment| fragment.duration).sum();
+        assert!((total as f64 / timescale - segment.duration).abs() < 0.002, "{segment:?} lasts {total}");
+        for (part, bytes) in segment.parts.iter().zip(&parts) {
+            let total: u64 = mp4::fragments(bytes).iter().map(|fragment| fragment.duration).sum();
+            assert!((total as f64 / timescale - part.duration).abs() < 0.002, "{part:?} lasts {total}");
+        }
     }
+    samples
 }
 
 fn check_tags(playlist: &Playlist) {

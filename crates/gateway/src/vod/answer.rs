@@ -245,9 +245,7 @@ impl Asked {
         let mut plan = Plan::of(vec![part.file]);
         plan.make(|out| {
             fmp4::write_segment_type(out);
-            // Numbers of fragments grow, and are of no other use.
-            let number = u32::try_from(segment.samples.start + 1).unwrap_or(u32::MAX);
-            fmp4::write_sample_fragment(number, &[run], out)
+            fmp4::write_sample_fragment(track.number(segment.samples.start), &[run], out)
         })
         .map_err(refused)?;
         samples.iter().for_each(|sample| plan.copy(0, sample.position, sample.size.into()));

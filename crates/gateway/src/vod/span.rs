@@ -76,6 +76,13 @@ impl Track {
         }
     }
 
+    /// The number of the segment that a sample is in, from 1: fragments have it, so that a player sees none missing
+    /// (ISO/IEC 14496-12 section 8.8.5).
+    pub(super) fn number(&self, index: usize) -> u32 {
+        let before = self.grid.partition_point(|begin| *begin <= index);
+        u32::try_from(before).unwrap_or(u32::MAX)
+    }
+
     /// The bytes that it takes in memory, about.
     fn weight(&self) -> usize {
         self.media.samples.capacity() * size_of::<Sample>()

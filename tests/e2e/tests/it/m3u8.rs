@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the library finds in the playlist at `path`.
-fn read(python: &Path, server: &Server, path: &str) -> Value {
+pub(crate) fn read(python: &Path, server: &Server, path: &str) -> Value {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/describe-playlist.py");
     let url = format!("http://{}{path}", server.http);
     let printed = process::run(Command::new(python).args([script, &url])).unwrap();

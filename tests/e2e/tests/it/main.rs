@@ -31,3 +31,4 @@ mod ts;
 mod tunnel;
 mod vlc;
 mod vod;
+mod vod_players;

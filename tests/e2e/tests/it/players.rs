@@ -4,7 +4,7 @@ use e2e::program::{self, Repeat};
 use e2e::{Server, browser, clip, need};
 
 /// Plays each `PLAYER=PATH`, all in one browser.
-fn play(server: &Server, wanted: &[&str]) -> Result<(), String> {
+pub(crate) fn play(server: &Server, wanted: &[&str]) -> Result<(), String> {
     let base = format!("http://{}", server.http);
     let seen = browser::run("players.mjs", &[&[base.as_str()], wanted].concat())?;
     let seen = seen.as_array().expect("a list");

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const MP4: &str = r#"record.rule=[{stream="live/*"}]"#;
-const FLV: &str = r#"record.rule=[{stream="live/*", format="flv"}]"#;
+pub(crate) const MP4: &str = r#"record.rule=[{stream="live/*"}]"#;
+pub(crate) const FLV: &str = r#"record.rule=[{stream="live/*", format="flv"}]"#;
 const PLAY_MAX: Duration = Duration::from_secs(60);
 
 /// Publishes `clip` once, several times as fast as it plays.
@@ -24,26 +24,26 @@ fn publish(ffmpeg: &Path, clip: &Path, url: &str) -> Process {
 
 /// The newest recording of the channel `cam`, when it stands like this.
 #[track_caller]
-fn await_state(server: &Server, state: &str) -> Value {
+pub(crate) fn await_state(server: &Server, state: &str) -> Value {
     until(&format!("the recording is {state}"), || {
         let listed = server.api("recordings?stream=live/cam&limit=1")?;
         listed["recordings"].as_array()?.first().filter(|found| found["state"] == state).cloned()
     })
 }
 
-fn id(recording: &Value) -> String {
+pub(crate) fn id(recording: &Value) -> String {
     recording["id"].as_str().unwrap().to_owned()
 }
 
 /// A server with a complete recording of `clip`, and its name.
-fn recorded(player: &Path, clip: &Path, rule: &str) -> (Server, String) {
+pub(crate) fn recorded(player: &Path, clip: &Path, rule: &str) -> (Server, String) {
     let server = Server::with(&[rule, "record.merge_s=0"]);
     let _publisher = publish(player, clip, &server.rtmp_url("cam"));
     let complete = await_state(&server, "complete");
     (server, id(&complete))
 }
 
-fn url(server: &Server, path: &str) -> String {
+pub(crate) fn url(server: &Server, path: &str) -> String {
     format!("http://{}/recordings/{path}", server.http)
 }
 
