@@ -102,8 +102,14 @@ pub enum Preset {
 
 impl Preset {
     /// All of them, least work first.
-    pub const ALL: [Preset; 6] =
-        [Preset::Ultrafast, Preset::Superfast, Preset::Veryfast, Preset::Faster, Preset::Fast, Preset::Medium];
+    pub const ALL: [Preset; 6] = [
+        Preset::Ultrafast,
+        Preset::Superfast,
+        Preset::Veryfast,
+        Preset::Faster,
+        Preset::Fast,
+        Preset::Medium,
+    ];
 
     /// Its name in configuration: x264's.
     pub const fn name(self) -> &'static str {
