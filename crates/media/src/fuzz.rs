@@ -108,6 +108,7 @@ fn index(file: &[u8]) -> Option<fmp4::Movie> {
 pub fn ts(data: &[u8]) {
     let whole = ts_packets(data, data.len());
     assert_eq!(ts_packets(data, 1 + data.len() / 7), whole);
+    check_entrances(data);
     let tracks: Vec<_> = [Codec::H264, Codec::H265, Codec::Aac, Codec::Opus, Codec::Mp3, Codec::Eac3]
         .into_iter()
         .zip([0, 1, 0, 1, 2, 3])
@@ -125,6 +126,7 @@ pub fn ts(data: &[u8]) {
         stream.extend_from_slice(payload);
         stream.resize(stream.len().next_multiple_of(ts::PACKET_BYTES), 0xff);
     }
+    check_entrances(&stream);
     for packet in ts_packets(&stream, stream.len()) {
         assert!(tracks.contains(&(packet.track, packet.codec)));
         assert!(!packet.payload.is_empty());
@@ -132,6 +134,15 @@ pub fn ts(data: &[u8]) {
         // What was read can be written, unless the stream says more than a muxer can.
         let _ = muxer.write(&packet, &mut BytesMut::new());
     }
+}
+
+fn check_entrances(data: &[u8]) {
+    let (mut entrances, mut found) = (ts::Entrances::new(), Vec::new());
+    entrances.push(data, &mut found);
+    let positions: Vec<_> = found.iter().map(|entrance| entrance.position).collect();
+    assert!(positions.is_sorted() && positions.iter().all(|at| at % ts::PACKET_BYTES as u64 == 0));
+    let first = positions.first().copied().unwrap_or(data.len() as u64);
+    assert!(entrances.tables_bytes() <= first);
 }
 
 fn ts_packets(data: &[u8], piece_bytes: usize) -> Vec<Packet> {

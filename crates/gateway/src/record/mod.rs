@@ -16,7 +16,7 @@ mod finish;
 mod id;
 pub(crate) mod limits;
 mod muxer;
-mod playlist;
+pub(crate) mod playlist;
 pub(crate) mod read;
 mod recorder;
 mod recording;

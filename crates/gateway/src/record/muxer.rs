@@ -41,6 +41,8 @@ pub(super) struct Block {
     pub(super) end: Duration,
     /// The times or the tracks of its segment do not go on from those of the one before.
     pub(super) is_discontinuity: bool,
+    /// When it begins a segment whose times go on: how long after the one before it begins. Sound of that one may last longer.
+    pub(super) after: Option<Duration>,
 }
 
 /// When a file is followed by the next.
@@ -61,6 +63,8 @@ struct OpenFile {
     taken: Vec<(TrackId, Codec)>,
     /// TS: where it begins, from `base`.
     start: Duration,
+    /// TS: how long after the segment before.
+    after: Option<Duration>,
     is_discontinuity: bool,
     /// MP4 and TS: tracks that it cannot have.
     left_out: BTreeSet<TrackId>,
@@ -80,6 +84,8 @@ struct Run {
     tracks: Vec<(TrackId, Codec)>,
     configs: Vec<Bytes>,
     base: Time,
+    /// Where the newest segment begins, from `base`.
+    newest: Duration,
 }
 
 /// Makes the blocks of one recording.
@@ -429,8 +435,9 @@ impl Muxer {
         file.bytes += bytes as u64;
         file.packets += count;
         file.end = end;
-        let is_discontinuity = file.is_discontinuity;
-        Some(Block { file: file.name.clone(), begins, pieces, bytes, packets: count, end, is_discontinuity })
+        let OpenFile { is_discontinuity, after, .. } = *file;
+        let file = file.name.clone();
+        Some(Block { file, begins, pieces, bytes, packets: count, end, is_discontinuity, after })
     }
 
     /// Begins a file with `packets`, and writes its head. `None` if none of their tracks has a form in it.
@@ -452,6 +459,7 @@ impl Muxer {
             tracks: Vec::new(),
             taken: Vec::new(),
             start: Duration::ZERO,
+            after: None,
             is_discontinuity: false,
             left_out: BTreeSet::new(),
             sequence: 0,
@@ -528,11 +536,13 @@ impl Muxer {
             .is_some_and(|run| run.tracks == file.taken && run.configs == configs && run.base <= file.base);
         if !goes_on {
             let (muxer, tracks) = (ts::Muxer::new(&file.taken).ok()?, file.taken.clone());
-            self.run = Some(Run { muxer, tracks, configs, base: file.base });
+            self.run = Some(Run { muxer, tracks, configs, base: file.base, newest: Duration::ZERO });
             file.is_discontinuity = self.files > 0;
         }
         let run = self.run.as_mut()?;
         file.start = file.base.since(run.base);
+        file.after = goes_on.then(|| file.start.saturating_sub(run.newest));
+        run.newest = file.start;
         file.base = run.base;
         for ((id, codec), config) in run.tracks.iter().zip(&run.configs) {
             run.muxer.write(&config_packet(*id, *codec, config), out).ok()?;

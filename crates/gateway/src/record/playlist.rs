@@ -11,17 +11,17 @@ const DURATION_S_MAX: f64 = 86_400.0;
 
 /// The segments of a recording, in order.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Playlist {
+pub(crate) struct Playlist {
     segments: Vec<Segment>,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Segment {
-    pub(super) name: FileName,
-    pub(super) duration: Duration,
+pub(crate) struct Segment {
+    pub(crate) name: FileName,
+    pub(crate) duration: Duration,
     /// Its times, or its tracks, do not go on from those of the one before.
-    pub(super) discontinuity: bool,
+    pub(crate) discontinuity: bool,
 }
 
 impl Playlist {
@@ -31,7 +31,7 @@ impl Playlist {
         }
     }
 
-    pub(super) fn segments(&self) -> &[Segment] {
+    pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
@@ -40,11 +40,16 @@ impl Playlist {
         self.segments.iter().map(|segment| segment.duration).sum()
     }
 
+    /// The target duration, in seconds. It must not change; a group of pictures that is longer than anybody expects is the
+    /// exception.
+    pub(crate) fn target(&self) -> u64 {
+        let longest = self.segments.iter().map(|segment| segment.duration).max().unwrap_or_default();
+        longest.max(SEGMENT_TARGET).as_secs_f64().round() as u64
+    }
+
     /// As a player reads it. While the recording goes on, players come back for more.
     pub(super) fn render(&self, has_ended: bool) -> String {
-        let longest = self.segments.iter().map(|segment| segment.duration).max().unwrap_or_default();
-        // It must not change; a group of pictures that is longer than anybody expects is the exception.
-        let target = longest.max(SEGMENT_TARGET).as_secs_f64().round();
+        let target = self.target();
         let kind = if has_ended { "VOD" } else { "EVENT" };
         let mut text = format!(
             "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:0\n\
@@ -63,7 +68,7 @@ impl Playlist {
     }
 
     /// Reads what [`Playlist::render`] has written. What is not of that form is passed over.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut playlist = Self::default();
         let (mut duration, mut discontinuity) = (None, false);
         for line in text.lines() {

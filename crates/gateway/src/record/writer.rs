@@ -127,6 +127,10 @@ impl Writer {
 
     fn write_block(&mut self, block: &Block) -> io::Result<()> {
         if block.begins.is_some() {
+            if let (Some(before), Some(after)) = (&mut self.segment, block.after) {
+                // Or the sum of all would grow by the sound that lasts longer than the pictures of each.
+                before.duration = before.duration.min(after);
+            }
             self.close()?;
             std::fs::create_dir_all(self.entry.folder())?;
             let path = self.entry.file_path(&block.file);

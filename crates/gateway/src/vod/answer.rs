@@ -2,12 +2,12 @@
 
 use super::limits::{FLV_SAMPLE_BYTES, MP4_SAMPLE_BYTES};
 use super::movie::{self, NoMovie, Show};
-use super::name::{self, BadMoment, File, Moment, SegmentId, SpanId, Whole};
+use super::name::{self, BadMoment, Cut, File, Moment, SegmentId, SpanId, Whole};
 use super::picture::NoPicture;
 use super::plan::{self, Plan, PlanReader};
 use super::plans::{self, NoPlan};
 use super::timeline::{self, Part, Timeline};
-use super::{dash, flv, hls};
+use super::{dash, flv, hls, segments};
 use crate::Env;
 use crate::http::{Ranged, problem};
 use crate::record::Entry;
@@ -93,6 +93,7 @@ pub(super) fn no_time() -> Refusal {
 /// Answers `/recordings/ID.EXT`.
 pub(crate) async fn whole(env: Arc<Env>, asked: Asked, form: Whole) -> Response {
     let answered = match form {
+        Whole::Hls if asked.entry.is_in_segments() => asked.part_of_segments().await,
         Whole::Hls | Whole::Dash => asked.playlist(&env, form, None).await,
         Whole::Mp4 | Whole::Flv => asked.movie(&env, form).await,
     };
@@ -105,6 +106,7 @@ pub(crate) async fn file(env: Arc<Env>, asked: Asked, name: &str) -> Option<Resp
         File::Playlist(track) => asked.playlist(&env, Whole::Hls, Some(track)).await,
         File::Init(track, span) => asked.init(&env, track, span).await,
         File::Segment(track, id) => asked.segment(&env, track, id).await,
+        File::Cut(cut) => asked.cut(&env, cut).await,
         File::Poster => asked.poster(&env).await,
         File::PosterJpeg => asked.poster_jpeg(&env).await,
     };
@@ -218,6 +220,38 @@ impl Asked {
         let span = index.spans.get(id.span as usize).ok_or_else(gone)?.clone();
         let file = plan::PlannedFile { name, version: index.version };
         Ok(Part { id, file, span, start_ms: 0, date: None })
+    }
+
+    /// The playlist of a time of a recording that consists of segments.
+    async fn part_of_segments(&self) -> Result<Response, Refusal> {
+        let window = Window::parse(&self.query)?;
+        let description = self.entry.describe();
+        let at =
+            |moment: Option<Moment>, or| moment.map_or(or, |moment| segments::resolve(&description, moment));
+        let range = at(window.from, Time::ZERO)..at(window.to, FOREVER);
+        if range.is_empty() {
+            return Err(Refusal(StatusCode::BAD_REQUEST, "to= must lie behind from=.".to_owned()));
+        }
+        let list = segments::List::read(&self.entry).await?;
+        let part = list.part(&self.entry, &range).await?.ok_or_else(no_time)?;
+        let cache = if part.is_complete { COMPLETE } else { GROWING };
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(PLAYLIST)),
+            (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
+        ];
+        let text = part.playlist(&format!("/recordings/{}", self.entry.id), &as_query(&self.keys));
+        Ok((headers, Body::from(text)).into_response())
+    }
+
+    async fn cut(&self, env: &Arc<Env>, cut: Cut) -> Result<Response, Refusal> {
+        let (name, version) = segments::open(&self.entry, cut.file).await?;
+        if version.bytes < cut.end {
+            return Err(nothing("The segment has no such part."));
+        }
+        let mut plan = Plan::of(vec![plan::PlannedFile { name, version }]);
+        plan.copy(0, 0, cut.front);
+        plan.copy(0, cut.begin, cut.end - cut.begin);
+        Ok(self.media(env, plan.into(), HeaderValue::from_static("video/mp2t"), IMMUTABLE))
     }
 
     async fn init(&self, env: &Arc<Env>, track: TrackId, id: SpanId) -> Result<Response, Refusal> {

@@ -205,7 +205,7 @@ fn slice((at, bytes): &(Range<u64>, Bytes), wanted: &Range<u64>) -> Option<Bytes
 }
 
 /// Reads what may be larger than what is read at once.
-async fn read_large(source: &Source, range: Range<u64>) -> io::Result<Bytes> {
+pub(super) async fn read_large(source: &Source, range: Range<u64>) -> io::Result<Bytes> {
     if range.end - range.start <= READ_BYTES_MAX as u64 {
         return source.read(range).await;
     }

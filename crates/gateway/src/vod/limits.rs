@@ -49,5 +49,9 @@ pub(super) const MP4_SAMPLE_BYTES: usize = 96;
 /// And of an FLV file: two places, the head of its tag, and what is behind it.
 pub(super) const FLV_SAMPLE_BYTES: usize = 160;
 
+/// Bytes of a segment in MPEG-TS that are looked at for places to cut it at. One of six seconds has less; whatever comes behind
+/// them stays in one piece.
+pub(super) const CUT_BYTES_MAX: u64 = 256 << 20;
+
 /// How far the time in a name may be from that of a sample: the final form of a file rounds times once more.
 pub(super) const NAME_TICKS: i64 = 2;

@@ -4,7 +4,7 @@
 //! which every track has one configuration (`span`). The files of a recording are one presentation (`timeline`). Playlists
 //! (`hls`, `dash`) are written from that, and name segments by all that they depend on (`name`), so that a cache keeps them
 //! for good. An answer with media is a plan of what to copy from where (`plan`): its length is known, and any part of it can be
-//! asked for.
+//! asked for. Recordings in MPEG-TS consist of segments already: of a time of them, the first and the last are cut (`segments`).
 
 mod answer;
 mod clip;
@@ -19,6 +19,7 @@ mod picture;
 mod plan;
 mod plans;
 mod scan;
+mod segments;
 mod snapshot;
 mod span;
 mod timeline;
@@ -38,6 +39,11 @@ pub(crate) struct Vod {
     indexes: Arc<Indexes>,
     plans: Plans,
     pictures: picture::Pictures,
+}
+
+/// Whether a query asks for a part of a recording.
+pub(crate) fn is_part(query: &str) -> bool {
+    ["from", "to"].iter().any(|name| crate::target::query_value(query, name).is_some())
 }
 
 /// What names and queries are understood as: the same however often it is written and read.

@@ -1,6 +1,7 @@
 //! What an address asks for. Pure: texts in, a typed request or nothing out.
 
 use crate::target::query_value;
+use media::container::ts::PACKET_BYTES;
 use media::{Kind, TrackId};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,6 +50,8 @@ pub(super) enum File {
     Init(TrackId, SpanId),
     /// `video0-1.0-2000-180000.m4s`, or with the end of its media, `video0-1.0-2000-180000-540000.m4s`.
     Segment(TrackId, SegmentId),
+    /// `000003-376-37600-94000.ts`: a part of a segment in MPEG-TS.
+    Cut(Cut),
     /// `poster.mp4`
     Poster,
     /// `poster.jpg`
@@ -67,6 +70,29 @@ pub(super) struct SegmentId {
     pub(super) end: Option<u64>,
 }
 
+/// A part of a segment of a recording that consists of them: what is at its front, and then what is from one place to another, in
+/// bytes of whole packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The number of the segment.
+    pub(super) file: u32,
+    pub(super) front: u64,
+    pub(super) begin: u64,
+    pub(super) end: u64,
+}
+
+impl Cut {
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.split('-');
+        let file = parts.next().filter(|file| (6..=9).contains(&file.len()))?;
+        let mut bytes = || parse_number(parts.next()?).filter(|bytes| bytes % PACKET_BYTES as u64 == 0);
+        let (front, begin, end) = (bytes()?, bytes()?, bytes()?);
+        let cut = Self { file: file.parse().ok()?, front, begin, end };
+        let is_plain = file.bytes().all(|byte| byte.is_ascii_digit()) && format!("{:06}", cut.file) == file;
+        (parts.next().is_none() && is_plain && front <= begin && begin < end).then_some(cut)
+    }
+}
+
 /// Milliseconds and ticks in a name have no more: a century in nanoseconds.
 const NUMBER_MAX: u64 = 1 << 61;
 
@@ -80,6 +106,9 @@ impl File {
         }
         if let Some(track) = name.strip_suffix(".m3u8") {
             return parse_track(track).map(Self::Playlist);
+        }
+        if let Some(cut) = name.strip_suffix(".ts") {
+            return Cut::parse(cut).map(Self::Cut);
         }
         let (track, rest) = name.split_once('-')?;
         let track = parse_track(track)?;
@@ -115,6 +144,7 @@ impl fmt::Display for File {
                 }
                 f.write_str(".m4s")
             }
+            Self::Cut(Cut { file, front, begin, end }) => write!(f, "{file:06}-{front}-{begin}-{end}.ts"),
             Self::Poster => f.write_str("poster.mp4"),
             Self::PosterJpeg => f.write_str("poster.jpg"),
         }
@@ -235,6 +265,7 @@ mod tests {
             ("audio1-1.0-init.mp4", File::Init(TrackId::audio(1), SPAN)),
             ("video0-1.0-2000-180000.m4s", File::Segment(TrackId::VIDEO, segment(180_000, None))),
             ("audio0-1.0-2000-0-540000.m4s", File::Segment(TrackId::AUDIO, segment(0, Some(540_000)))),
+            ("000003-376-37600-94000.ts", File::Cut(Cut { file: 3, front: 376, begin: 37_600, end: 94_000 })),
             ("poster.mp4", File::Poster),
             ("poster.jpg", File::PosterJpeg),
         ] {
@@ -264,6 +295,14 @@ mod tests {
             "video0-4294967296.0-5-6.m4s",
             "video0-1.0-5-18446744073709551615.m4s",
             "../video0.m3u8",
+            "000003.ts",
+            "3-376-37600-94000.ts",
+            "0000003-376-37600-94000.ts",
+            "+00003-376-37600-94000.ts",
+            "000003-375-37600-94000.ts",
+            "000003-376-188-94000.ts",
+            "000003-376-37600-37600.ts",
+            "000003-376-37600-94000-188.ts",
             "poster.MP4",
             "recording.json",
         ] {

@@ -4,7 +4,7 @@ use e2e::clip::{self, Layout};
 use e2e::framehash::{self, Extent, Track};
 use e2e::hls::fetch;
 use e2e::program::{self, Repeat};
-use e2e::{Process, Server, http, need, until};
+use e2e::{Process, Server, http, need, rules, until};
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) const MP4: &str = r#"record.rule=[{stream="live/*"}]"#;
 pub(crate) const FLV: &str = r#"record.rule=[{stream="live/*", format="flv"}]"#;
+const TS: &str = r#"record.rule=[{stream="live/*", format="ts"}]"#;
 const PLAY_MAX: Duration = Duration::from_secs(60);
 
 /// Publishes `clip` once, several times as fast as it plays.
@@ -213,6 +214,53 @@ fn a_time_is_exact_as_mp4_and_begins_at_a_keyframe_elsewhere() {
         let flv = pictures(&ffmpeg, &url(&server, &format!("{id}.flv?{time}")));
         assert_eq!(flv, shown[50..125]);
     }
+}
+
+#[test]
+fn a_time_of_a_recording_in_segments_begins_and_ends_at_keyframes() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let server = Server::with(&[TS, "record.merge_s=0", "access.play_key=let-me-see"]);
+    let publisher = publish(&ffmpeg, &need!(clip::h264_aac(&ffmpeg)), &server.rtmp_url("cam"));
+    let id = id(&await_state(&server, "complete"));
+    drop(publisher);
+    let list = |query: &str| text(&server, &format!("{id}.m3u8?key=let-me-see{query}"));
+    let at = |query: &str| url(&server, &format!("{id}.m3u8?key=let-me-see{query}"));
+    for player in [&ffmpeg, &ffmpeg9] {
+        let shown = pictures(player, &at(""));
+        assert_eq!(shown.len(), 200);
+        // Segments begin after 0 and 6 seconds, keyframes are a second apart.
+        for (query, frames) in [
+            ("&from=2.6&to=4.5", 50..125),
+            ("&from=3.4&to=7.2", 75..200),
+            ("&from=6&to=7", 150..175),
+            ("&to=3", 0..75),
+            ("&to=6", 0..150),
+            ("&from=6.5", 150..200),
+            ("&from=7.99", 175..200),
+            ("&from=0&to=100", 0..200),
+        ] {
+            let list = list(query);
+            assert_eq!(rules::of_media(&list), [""; 0], "{list}");
+            assert_eq!(pictures(player, &at(query)), shown[frames], "{query}: {list}");
+        }
+    }
+    let whole = list("");
+    assert!(whole.contains("#EXTINF:6.000,"), "up to where the next segment begins: {whole}");
+    let cut = list("&from=2.6&to=4.5");
+    assert!(cut.contains("TIME-OFFSET=0.600,") && cut.contains("#EXTINF:3.000,"), "{cut}");
+    let name = cut.lines().find(|line| !line.starts_with('#')).unwrap();
+    let answer = fetch(server.http, name);
+    assert_eq!((answer.status, answer.cache.as_str()), (200, "public, max-age=3600, immutable"));
+    assert_eq!(fetch(server.http, name.split('?').next().unwrap()).status, 404, "without the key");
+    let other = format!("/recordings/{id}/000001-376-376-9999992.ts?key=let-me-see");
+    assert_eq!(fetch(server.http, &other).status, 404);
+    for (query, status) in [("from=8.5", 404), ("from=2&to=1", 400), ("to=x", 400)] {
+        let path = format!("/recordings/{id}.m3u8?key=let-me-see&{query}");
+        assert_eq!(fetch(server.http, &path).status, status, "{query}");
+    }
+    // Its beginning, as a time of day.
+    let begun = await_state(&server, "complete")["startedAt"].as_str().unwrap().to_owned();
+    assert_eq!(pictures(&ffmpeg, &at(&format!("&from={begun}&to=3"))).len(), 75);
 }
 
 #[test]

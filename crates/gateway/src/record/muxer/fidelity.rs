@@ -278,12 +278,12 @@ fn a_recording_in_segments_goes_on_without_a_break_and_breaks_at_another_configu
         .chain((14..16).flat_map(second))
         .collect();
     let (mut muxer, now) = (Muxer::new(RecordFormat::Ts, limits()), Instant::now());
-    let mut files: BTreeMap<String, (Duration, bool)> = BTreeMap::new();
+    let mut files: BTreeMap<String, (Duration, bool, Option<Duration>)> = BTreeMap::new();
     let mut bytes: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut note = |block: Option<Block>| {
         let Some(block) = block else { return };
         let name = block.file.as_str().to_owned();
-        files.insert(name.clone(), (block.end, block.is_discontinuity));
+        files.insert(name.clone(), (block.end, block.is_discontinuity, block.after));
         bytes.entry(name).or_default().extend(block.pieces.concat());
     };
     for packet in &packets {
@@ -291,8 +291,10 @@ fn a_recording_in_segments_goes_on_without_a_break_and_breaks_at_another_configu
         note(muxer.poll(now, false));
     }
     note(muxer.end_file());
-    let ms: Vec<_> = files.values().map(|(end, discontinuity)| (end.as_millis(), *discontinuity)).collect();
-    assert_eq!(ms, [(6_000, false), (6_000, false), (2_000, false), (2_000, true)]);
+    let ms = |time: Duration| time.as_millis();
+    let files_ms: Vec<_> = files.values().map(|(end, new, after)| (ms(*end), *new, after.map(ms))).collect();
+    let on = Some(6_000);
+    assert_eq!(files_ms, [(6_000, false, None), (6_000, false, on), (2_000, false, on), (2_000, true, None)]);
     assert_eq!(files.keys().next().unwrap(), "000001.ts");
     // Up to the break it is one stream, whose counters and times go on.
     bytes.remove("000004.ts");

@@ -344,13 +344,13 @@ fn pes_bytes(pes: &[u8]) -> Option<usize> {
 }
 
 /// The head of a PES packet.
-struct PesHead {
+pub(super) struct PesHead {
     bytes: usize,
-    pts: Option<u64>,
+    pub(super) pts: Option<u64>,
     dts: Option<u64>,
 }
 
-fn read_pes_head(pes: &[u8]) -> Option<PesHead> {
+pub(super) fn read_pes_head(pes: &[u8]) -> Option<PesHead> {
     let mut reader = Reader::new(pes);
     if reader.array().ok()? != [0, 0, 1] {
         return None;
@@ -382,10 +382,10 @@ fn signed(ticks: u64) -> i64 {
 
 /// Times that wrap, of all streams together: they are never far from each other.
 #[derive(Debug, Default)]
-struct Unwrap(Option<i64>);
+pub(super) struct Unwrap(Option<i64>);
 
 impl Unwrap {
-    fn unwrap(&mut self, ticks: u64) -> i64 {
+    pub(super) fn unwrap(&mut self, ticks: u64) -> i64 {
         let next = match self.0 {
             None => ticks as i64,
             Some(last) => last + signed(ticks.wrapping_sub(last as u64)),

@@ -31,6 +31,7 @@
 //! - Data tracks are not written; [`Muxer::write_id3`] takes metadata in the form that HLS has for it.
 
 mod demux;
+mod entrances;
 pub mod limits;
 mod mux;
 mod psi;
@@ -39,6 +40,7 @@ mod sound;
 mod tests;
 
 pub use demux::Demuxer;
+pub use entrances::{Entrance, Entrances};
 pub use mux::Muxer;
 
 /// Bytes of a packet.

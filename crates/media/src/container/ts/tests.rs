@@ -41,7 +41,7 @@ fn unit(head: u8, size: usize) -> Vec<u8> {
 }
 
 /// H.264 with reordering and AAC, each frame of another size.
-fn stream() -> Vec<Packet> {
+pub(super) fn stream() -> Vec<Packet> {
     let video = |at: i64, keyframe, payload: Vec<u8>| {
         frame(TrackId::VIDEO, Codec::H264, 1000 + 40 * at, 1080 + 40 * at, keyframe, &payload)
     };
@@ -76,7 +76,7 @@ fn tracks(packets: &[Packet]) -> Vec<(TrackId, Codec)> {
     tracks
 }
 
-fn mux(packets: &[Packet]) -> BytesMut {
+pub(super) fn mux(packets: &[Packet]) -> BytesMut {
     let mut muxer = Muxer::new(&tracks(packets)).unwrap();
     let mut out = BytesMut::new();
     let mut has_tables = false;
