@@ -45,6 +45,8 @@ pub struct Segment {
     pub parts: Vec<Part>,
     /// The tag stands before it.
     pub discontinuity: bool,
+    /// It has no media.
+    pub gap: bool,
     /// What a decoder must know, as it holds for this segment.
     pub map: Option<String>,
     /// The time of day in milliseconds since midnight.
@@ -106,6 +108,7 @@ impl Playlist {
             match tag {
                 "#EXTINF" => next.duration = value.split(',').next().unwrap().parse().unwrap(),
                 "#EXT-X-DISCONTINUITY" => next.discontinuity = true,
+                "#EXT-X-GAP" => next.gap = true,
                 "#EXT-X-MAP" => map = Some(required("URI")),
                 "#EXT-X-PROGRAM-DATE-TIME" => next.date_ms = Some(milliseconds(value)),
                 "#EXT-X-PART" => next.parts.push(Part {
@@ -380,8 +383,8 @@ impl Follower {
 }
 
 /// Fetches all that is listed in a playlist of `folder` and checks it: parts make up their segments, each lasts as long as is
-/// said, none overlaps and nothing is missing between, segments begin with a frame to start at. Returns how many samples there
-/// were.
+/// said, none overlaps and nothing is missing between, segments begin with a frame to start at. Gaps are not asked for. Returns
+/// how many samples there were.
 ///
 /// # Panics
 /// Where that is not so.
@@ -394,6 +397,10 @@ pub fn check_media(server: SocketAddr, folder: &str, playlist: &Playlist) -> u32
     };
     let (mut samples, mut next, mut inits) = (0, None, BTreeMap::new());
     for segment in playlist.segments.iter().filter(|segment| segment.uri.is_some()) {
+        if segment.gap {
+            next = None;
+            continue;
+        }
         let map = segment.map.clone().expect("a segment of MP4 has a map");
         let timescale = *inits.entry(map.clone()).or_insert_with(|| mp4::timescale(&media(&map))) as f64;
         let whole = media(segment.uri.as_ref().unwrap());

@@ -13,6 +13,7 @@
 //! | 4.4.4.4 | keys have a method, a URI, an IV of 128 bits; `NONE` has nothing else |
 //! | 4.4.4.5 | segments of MP4 have a map before them |
 //! | 4.4.4.6 | dates have a time zone and milliseconds |
+//! | 4.4.4.7 | a gap stands before a segment, in version 8 or later, and so does that of a part (4.4.4.9) |
 //! | 4.4.5.2 | what is skipped is at least one segment |
 //! | 4.4.5.3 | the hint is a part that is not listed, and there is none after the end |
 //! | 4.4.5.4 | reports have a relative URI, a last segment and a last part |
@@ -20,7 +21,7 @@
 //! | 4.4.6.2 | variants have a bandwidth, not below its average, a URI, and groups that there are |
 //! | 4.4.6 | a multivariant playlist has no segments |
 //! | 6.2.1 | the media sequence number never goes back; the discontinuity sequence counts the tags that left |
-//! | 6.2.2 | segments leave at the front only, and what is listed does not change |
+//! | 6.2.2 | segments leave at the front only, and what is listed does not change, but that media may be lost for good |
 
 use crate::hls::attribute;
 use std::collections::BTreeSet;
@@ -71,6 +72,7 @@ pub fn of_media(text: &str) -> Vec<String> {
         broken.unless(is_long, "4.4.3.8", || format!("PART-HOLD-BACK {back:?}"));
     }
     let (mut has_map, mut parts, mut listed) = (false, Vec::new(), BTreeSet::new());
+    let (mut gap, mut part_gap) = (false, false);
     let ended = lines.contains(&"#EXT-X-ENDLIST");
     for line in &lines {
         let (tag, list) = line.split_once(':').unwrap_or((line, ""));
@@ -100,7 +102,18 @@ pub fn of_media(text: &str) -> Vec<String> {
                 let fits = has_zone && list.len() >= 24 && list.as_bytes()[10] == b'T' && list.contains('.');
                 broken.unless(fits, "4.4.4.6", || (*line).to_owned());
             }
+            "#EXT-X-GAP" => {
+                broken.unless(!gap && line.len() == tag.len() && version >= 8.0, "4.4.4.7", || {
+                    (*line).to_owned()
+                });
+                gap = true;
+            }
             "#EXT-X-PART" => {
+                let is_gap = get("GAP");
+                broken.unless(is_gap.as_deref().is_none_or(|gap| gap == "YES"), "4.4.4.9", || {
+                    (*line).to_owned()
+                });
+                part_gap |= is_gap.is_some();
                 let duration = get("DURATION").and_then(|text| text.parse::<f64>().ok());
                 let fits =
                     duration.zip(part_target).is_some_and(|(duration, most)| duration <= most + ROUNDING);
@@ -144,10 +157,15 @@ pub fn of_media(text: &str) -> Vec<String> {
             _ if !line.starts_with('#') => {
                 let is_mp4 = line.split('?').next().is_some_and(|name| name.ends_with(".m4s"));
                 broken.unless(has_map || !is_mp4, "4.4.4.5", || format!("{line} without a map"));
+                broken.unless(gap || !part_gap, "4.4.4.9", || {
+                    format!("{line} has parts that are gaps, and is none")
+                });
+                (gap, part_gap) = (false, false);
             }
             _ => {}
         }
     }
+    broken.unless(!gap, "4.4.4.7", || "a gap before no segment".to_owned());
     broken.0
 }
 
@@ -196,14 +214,17 @@ pub fn of_change(before: &str, after: &str) -> Vec<String> {
         };
         let mut segments = Vec::new();
         let (mut tags, mut discontinuities) = (Vec::new(), number("#EXT-X-DISCONTINUITY-SEQUENCE:"));
+        let mut gap = false;
         for line in text.lines() {
             match line {
+                "#EXT-X-GAP" => gap = true,
                 "#EXT-X-DISCONTINUITY" => discontinuities += 1,
                 _ if line.starts_with("#EXTINF") || line.starts_with("#EXT-X-PROGRAM-DATE-TIME") => {
                     tags.push(line.to_owned())
                 }
                 _ if !line.starts_with('#') => {
-                    segments.push((line.to_owned(), std::mem::take(&mut tags), discontinuities));
+                    let (tags, gap) = (std::mem::take(&mut tags), std::mem::take(&mut gap));
+                    segments.push((line.to_owned(), tags, discontinuities, gap));
                 }
                 _ => {}
             }
@@ -220,6 +241,7 @@ pub fn of_change(before: &str, after: &str) -> Vec<String> {
         broken.unless(old.2 == new.2, "6.2.1", || {
             format!("the discontinuity number of {old:?} became {}", new.2)
         });
+        broken.unless(new.3 || !old.3, "4.4.4.7", || format!("the gap {old:?} has media again"));
     }
     broken.unless(new.len() >= old.len() - gone, "6.2.2", || "segments left at the end".to_owned());
     broken.0
@@ -319,6 +341,12 @@ mod tests {
             ("LAST-PART=1\n", "LAST-PART=1\n#EXT-X-ENDLIST\n", "4.4.5.3"),
             ("URI=\"x\",LAST", "URI=\"/x\",LAST", "4.4.5.4"),
             (",LAST-PART=1", "", "4.4.5.4"),
+            ("#EXTINF:2.00000", "#EXT-X-GAP\n#EXTINF:2.00000", ""),
+            ("#EXTINF:2.00000", "#EXT-X-GAP:YES\n#EXTINF:2.00000", "4.4.4.7"),
+            ("#EXTINF:2.00000", "#EXT-X-GAP\n#EXT-X-GAP\n#EXTINF:2.00000", "4.4.4.7"),
+            ("#EXT-X-PRELOAD", "#EXT-X-GAP\n#EXT-X-PRELOAD", "4.4.4.7"),
+            ("URI=\"b.1\"", "URI=\"b.1\",GAP=YES", "4.4.4.9"),
+            ("URI=\"b.1\"", "URI=\"b.1\",GAP=NO", "4.4.4.9"),
             ("SEQUENCE:7\n", "SEQUENCE:7\n#EXT-X-SKIP:SKIPPED-SEGMENTS=0\n", "4.4.5.2"),
         ] {
             let broken = of_media(&MEDIA.replacen(from, to, 1));
@@ -356,6 +384,9 @@ mod tests {
             .replace("MEDIA-SEQUENCE:7", "MEDIA-SEQUENCE:8")
             .replace("DISCONTINUITY-SEQUENCE:1", "DISCONTINUITY-SEQUENCE:2");
         assert_eq!(of_change(MEDIA, &later), [""; 0]);
+        let lost = later.replace("#EXTINF:0.8", "#EXT-X-GAP\n#EXTINF:0.8");
+        assert_eq!(of_change(&later, &lost), [""; 0]);
+        assert!(of_change(&lost, &later)[0].starts_with("4.4.4.7"));
         for (wrong, section) in [
             (later.replace("DISCONTINUITY-SEQUENCE:2", "DISCONTINUITY-SEQUENCE:1"), "6.2.1"),
             (later.replace("MEDIA-SEQUENCE:8", "MEDIA-SEQUENCE:6"), "6.2.1"),

@@ -467,7 +467,17 @@ impl<'a> Asked<'a> {
         if media.is_none()
             && let Some((timeshift, entry)) = channel.shelved(track, number)
         {
-            return self.shelved(env, metrics, admitted, (track, number), &timeshift, &entry).await;
+            let answered = self.shelved(env, metrics, admitted, (track, number), &timeshift, &entry).await;
+            // That it is lost may be known only now.
+            if answered.is_ok() || channel.lost(track, number).is_none() {
+                return answered;
+            }
+        }
+        if media.is_none()
+            && let Some(empty) = channel.lost(track, number)
+        {
+            let parts = sealed(channel, File::Segment(track, number), number, vec![empty]).await?;
+            return self.whole(metrics, admitted, content_type(track), parts);
         }
         let media =
             media.ok_or_else(|| Refusal::no_media("This segment", edge.borrow().is_ahead(number, 0)))?;

@@ -403,6 +403,11 @@ impl Channel {
         Some((self.timeshift.clone()?, entry))
     }
 
+    /// What stands for a segment that lists say is lost: one without a frame.
+    pub(super) fn lost(&self, track: TrackId, number: u64) -> Option<Bytes> {
+        self.state().rendition(track)?.lost(number)
+    }
+
     /// How long nobody has asked.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.state().asked)

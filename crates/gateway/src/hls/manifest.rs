@@ -1,7 +1,8 @@
 //! The manifest of DASH (ISO/IEC 23009-1): the same segments as in playlists, told in another way. Pure.
 //!
 //! Segments have the lengths that keyframes give them, so each is listed with its own (`SegmentTimeline`), the growing one with the
-//! length that is expected of it. A period begins wherever the stream was interrupted.
+//! length that is expected of it. A period begins wherever the stream was interrupted. Numbers count the entries of a timeline
+//! (section 5.3.9.6.1), also where its times have a hole, so a segment that was lost has no form: the list begins after it.
 
 use super::name::File;
 use super::playlist::{Terms, date_time};
@@ -38,11 +39,12 @@ pub(super) fn manifest(
     let mut out = String::with_capacity(4096);
     let begin = epochs.first().map_or(now, |epoch| epoch.date);
     let end = epochs.last().map_or(Duration::ZERO, |epoch| {
-        let lines = renditions.iter().filter_map(|rendition| rendition.lines(span).last());
+        let lines = renditions.iter().filter_map(|rendition| rendition.whole_lines(span).last());
         let last = lines.map(|line| (line.start + line.duration).since(epoch.start)).max();
         since(epoch.date, begin) + last.unwrap_or_default()
     });
-    let listed = |rendition: &Rendition| rendition.lines(span).map(|line| line.duration).sum::<Duration>();
+    let listed =
+        |rendition: &Rendition| rendition.whole_lines(span).map(|line| line.duration).sum::<Duration>();
     let depth = renditions.iter().map(listed).max().unwrap_or_default();
     out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"");
     out.push_str(" profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\"");
@@ -77,7 +79,7 @@ pub(super) fn manifest(
     }
     for epoch in epochs {
         let of_epoch = |line: Line| line.discontinuities == epoch.discontinuities;
-        if !renditions.iter().any(|rendition| rendition.lines(span).any(of_epoch)) {
+        if !renditions.iter().any(|rendition| rendition.whole_lines(span).any(of_epoch)) {
             continue;
         }
         let start = duration(since(epoch.date, begin));
@@ -113,7 +115,7 @@ fn write_track(
 ) {
     let Listed { rendition, span } = listed;
     let of_epoch = |line: &Line| line.discontinuities == epoch.discontinuities;
-    let segments: Vec<Line> = rendition.lines(span).filter(of_epoch).collect();
+    let segments: Vec<Line> = rendition.whole_lines(span).filter(of_epoch).collect();
     let Some((first, last)) = segments.first().zip(segments.last()) else { return };
     let Some(init) = rendition.init(first.init) else { return };
     let (summary, timescale) = (init.track.summary(), init.track.timescale());

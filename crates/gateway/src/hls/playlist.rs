@@ -157,7 +157,8 @@ pub(super) fn media(
         let mut left = total;
         for line in &listed {
             left = left.saturating_sub(line.duration);
-            if left < terms.skip_until() {
+            // Who knows an older state may take a segment for there that was lost since.
+            if left < terms.skip_until() || line.lost {
                 break;
             }
             skipped += 1;
@@ -213,6 +214,9 @@ pub(super) fn media(
             }
         }
         if line.closed {
+            if line.lost {
+                out.push_str("#EXT-X-GAP\n");
+            }
             let file = File::Segment(rendition.id, line.number);
             let _ = writeln!(out, "#EXTINF:{:.5},\n{file}{query}", line.duration.as_secs_f64());
         }

@@ -67,7 +67,7 @@ impl Rewound {
     /// The newest complete segment of a track that begins at `time` or before, or the oldest.
     pub(crate) fn at(&self, track: TrackId, time: Time) -> Option<Line> {
         self.0.look(track, |rendition, _| {
-            let closed = || rendition.lines(Span::Rewind).filter(|line| line.closed);
+            let closed = || rendition.lines(Span::Rewind).filter(|line| line.closed && !line.lost);
             closed().filter(|line| line.start <= time).last().or(closed().next())
         })?
     }
@@ -75,7 +75,10 @@ impl Rewound {
     /// Segment `number`, or the oldest that is there after it.
     pub(crate) fn following(&self, track: TrackId, number: u64) -> Following {
         let found = self.0.look(track, |rendition, ended| {
-            match rendition.lines(Span::Rewind).find(|line| line.closed && line.number >= number) {
+            match rendition
+                .lines(Span::Rewind)
+                .find(|line| line.closed && !line.lost && line.number >= number)
+            {
                 Some(line) => Following::Segment(line),
                 None if ended => Following::End,
                 None => Following::Later,

@@ -2,8 +2,9 @@
 
 use super::name::File;
 use crate::timeshift::{Entry, Shelf};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use media::codec::Summary;
+use media::container::fmp4;
 use media::{Time, TrackId};
 use std::collections::{VecDeque, vec_deque};
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub(crate) struct Line {
     pub(crate) init: u64,
     /// No part will follow.
     pub(crate) closed: bool,
+    /// It cannot be had any more, though others before it can.
+    pub(crate) lost: bool,
     /// Of all its parts.
     pub(crate) bytes: usize,
 }
@@ -83,6 +86,7 @@ impl Segment {
             discontinuities: self.discontinuities,
             init: self.init,
             closed: self.closed,
+            lost: false,
             bytes: self.bytes(),
         }
     }
@@ -106,7 +110,7 @@ pub(super) struct Init {
     /// `ftyp` and `moov`.
     pub(super) bytes: Bytes,
     /// The track as it is in MP4.
-    pub(super) track: media::container::fmp4::Track,
+    pub(super) track: fmp4::Track,
 }
 
 /// How far a track has come.
@@ -331,9 +335,25 @@ impl Rendition {
         shelved.chain(outlined).chain(in_memory.map(Segment::line))
     }
 
+    /// The same for lists that cannot say that a segment is lost: from the last such one on.
+    pub(super) fn whole_lines(&self, span: Span) -> impl Iterator<Item = Line> {
+        let lost = self.lines(span).filter(|line| line.lost).last().map(|line| line.number);
+        self.lines(span).skip_while(move |line| lost.is_some_and(|lost| line.number <= lost))
+    }
+
     /// A segment that is not in memory any more, or that is on the way from there.
     pub(super) fn shelved(&self, number: u64) -> Option<Arc<Entry>> {
         self.shelf.as_ref()?.entry(number)
+    }
+
+    /// What stands for a segment that is listed and cannot be had any more, for players that do not know of gaps: a segment
+    /// without a frame. They go on behind it, and some give up where there is none.
+    pub(super) fn lost(&self, number: u64) -> Option<Bytes> {
+        let line = self.shelf.as_ref()?.lost(number)?;
+        let mut out = BytesMut::new();
+        fmp4::write_segment_type(&mut out);
+        fmp4::write_empty_fragment(&self.init(line.init)?.track, line.start, line.duration, &mut out).ok()?;
+        Some(out.freeze())
     }
 
     /// The segments that playlists list, the last of which may be growing.
@@ -480,7 +500,7 @@ mod tests {
         let mut rendition = rendition();
         rendition.keep_on(Shelf::new(timeshift.into()));
         let (codec, config) = (media::Codec::Aac, [0x12, 0x10]);
-        let track = media::container::fmp4::Track::new(1, TrackId::AUDIO, codec, &config, &[]).unwrap();
+        let track = fmp4::Track::new(1, TrackId::AUDIO, codec, &config, &[]).unwrap();
         let init = |number| Init { number, bytes: Bytes::new(), track: track.clone() };
         rendition.inits = vec![init(10)];
         let keep = Keep { listed: Duration::from_secs(60), bytes_max: usize::MAX };

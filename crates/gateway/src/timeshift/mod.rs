@@ -2,9 +2,9 @@
 //!
 //! Every segment that is complete goes on a shelf (`shelf`), one for each track, and into a bounded queue for one thread (`disk`)
 //! that writes it into a file of its own. Playlists and manifests list what is on the shelf before what is in memory. Until
-//! it is written, a segment is served from the queue, so the lists have no holes; one that cannot be written ends the
-//! shelf there, and what is older leaves the list. A disk that is slow, full or broken shortens how far viewers can go back and
-//! costs nothing else.
+//! it is written, a segment is served from the queue. One that cannot be written, or read again, keeps its place in playlists as a gap
+//! (RFC 8216bis section 4.4.4.7), until all before it have left. A disk that is slow, full or broken costs viewers what it has
+//! lost and nothing else.
 //!
 //! `replay` reads segments back into packets, for players of FLV that begin in the past.
 //!
@@ -33,7 +33,7 @@ use problem::{Problem, Problems};
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,8 +77,6 @@ pub(crate) struct Entry {
     gone: AtomicBool,
     /// It is on no shelf any more.
     released: AtomicBool,
-    /// Counts those of its shelf that are gone.
-    losses: Arc<AtomicU64>,
 }
 
 /// Where a segment is.
@@ -112,7 +110,6 @@ impl Entry {
 
     fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
-        self.losses.fetch_add(1, Ordering::Release);
         // Nobody who asks from now on gets it, so nothing is held for them.
         self.set_place(Place::File);
     }
@@ -155,9 +152,8 @@ impl Timeshift {
         self.active.load(Ordering::Acquire)
     }
 
-    /// Takes a segment. It is gone at once where the disk is too far behind. Never waits for the disk. `losses` counts what its shelf
-    /// loses.
-    fn put(&self, pieces: Vec<Bytes>, losses: &Arc<AtomicU64>) -> Arc<Entry> {
+    /// Takes a segment. It is gone at once where the disk is too far behind. Never waits for the disk.
+    fn put(&self, pieces: Vec<Bytes>) -> Arc<Entry> {
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
         let mut queue = self.queue();
         let is_lost = queue.bytes + bytes > self.queue_bytes_max;
@@ -169,7 +165,6 @@ impl Timeshift {
             place: Mutex::new(if is_lost { Place::File } else { Place::Queue(pieces) }),
             gone: AtomicBool::new(is_lost),
             released: AtomicBool::new(false),
-            losses: losses.clone(),
         });
         if !is_lost {
             queue.bytes += bytes;
@@ -178,10 +173,7 @@ impl Timeshift {
         }
         drop(queue);
         match is_lost {
-            true => {
-                losses.fetch_add(1, Ordering::Release);
-                self.lose(Problem::Slow);
-            }
+            true => self.lose(Problem::Slow),
             false => self.filled.notify_one(),
         }
         entry
@@ -199,6 +191,15 @@ impl Timeshift {
     fn lose(&self, why: Problem) {
         self.metrics().lost_segments.inc();
         self.note(why);
+    }
+
+    /// The file of a segment is not there any more: somebody else has removed it.
+    fn miss(&self, entry: &Entry) {
+        // What leaves in the ordinary way was gone before its file was.
+        if !entry.is_gone() {
+            entry.set_gone();
+            self.lose(Problem::Failed("a segment is missing in its folder".to_owned()));
+        }
     }
 
     fn note(&self, problem: Problem) {

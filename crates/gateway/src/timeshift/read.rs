@@ -19,7 +19,11 @@ static READS: Semaphore = Semaphore::const_new(READS_MAX);
 /// What the system says; `NotFound` where the segment has just left.
 pub(crate) async fn open(timeshift: &Timeshift, entry: &Entry) -> io::Result<File> {
     let path = timeshift.folder.join(entry.to_string());
-    waiting(move || File::open(path)).await
+    let opened = waiting(move || File::open(path)).await;
+    if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        timeshift.miss(entry);
+    }
+    opened
 }
 
 /// Reads all of a segment.

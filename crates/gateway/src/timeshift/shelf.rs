@@ -4,14 +4,12 @@ use super::limits::GRACE;
 use super::{Entry, Timeshift};
 use crate::hls::Line;
 use bytes::Bytes;
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Segments in order, without a gap. It forgets those that have left the lists for a while.
+/// Segments in order. Those that were lost keep their place between the others. It forgets those that have left the lists for a while.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     timeshift: Arc<Timeshift>,
@@ -22,10 +20,6 @@ pub(crate) struct Shelf {
     listed: Duration,
     /// How long the others last.
     unlisted: Duration,
-    /// Counts segments of this shelf that are gone.
-    losses: Arc<AtomicU64>,
-    /// The segment from which on none was gone, and what the count was then: it is looked for only when there is a loss.
-    whole: Cell<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -43,17 +37,15 @@ impl Shelf {
             first_listed: 0,
             listed: Duration::ZERO,
             unlisted: Duration::ZERO,
-            losses: Arc::default(),
-            whole: Cell::default(),
         }
     }
 
-    /// Puts a segment on the shelf that is complete. What has been lost since, and what comes before it, leaves.
+    /// Puts a segment on the shelf that is complete. What is lost leaves when nothing is there before it any more.
     pub(crate) fn put(&mut self, line: Line, pieces: Vec<Bytes>) {
         let is_next = self.kept.back().is_none_or(|last| last.line.number + 1 == line.number);
-        let left = if is_next { self.first_whole() } else { self.kept.len() };
+        let left = if is_next { self.there_from(0) } else { self.kept.len() };
         (0..left).for_each(|_| self.drop_first());
-        let entry = self.timeshift.put(pieces, &self.losses);
+        let entry = self.timeshift.put(pieces);
         self.kept.push_back(Kept { line, entry });
         self.listed += line.duration;
         let window = self.timeshift.window();
@@ -77,9 +69,11 @@ impl Shelf {
     }
 
     /// Those of the listed segments, `from` or later, that come before segment `number`, and lead up to it; all of them where there is no
-    /// `number`.
+    /// `number`. The first one is there; of the others, each says whether it is.
     pub(crate) fn lines(&self, from: u64, number: Option<u64>) -> impl Iterator<Item = Line> {
-        self.kept.range(self.indices(from, number)).map(|kept| kept.line)
+        self.kept
+            .range(self.indices(from, number))
+            .map(|kept| Line { lost: kept.entry.is_gone(), ..kept.line })
     }
 
     /// How long all of those last.
@@ -106,7 +100,7 @@ impl Shelf {
             None => self.kept.len(),
         };
         let start = from.max(self.first_listed).saturating_sub(first) as usize;
-        start.max(self.first_whole()).min(end)..end
+        self.there_from(start).min(end)..end
     }
 
     /// A segment that is still there.
@@ -114,6 +108,11 @@ impl Shelf {
         let first = self.kept.front()?.line.number;
         let kept = self.kept.get(usize::try_from(number.checked_sub(first)?).ok()?)?;
         (!kept.entry.is_gone()).then(|| kept.entry.clone())
+    }
+
+    /// A segment that is listed and not there any more.
+    pub(crate) fn lost(&self, number: u64) -> Option<Line> {
+        self.lines(0, None).find(|line| line.number == number && line.lost)
     }
 
     /// The number of the segment that goes on where these end.
@@ -126,18 +125,10 @@ impl Shelf {
         self.kept.front().map(|kept| kept.line)
     }
 
-    /// The index of the first segment after which none is gone.
-    fn first_whole(&self) -> usize {
-        let Some(first) = self.first() else { return 0 };
-        // Before the look: a loss meanwhile is looked for next time.
-        let losses = self.losses.load(Ordering::Acquire);
-        let (known, number) = self.whole.get();
-        if known == losses {
-            return (number.saturating_sub(first.number) as usize).min(self.kept.len());
-        }
-        let index = self.kept.iter().rposition(|kept| kept.entry.is_gone()).map_or(0, |lost| lost + 1);
-        self.whole.set((losses, first.number + index as u64));
-        index
+    /// The index of the first segment that is there, from `start` on.
+    fn there_from(&self, start: usize) -> usize {
+        let lost = self.kept.iter().skip(start).take_while(|kept| kept.entry.is_gone());
+        start + lost.count()
     }
 
     fn drop_first(&mut self) {
@@ -148,10 +139,6 @@ impl Shelf {
         }
         self.first_listed = self.first_listed.max(line.number + 1);
         self.timeshift.release(&entry);
-        if self.kept.is_empty() {
-            // What comes next may have any number.
-            self.whole.set((self.whole.get().0, 0));
-        }
     }
 }
 

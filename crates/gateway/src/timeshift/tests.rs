@@ -50,6 +50,7 @@ fn line(number: u64) -> Line {
         discontinuities: 0,
         init: 0,
         closed: true,
+        lost: false,
         bytes: 100,
     }
 }
@@ -58,12 +59,17 @@ fn put(shelf: &mut Shelf, number: u64) {
     shelf.put(line(number), vec![vec![number as u8; 40].into(), vec![0; 60].into()]);
 }
 
+fn lost(shelf: &Shelf) -> Vec<u64> {
+    shelf.lines(0, None).filter(|line| line.lost).map(|line| line.number).collect()
+}
+
 fn listed(shelf: &Shelf, before: Option<u64>) -> Vec<u64> {
     let listed: Vec<Line> = shelf.lines(0, before).collect();
+    assert!(listed.first().is_none_or(|first| !first.lost));
     let duration: Duration = listed.iter().map(|line| line.duration).sum();
     assert_eq!(shelf.duration(before), duration);
     for from in [0, 3, 185, u64::MAX] {
-        let later = listed.iter().filter(|line| line.number >= from);
+        let later = listed.iter().filter(|line| line.number >= from).skip_while(|line| line.lost);
         assert!(shelf.lines(from, before).eq(later.copied()), "{from}");
     }
     listed.into_iter().map(|line| line.number).collect()
@@ -120,20 +126,55 @@ fn the_oldest_of_all_streams_make_room_for_new_ones() {
 }
 
 #[test]
-fn a_disk_that_is_behind_costs_what_came_before() {
+fn a_disk_that_is_behind_costs_what_it_has_no_time_for() {
     let folder = Folder::new("behind");
     let timeshift = timeshift(&folder.0, |config| config.queue_bytes_max = 250);
     let (mut shelf, mut disk) = (Shelf::new(timeshift.clone()), Disk::new(timeshift.clone()));
     (0..2).for_each(|number| put(&mut shelf, number));
     assert_eq!(listed(&shelf, None), [0, 1], "what waits is there");
     (2..4).for_each(|number| put(&mut shelf, number));
-    assert!(listed(&shelf, None).is_empty());
+    assert_eq!((listed(&shelf, None), lost(&shelf)), (vec![0, 1, 2, 3], vec![2, 3]));
+    assert!(shelf.entry(1).is_some() && shelf.entry(2).is_none());
+    assert!(shelf.lost(1).is_none() && shelf.lost(2).is_some() && shelf.lost(4).is_none());
     settle(&mut disk, &timeshift);
     (4..6).for_each(|number| put(&mut shelf, number));
-    assert_eq!(listed(&shelf, None), [4, 5]);
+    assert_eq!((listed(&shelf, None), lost(&shelf)), ((0..6).collect(), vec![2, 3]));
     assert!(timeshift.problem().unwrap().starts_with("disk too slow: rewinding is shortened since "));
     settle(&mut disk, &timeshift);
-    assert_eq!(folder.files(), ["4.m4s", "5.m4s"]);
+    assert_eq!(folder.files(), ["0.m4s", "1.m4s", "4.m4s", "5.m4s"]);
+    // What was lost leaves with what is before it.
+    for number in 6..33 {
+        put(&mut shelf, number);
+        settle(&mut disk, &timeshift);
+        let first = match number {
+            ..30 => 0,
+            30 => 1,
+            _ => 4,
+        };
+        assert_eq!(listed(&shelf, None), (first..=number).collect::<Vec<_>>());
+    }
+    assert!(lost(&shelf).is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_removed_is_lost_when_it_is_missed() {
+    let folder = Folder::new("removed");
+    let timeshift = timeshift(&folder.0, |_| {});
+    let (mut shelf, mut disk) = (Shelf::new(timeshift.clone()), Disk::new(timeshift.clone()));
+    (0..4).for_each(|number| put(&mut shelf, number));
+    settle(&mut disk, &timeshift);
+    std::fs::remove_file(folder.0.join("2.m4s")).unwrap();
+    assert!(whole(&timeshift, &shelf.entry(2).unwrap()).await.is_err());
+    assert!(whole(&timeshift, &shelf.entry(3).unwrap()).await.is_ok());
+    assert_eq!((listed(&shelf, None), lost(&shelf)), (vec![0, 1, 2, 3], vec![2]));
+    assert!(shelf.entry(2).is_none());
+    assert!(timeshift.problem().unwrap().contains("a segment is missing in its folder"));
+    // One that leaves while somebody asks for it is no loss.
+    let entry = shelf.entry(3).unwrap();
+    drop(shelf);
+    settle(&mut disk, &timeshift);
+    assert!(open(&timeshift, &entry).await.is_err());
+    assert!(timeshift.metrics.render(0, 0).contains("rushlight_timeshift_lost_segments_total 1\n"));
 }
 
 #[test]
@@ -211,7 +252,7 @@ fn a_track_whose_numbers_begin_anew_after_a_loss_is_listed() {
     let timeshift = timeshift(&folder.0, |config| config.queue_bytes_max = 250);
     let (mut shelf, mut disk) = (Shelf::new(timeshift.clone()), Disk::new(timeshift.clone()));
     (10..14).for_each(|number| put(&mut shelf, number));
-    assert!(listed(&shelf, None).is_empty(), "the disk is behind");
+    assert_eq!(lost(&shelf), [12, 13], "the disk is behind");
     settle(&mut disk, &timeshift);
     put(&mut shelf, 20);
     assert_eq!(listed(&shelf, None), [20]);

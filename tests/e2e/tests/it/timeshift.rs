@@ -326,3 +326,81 @@ fn flv_begins_at_the_keyframe_that_far_behind_and_goes_on_at_the_rate_of_media()
         );
     }
 }
+
+/// A stream that is over, of the second segment of which the pictures are lost, and how many pictures the others have.
+fn lossy(ffmpeg: &Path) -> Result<(Server, usize), String> {
+    let heavy = clip::heavy(ffmpeg)?;
+    let server = Server::with(SETTINGS);
+    let folder = server.data().join("timeshift");
+    let publisher = program::publish(ffmpeg, &heavy, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    assert_eq!(fetch(server.http, "/live/cam/rewind.m3u8").status, 200);
+    let mut video = Follower::new(server.http, "/live/cam/", "video0-rewind.m3u8", "");
+    while video.playlist.segments.len() < 8 {
+        video.next_part();
+    }
+    let lost = video.playlist.segments[1].clone();
+    let path = format!("/live/cam/{}", lost.uri.unwrap());
+    let bytes = fetch(server.http, &path).body;
+    let file = until("it is on the disk", || {
+        let mut files = std::fs::read_dir(&folder).ok()?.flatten().map(|file| file.path());
+        files.find(|file| std::fs::read(file).is_ok_and(|found| found == bytes))
+    });
+    std::fs::remove_file(file).unwrap();
+    // Players that do not know of gaps get a segment without a frame.
+    for _ in 0..2 {
+        let answer = fetch(server.http, &path);
+        assert!(
+            answer.status == 200 && answer.body[4..8] == *b"styp" && answer.body.len() < 150,
+            "{answer:?}"
+        );
+    }
+    until("it is a gap", || {
+        video.next_part();
+        video.playlist.segments.iter().any(|segment| segment.gap).then_some(())
+    });
+    let of_gaps = |playlist: &Playlist| -> Vec<u64> {
+        playlist.segments.iter().filter(|segment| segment.gap).map(|segment| segment.number).collect()
+    };
+    assert_eq!(
+        (of_gaps(&video.playlist), lost.number),
+        (vec![video.playlist.segments[1].number], video.playlist.segments[1].number)
+    );
+    assert!(video.check_delta() < 2, "who knows the list from before is told: {:?}", video.playlist);
+    let problem = server.channel("cam").unwrap()["rewindProblem"].to_string();
+    assert!(problem.contains("a segment is missing in its folder"), "{problem}");
+    // A manifest has no form for it.
+    let manifest = String::from_utf8(fetch(server.http, "/live/cam/rewind.mpd").body).unwrap();
+    assert!(manifest.contains(&format!(" startNumber=\"{}\"", lost.number + 1)), "{manifest}");
+    publisher.signal("INT");
+    until("the stream is over", || {
+        video.next_part();
+        video.playlist.ended.then_some(())
+    });
+    let pictures = video.check_media();
+    Ok((server, pictures as usize))
+}
+
+#[test]
+fn players_go_on_behind_a_segment_that_was_lost() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let (server, expected) = need!(lossy(&ffmpeg));
+    let url = format!("http://{}/live/cam/rewind.m3u8", server.http);
+    for player in [&ffmpeg, &ffmpeg9] {
+        let played = hashes(player, &["-live_start_index", "0"], &url, &server.scratch().join("out"));
+        let video = played.iter().find(|track| track.is_video).unwrap();
+        assert_eq!(video.frames.len(), expected);
+        let holes = video.frames.windows(2).filter(|pair| pair[1].dts - pair[0].dts > 500).count();
+        assert_eq!(holes, 1);
+    }
+    need!(crate::players::play(&server, &["hls.js=/live/cam/rewind.m3u8", "shaka=/live/cam/rewind.m3u8"]));
+    // These do not know of gaps.
+    let gst = need!(program::gst("hlsdemux2").and(program::gst("avdec_h264")));
+    let vlc = crate::vlc::Vlc::start(&need!(program::find("vlc")), &url, None);
+    let (player, [pictures, _]) = crate::vod_players::gstreamer(&gst, &server, &url, "gap");
+    let printed = player.finish(PLAY_MAX);
+    let shown = std::fs::metadata(pictures).map_or(0, |file| file.len()) / (64 * 36);
+    assert_eq!(shown as usize, expected, "{printed}");
+    let seen = vlc.finish(&ffmpeg);
+    assert!(seen.count("h264") + 5 >= expected, "{expected}: {seen}");
+}

@@ -35,13 +35,14 @@ fn vlc_plays_recordings() {
     }
 }
 
-/// Plays an address to its end, and writes the pictures and the sound as they come out of the decoders.
-fn gstreamer(gst: &Path, server: &Server, path: &str) -> (Process, [PathBuf; 2]) {
-    let out = ["gray", "pcm"].map(|kind| server.scratch().join(format!("{path}.{kind}")));
+/// Plays `url` to its end, and writes the pictures (64x36, gray) and the sound into files called `name`, as they come out of the
+/// decoders.
+pub(crate) fn gstreamer(gst: &Path, server: &Server, url: &str, name: &str) -> (Process, [PathBuf; 2]) {
+    let out = ["gray", "pcm"].map(|kind| server.scratch().join(format!("{name}.{kind}")));
     let mut command = Command::new(gst);
     command.args([
         "playbin3",
-        &format!("uri={}", url(server, path)),
+        &format!("uri={url}"),
         &format!(
             "video-sink=videoconvert ! videoscale ! video/x-raw,format=GRAY8,width=64,height=36 ! filesink location={}",
             out[0].display()
@@ -65,7 +66,8 @@ fn gstreamer_plays_recordings_to_their_end() {
     let clip = need!(clip::h264_aac(&ffmpeg));
     for rule in [MP4, FLV] {
         let (server, id) = recorded(&ffmpeg, &clip, rule);
-        let playing = EVERY.map(|form| (form, gstreamer(&gst, &server, &format!("{id}.{form}"))));
+        let playing =
+            EVERY.map(|form| (form, gstreamer(&gst, &server, &url(&server, &format!("{id}.{form}")), form)));
         for (form, (player, out)) in playing {
             let printed = player.finish(PLAY_MAX);
             let [pictures, samples] = [(0, 64 * 36), (1, 2)].map(|(at, bytes): (usize, u64)| {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::hls::playlist::tests::{rendition, terms};
+use crate::hls::playlist::tests::{rendition, terms, with_a_loss};
 use media::TrackId;
 use std::time::UNIX_EPOCH;
 
@@ -51,4 +51,11 @@ fn an_ended_stream_is_static_and_has_a_length() {
     for live in ["minimumUpdatePeriod", "UTCTiming", "availabilityTimeOffset", "Latency"] {
         assert!(!written.contains(live), "{live}");
     }
+}
+
+#[test]
+fn a_manifest_begins_after_a_segment_that_was_lost() {
+    let now = UNIX_EPOCH + Duration::from_secs(1_790_000_100);
+    let written = manifest(&[with_a_loss()], &[epoch(0)], "cam/", &terms(""), false, now, Span::Rewind);
+    assert!(written.contains(" startNumber=\"103\"") && written.matches("<S ").count() == 3, "{written}");
 }

@@ -197,3 +197,53 @@ fn encrypted_segments_have_their_keys_and_initialization_sections_have_none() {
     ];
     assert_eq!(tags, expected, "{written}");
 }
+
+/// Segments of a second, of which the disk had no room for number 102 and memory has the last two.
+pub(in crate::hls) fn with_a_loss() -> Rendition {
+    let mut config = crate::Config::default();
+    (config.timeshift.minutes, config.timeshift.queue_bytes_max) = (1, 20_000);
+    let timeshift = crate::timeshift::Timeshift::new(&config, crate::metrics::Metrics::new());
+    let mut rendition = Rendition::new(TrackId::VIDEO, 100);
+    rendition.keep_on(crate::timeshift::Shelf::new(timeshift.into()));
+    let keep = Keep { listed: Duration::ZERO, bytes_max: 0 };
+    for number in 0..6 {
+        let new = NewSegment {
+            init: (number == 0).then(|| init(TrackId::VIDEO, 100)),
+            number: 100 + number,
+            start: Time::from_millis(1000 * number as i64),
+            date: UNIX_EPOCH + Duration::from_millis(1_790_000_000_000 + 1000 * number),
+            discontinuities: 0,
+        };
+        let bytes = vec![0; if number == 2 { 30_000 } else { 1_000 }].into();
+        let part = Part { bytes, duration: Duration::from_secs(1), frames: 30, independent: true };
+        rendition.append(Some(new), part, true, keep);
+    }
+    rendition
+}
+
+#[test]
+fn a_segment_that_was_lost_is_a_gap_and_no_delta_update_leaves_it_out() {
+    let rendition = with_a_loss();
+    let written = media(&rendition, std::iter::empty(), &terms(""), false, Span::Rewind);
+    let segments: Vec<_> =
+        written.lines().filter(|line| line.contains("GAP") || !line.starts_with('#')).collect();
+    assert_eq!(
+        segments,
+        [
+            "video0-100.m4s",
+            "video0-101.m4s",
+            "#EXT-X-GAP",
+            "video0-102.m4s",
+            "video0-103.m4s",
+            "video0-104.m4s",
+            "video0-105.m4s"
+        ]
+    );
+    assert!(written.contains("#EXT-X-GAP\n#EXTINF:1.00000,\nvideo0-102.m4s\n"), "{written}");
+    let mut short = terms("");
+    short.target = Duration::from_millis(250);
+    let delta = media(&rendition, std::iter::empty(), &short, true, Span::Rewind);
+    assert!(delta.contains("#EXT-X-SKIP:SKIPPED-SEGMENTS=2\n") && delta.contains("#EXT-X-GAP\n"), "{delta}");
+    let live = media(&rendition, std::iter::empty(), &terms(""), false, Span::Live);
+    assert!(!live.contains("GAP"), "{live}");
+}

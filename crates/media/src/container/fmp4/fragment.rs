@@ -6,6 +6,7 @@ use super::{Sample, Track, limits, sample};
 use crate::container::Error;
 use crate::{Flags, Kind, Packet, Time};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::time::Duration;
 
 /// Frames of one track in a fragment.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +117,39 @@ fn write_tables(
     }
     write_media_head(payload_bytes, out);
     Ok(payload_bytes)
+}
+
+/// Writes a fragment without a sample, for a time of which there is no media (`duration-is-empty`, section 8.8.7). It has no
+/// `mdat`, either: GStreamer's reader waits for samples in one.
+///
+/// # Errors
+///
+/// A time before zero, or hours of it.
+pub fn write_empty_fragment(
+    track: &Track,
+    start: Time,
+    duration: Duration,
+    out: &mut BytesMut,
+) -> Result<(), Error> {
+    const DEFAULT_DURATION: u32 = 0x8;
+    const DURATION_IS_EMPTY: u32 = 0x01_0000;
+    const BASE_IS_MOOF: u32 = 0x02_0000;
+    let begin = start.to_ticks(track.timescale);
+    let ticks = (start + duration).to_ticks(track.timescale).saturating_sub(begin);
+    let begin = u64::try_from(begin).map_err(|_| Error::Misuse("a decode time before zero"))?;
+    let ticks = u32::try_from(ticks).map_err(|_| Error::Misuse("a fragment of hours"))?;
+    write_box(out, b"moof", |out| {
+        write_full_box(out, b"mfhd", 0, 0, |out| out.put_u32(1));
+        write_box(out, b"traf", |out| {
+            let present = BASE_IS_MOOF | DURATION_IS_EMPTY | DEFAULT_DURATION;
+            write_full_box(out, b"tfhd", 0, present, |out| {
+                out.put_u32(track.number);
+                out.put_u32(ticks);
+            });
+            write_full_box(out, b"tfdt", 1, 0, |out| out.put_u64(begin));
+        });
+    });
+    Ok(())
 }
 
 /// The media of a fragment in the order that [`write_fragment`] describes: slices of the packets, shared.
@@ -279,7 +313,7 @@ pub struct Event<'a> {
     /// When it is due on the presentation clock.
     pub time: Time,
     /// How long it lasts; `None` where that is not known.
-    pub duration: Option<std::time::Duration>,
+    pub duration: Option<Duration>,
     /// Events of one scheme and value with the same number are the same.
     pub id: u32,
     /// The message.

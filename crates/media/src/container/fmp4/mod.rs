@@ -50,8 +50,8 @@ mod tests;
 mod track;
 
 pub use fragment::{
-    Event, Run, SampleRun, payloads, write_event, write_fragment, write_producer_time, write_sample_fragment,
-    write_segment_type,
+    Event, Run, SampleRun, payloads, write_empty_fragment, write_event, write_fragment, write_producer_time,
+    write_sample_fragment, write_segment_type,
 };
 pub use index::{Entrance, Piece, write_random_access, write_segment_index};
 pub use moov::write_init;

@@ -136,6 +136,20 @@ fn boxes_around_fragments() {
     let two_seconds = Time::from_millis(2000);
     let styp = r#"00000018 "styp" "msdh" 00000000 "msdh" "cmfs""#;
     assert_eq!(written(&|out| write_segment_type(out)), hex(&bytes(styp)));
+    let empty = r#"
+        00000048 "moof"
+            00000010 "mfhd" 00000000 00000001
+            00000030 "traf"
+                00000014 "tfhd" 00030008 00000001 0002bf20  # empty, base is moof; track 1, 2 s
+                00000014 "tfdt" 01000000 0000000000015f90   # from 1 s on
+    "#;
+    assert_eq!(
+        written(&|out| write_empty_fragment(&video, second, Duration::from_secs(2), out).unwrap()),
+        hex(&bytes(empty))
+    );
+    let before_zero =
+        write_empty_fragment(&video, Time::from_millis(-1), Duration::ZERO, &mut BytesMut::new());
+    assert!(matches!(before_zero, Err(Error::Misuse(_))));
     let prft = r#"00000020 "prft" 01000018 00000001 ee8f4c1880000000 0000000000015f90"#;
     let ntp = 0xee8f_4c18_8000_0000;
     assert_eq!(written(&|out| write_producer_time(&video, ntp, second, out)), hex(&bytes(prft)));
