@@ -61,7 +61,8 @@ pub enum Start {
     /// At the newest keyframe.
     #[default]
     Live,
-    /// At the newest keyframe that lies at least this far behind the newest packet, or else at the oldest keyframe.
+    /// At the newest keyframe that lies at least this far behind the newest packet, or else at the oldest keyframe;
+    /// where there is no video, at the first frame that lies no further behind.
     Behind(Duration),
     /// At the keyframe with this presentation time, or the nearest before it, to the millisecond; if all are later, at
     /// the newest.

@@ -70,6 +70,9 @@ impl Log {
         match at_keyframe {
             Some(true) => self.find_key(from).and_then(|key| self.at_keyframe(key)).ok_or(Missing::Keyframe),
             Some(false) => match from {
+                From::Start(Start::Behind(distance)) => self
+                    .at_sound(self.head().ok_or(Missing::Frame)?.dts - distance)
+                    .or_else(|| self.at_edge()),
                 From::Start(_) => self.at_edge(),
                 From::Dts(dts) => self.at_sound(dts).or_else(|| self.at_edge()),
             }

@@ -64,14 +64,7 @@ impl Packagers {
                 return Ok(channel.clone());
             }
         }
-        let options = ReadOptions {
-            start: Start::Behind(Duration::from_secs(3600)),
-            pace: None,
-            passive: true,
-            lag_max: Some(LAG_MAX),
-            ..env.read_options(Start::Live)
-        };
-        let reader = env.origin.read(name, options, now)?;
+        let reader = env.origin.read(name, read_options(env), now)?;
         let hls = &env.config.hls;
         let keep = Keep { listed: Duration::from_millis(hls.window_ms), bytes_max: hls.bytes_max };
         let keys = match hls.encrypt {
@@ -137,6 +130,17 @@ impl Packagers {
 
     fn channels(&self) -> MutexGuard<'_, HashMap<StreamName, Arc<Channel>>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// It begins with the oldest that there is, and takes all of it at once.
+fn read_options(env: &Env) -> ReadOptions {
+    ReadOptions {
+        start: Start::Behind(Duration::from_secs(3600)),
+        pace: None,
+        passive: true,
+        lag_max: Some(LAG_MAX),
+        ..env.read_options(Start::Live)
     }
 }
 

@@ -107,6 +107,36 @@ fn audio_before_the_oldest_keyframe_stays_in_the_log_with_it() {
 }
 
 #[test]
+fn sound_alone_is_joined_as_far_behind_as_is_asked() {
+    let rig = Rig::new(Config::default());
+    let mut publisher = rig.publish();
+    rig.write(&mut publisher, [config(TrackId::AUDIO, b"asc")]);
+    rig.write(&mut publisher, (0..100).map(|i| audio(i * 20)));
+    for (seconds, first) in [(1, "A980 A1000"), (3600, "A0 A20")] {
+        let start = Start::Behind(Duration::from_secs(seconds));
+        let got = rig.got(&mut rig.read_with(ReadOptions { start, ..unpaced() }));
+        assert!(got.starts_with(&format!("[asc] {first}")), "{seconds} s behind: {got}");
+    }
+}
+
+#[test]
+fn further_behind_a_stream_whose_camera_is_off_pictures_begin_at_a_keyframe() {
+    let mut rig = Rig::new(Config { retain: Duration::from_secs(60), ..Config::default() });
+    let mut publisher = rig.publish();
+    two_gops(&mut rig, &mut publisher);
+    for i in 0..700 {
+        rig.write(&mut publisher, [audio(2000 + i * 20)]);
+        rig.pass(20);
+    }
+    let start = |millis| Start::Behind(Duration::from_millis(millis));
+    let got = |millis| rig.got(&mut rig.read_with(ReadOptions { start: start(millis), ..unpaced() }));
+    // The last keyframe was at 1000, and the camera went at 1900.
+    assert!(got(14_280).starts_with("[avcC] [asc] A1710 A1810 A1910 A2000"), "{}", &got(14_280)[..60]);
+    assert!(got(15_280).starts_with("[avcC] [asc] A710 A810 A910 K1000"), "{}", &got(15_280)[..60]);
+    assert!(got(5_000).starts_with("[avcC] [asc] A10980 A11000"), "{}", &got(5_000)[..60]);
+}
+
+#[test]
 fn audio_from_before_the_keyframe_is_left_out() {
     let (rig, mut publisher) = rig();
     rig.write(&mut publisher, [key(100), audio(60), audio(80), audio(100), video(140)]);

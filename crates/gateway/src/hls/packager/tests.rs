@@ -36,9 +36,7 @@ impl Stream {
             true => channel.with_timeshift(env.timeshift.clone()),
             false => channel,
         });
-        let options =
-            ReadOptions { start: Start::Behind(Duration::from_secs(3600)), ..env.read_options(Start::Live) };
-        let reader = env.origin.read(&name, options, now).unwrap();
+        let reader = env.origin.read(&name, read_options(&env), now).unwrap();
         Self { publisher: Some(publisher), packager: Packager::new(env, channel, reader), _trigger }
     }
 
