@@ -77,6 +77,16 @@ ensure_rust() {
   rust_is_enough || die "Rust $(rust_wanted) or newer is needed, but 'rustc --version' says: $(rustc --version 2>&1)"
 }
 
+# What the engine links: the codecs of FFmpeg, and what reads their headers.
+codec_packages=(libavcodec-dev libavutil-dev libswscale-dev libswresample-dev clang libclang-dev pkg-config)
+
+# ensure_codecs: fails if they cannot be had. FFmpeg 4.2 is the oldest that the bindings know.
+ensure_codecs() {
+  has pkg-config && has clang && pkg-config --exists libavcodec libswscale libswresample && return 0
+  say "installing the codecs of FFmpeg, for transcoding"
+  apt_install "${codec_packages[@]}"
+}
+
 node_wanted=18
 
 ensure_node() {

@@ -13,6 +13,8 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+#[cfg(feature = "engine")]
+use commands::engine;
 use commands::{config, keys, load, play, publish, serve, sign};
 
 #[global_allocator]
@@ -46,6 +48,8 @@ enum Command {
     Config(config::ConfigArgs),
     Keys(keys::KeysArgs),
     Sign(sign::SignArgs),
+    #[cfg(feature = "engine")]
+    Engine(engine::EngineArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Sign(args) => sign::run(&args),
+        #[cfg(feature = "engine")]
+        Command::Engine(args) => engine::run(&args),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What an encoder is asked for.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
 /// A codec that pictures are encoded with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Codec {
     /// H.264 / AVC.
     H264,
@@ -15,7 +16,7 @@ pub enum Codec {
 }
 
 /// The libraries and devices that encode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Backend {
     /// H.264 on the processor, by x264.
     X264,
@@ -71,6 +72,17 @@ impl Backend {
         Self::ALL.into_iter().find(|backend| backend.name() == name)
     }
 
+    /// The codecs that it encodes.
+    pub const fn codecs(self) -> &'static [Codec] {
+        match self {
+            Backend::X264 | Backend::OpenH264 | Backend::V4l2 => &[Codec::H264],
+            Backend::X265 => &[Codec::H265],
+            Backend::SvtAv1 => &[Codec::Av1],
+            Backend::VideoToolbox => &[Codec::H264, Codec::H265],
+            Backend::Nvenc | Backend::Vaapi | Backend::Qsv => &[Codec::H264, Codec::H265, Codec::Av1],
+        }
+    }
+
     /// Whether it needs a device.
     pub const fn is_hardware(self) -> bool {
         !matches!(self, Backend::X264 | Backend::X265 | Backend::SvtAv1 | Backend::OpenH264)
@@ -83,8 +95,19 @@ impl fmt::Display for Backend {
     }
 }
 
+impl Codec {
+    /// As packets name it.
+    pub const fn of_packets(self) -> media::Codec {
+        match self {
+            Codec::H264 => media::Codec::H264,
+            Codec::H265 => media::Codec::H265,
+            Codec::Av1 => media::Codec::Av1,
+        }
+    }
+}
+
 /// How much work an encoder puts into a picture, least first. Each back end maps them to its own names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Preset {
     /// x264 `ultrafast`, SVT-AV1 13.
     Ultrafast,
@@ -130,7 +153,7 @@ impl Preset {
 }
 
 /// What one encoder makes of the pictures it is given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// The codec of its packets.
     pub codec: Codec,

@@ -1,6 +1,8 @@
 //! One file per command. What a command does lives in the crates; here it gets its arguments and its exit code.
 
 pub(crate) mod config;
+#[cfg(feature = "engine")]
+pub(crate) mod engine;
 pub(crate) mod keys;
 pub(crate) mod load;
 pub(crate) mod play;

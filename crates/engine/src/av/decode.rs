@@ -1,0 +1,82 @@
+//! Decoders.
+
+use super::{Context, Error, Frame, Packet, TIME_BASE, check, ffi};
+use crate::ipc::Coded;
+use std::ffi::c_int;
+
+/// Decodes one track.
+pub(crate) struct Decoder {
+    context: Context,
+    packet: Packet,
+}
+
+impl Decoder {
+    /// For `codec` with its configuration record, which may be empty for codecs that have none.
+    pub(crate) fn open(codec: media::Codec, record: &[u8], threads: u8) -> Result<Self, String> {
+        let id = match codec {
+            media::Codec::H264 => ffi::AVCodecID::AV_CODEC_ID_H264,
+            media::Codec::H265 => ffi::AVCodecID::AV_CODEC_ID_HEVC,
+            media::Codec::Av1 => ffi::AVCodecID::AV_CODEC_ID_AV1,
+            media::Codec::Vp8 => ffi::AVCodecID::AV_CODEC_ID_VP8,
+            media::Codec::Vp9 => ffi::AVCodecID::AV_CODEC_ID_VP9,
+            _ => return Err(format!("no decoder for {codec:?}")),
+        };
+        // The library's own AV1 decoder only drives hardware.
+        let name = (codec == media::Codec::Av1).then_some(c"libdav1d");
+        // SAFETY: the name ends with a zero; both return null or an entry of a static table.
+        let found = unsafe {
+            name.map(|name| ffi::avcodec_find_decoder_by_name(name.as_ptr()))
+                .filter(|found| !found.is_null())
+                .unwrap_or_else(|| ffi::avcodec_find_decoder(id))
+        };
+        if found.is_null() {
+            return Err(format!("this libav has no decoder for {codec:?}"));
+        }
+        let open = || {
+            let mut context = Context::new(found)?;
+            context.set_extradata(record)?;
+            let fields = context.fields();
+            fields.pkt_timebase = TIME_BASE;
+            fields.thread_count = c_int::from(threads);
+            fields.thread_type = ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE;
+            // SAFETY: the context was made for this decoder.
+            check(unsafe { ffi::avcodec_open2(context.0.as_ptr(), found, std::ptr::null_mut()) })?;
+            Ok(Self { context, packet: Packet::new()? })
+        };
+        open().map_err(|error: Error| format!("the decoder of {codec:?} does not open: {error}"))
+    }
+
+    /// Gives it a frame; `None` says that nothing follows.
+    pub(crate) fn send(&mut self, coded: Option<&Coded>) -> Result<(), Error> {
+        let packet = match coded {
+            None => std::ptr::null(),
+            Some(coded) => {
+                self.packet.fill(&coded.payload)?;
+                let fields = self.packet.fields();
+                (fields.pts, fields.dts) = (coded.pts, coded.dts);
+                if coded.keyframe {
+                    fields.flags |= ffi::AV_PKT_FLAG_KEY;
+                }
+                self.packet.0.as_ptr().cast_const()
+            }
+        };
+        // SAFETY: the context is open, and the packet ours.
+        check(unsafe { ffi::avcodec_send_packet(self.context.0.as_ptr(), packet) }).map(|_| ())
+    }
+
+    /// The next picture, if there is one.
+    pub(crate) fn receive(&mut self, frame: &mut Frame) -> Result<bool, Error> {
+        // SAFETY: the context is open, and the frame ours.
+        match check(unsafe { ffi::avcodec_receive_frame(self.context.0.as_ptr(), frame.as_ptr()) }) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_again() || error.is_end() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets what it holds, so that decoding can begin anew.
+    pub(crate) fn flush(&mut self) {
+        // SAFETY: the context is open.
+        unsafe { ffi::avcodec_flush_buffers(self.context.0.as_ptr()) };
+    }
+}

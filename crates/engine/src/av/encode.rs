@@ -1,0 +1,250 @@
+//! Encoders.
+
+use super::{Context, Error, Frame, Options, Packet, TIME_BASE, check, ffi};
+use crate::encode::{Backend, Codec, Config, Preset};
+use crate::ipc::Coded;
+use crate::picture::Picture;
+use std::ffi::{CStr, c_int};
+
+/// Farther apart than any stream has them: keyframes are where they are asked for.
+const GOP_ENDLESS: c_int = 1 << 20;
+
+/// What the library calls the encoder of a back end.
+fn name_of(backend: Backend, codec: Codec) -> Option<&'static CStr> {
+    Some(match (backend, codec) {
+        (Backend::X264, Codec::H264) => c"libx264",
+        (Backend::OpenH264, Codec::H264) => c"libopenh264",
+        (Backend::X265, Codec::H265) => c"libx265",
+        (Backend::SvtAv1, Codec::Av1) => c"libsvtav1",
+        (Backend::Nvenc, Codec::H264) => c"h264_nvenc",
+        (Backend::Nvenc, Codec::H265) => c"hevc_nvenc",
+        (Backend::Nvenc, Codec::Av1) => c"av1_nvenc",
+        (Backend::Vaapi, Codec::H264) => c"h264_vaapi",
+        (Backend::Vaapi, Codec::H265) => c"hevc_vaapi",
+        (Backend::Vaapi, Codec::Av1) => c"av1_vaapi",
+        (Backend::Qsv, Codec::H264) => c"h264_qsv",
+        (Backend::Qsv, Codec::H265) => c"hevc_qsv",
+        (Backend::Qsv, Codec::Av1) => c"av1_qsv",
+        (Backend::V4l2, Codec::H264) => c"h264_v4l2m2m",
+        (Backend::VideoToolbox, Codec::H264) => c"h264_videotoolbox",
+        (Backend::VideoToolbox, Codec::H265) => c"hevc_videotoolbox",
+        _ => return None,
+    })
+}
+
+/// Encodes pictures of one size.
+pub(crate) struct Encoder {
+    context: Context,
+    packet: Packet,
+    /// What pictures are scaled into.
+    frame: Frame,
+}
+
+/// What an encoder gives.
+pub(crate) struct Encoded<'a> {
+    pub(crate) coded: Coded,
+    /// What it said when it was opened.
+    pub(crate) extradata: &'a [u8],
+}
+
+impl Encoder {
+    /// Opens `backend` for `config`. `like` has the colours of what comes; `fps` is what may be expected.
+    pub(crate) fn open(config: &Config, backend: Backend, like: &Picture, fps: f64) -> Result<Self, String> {
+        let name = name_of(backend, config.codec)
+            .ok_or_else(|| format!("{backend} does not encode {:?}", config.codec))?;
+        // SAFETY: the name ends with a zero.
+        let found = unsafe { ffi::avcodec_find_encoder_by_name(name.as_ptr()) };
+        if found.is_null() {
+            return Err(format!("this libav has no {}", name.to_string_lossy()));
+        }
+        let mut left = None;
+        let mut open = || {
+            let mut context = Context::new(found)?;
+            describe(context.fields(), config, like, fps)?;
+            if backend == Backend::SvtAv1 && config.quality.is_none() {
+                // It takes a ceiling with constant quality alone.
+                (context.fields().rc_max_rate, context.fields().rc_buffer_size) = (0, 0);
+            }
+            let mut options = options(config, backend)?;
+            // SAFETY: the context was made for this encoder.
+            check(unsafe { ffi::avcodec_open2(context.0.as_ptr(), found, &raw mut options.0) })?;
+            left = options.left();
+            let mut frame = Frame::with_size(config.width, config.height, context.fields().pix_fmt)?;
+            paint(frame.fields(), like);
+            Ok(Self { context, packet: Packet::new()?, frame })
+        };
+        let encoder = open().map_err(|error: Error| format!("{backend} does not open: {error}"))?;
+        match left {
+            Some(option) => Err(format!("{backend} does not know the option {option}")),
+            None => Ok(encoder),
+        }
+    }
+
+    /// What the next picture is to be written into.
+    pub(crate) fn frame(&mut self) -> &mut Frame {
+        &mut self.frame
+    }
+
+    /// Encodes what is in [`Encoder::frame`].
+    pub(crate) fn send(&mut self, pts: i64, keyframe: bool) -> Result<(), Error> {
+        let fields = self.frame.fields();
+        fields.pts = pts;
+        fields.pict_type = if keyframe {
+            ffi::AVPictureType::AV_PICTURE_TYPE_I
+        } else {
+            ffi::AVPictureType::AV_PICTURE_TYPE_NONE
+        };
+        // SAFETY: the context is open, and the frame ours.
+        check(unsafe { ffi::avcodec_send_frame(self.context.0.as_ptr(), self.frame.as_ptr()) }).map(|_| ())
+    }
+
+    /// Says that nothing follows.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        // SAFETY: the context is open; a null frame ends it.
+        check(unsafe { ffi::avcodec_send_frame(self.context.0.as_ptr(), std::ptr::null()) }).map(|_| ())
+    }
+
+    /// The next coded frame, if there is one.
+    pub(crate) fn receive(&mut self) -> Result<Option<Encoded<'_>>, Error> {
+        // SAFETY: the context is open, and the packet ours.
+        match check(unsafe { ffi::avcodec_receive_packet(self.context.0.as_ptr(), self.packet.0.as_ptr()) }) {
+            Err(error) if error.is_again() || error.is_end() => return Ok(None),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        let payload = self.packet.payload().to_vec();
+        let fields = self.packet.fields();
+        let coded = Coded {
+            pts: fields.pts,
+            dts: fields.dts,
+            keyframe: fields.flags & ffi::AV_PKT_FLAG_KEY != 0,
+            disposable: fields.flags & ffi::AV_PKT_FLAG_DISPOSABLE != 0,
+            payload,
+        };
+        Ok(Some(Encoded { coded, extradata: self.context.extradata() }))
+    }
+
+    /// Another bit rate from the next picture on. x264 and the encoders of devices take it while they run.
+    pub(crate) fn set_bitrate(&mut self, bps: u32, has_quality: bool) {
+        let fields = self.context.fields();
+        if !has_quality {
+            fields.bit_rate = i64::from(bps);
+        }
+        fields.rc_max_rate = i64::from(bps);
+        fields.rc_buffer_size = buffer(bps);
+    }
+}
+
+/// One second: what players hold at least.
+fn buffer(bps: u32) -> c_int {
+    c_int::try_from(bps).unwrap_or(c_int::MAX)
+}
+
+fn describe(
+    fields: &mut ffi::AVCodecContext,
+    config: &Config,
+    like: &Picture,
+    fps: f64,
+) -> Result<(), Error> {
+    fields.width = c_int::try_from(config.width).map_err(|_| Error::INVALID)?;
+    fields.height = c_int::try_from(config.height).map_err(|_| Error::INVALID)?;
+    fields.pix_fmt = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P;
+    fields.time_base = TIME_BASE;
+    fields.framerate = ffi::AVRational { num: (fps * 1000.0).round().max(1.0) as c_int, den: 1000 };
+    fields.gop_size = GOP_ENDLESS;
+    fields.max_b_frames = c_int::from(config.b_frames);
+    fields.thread_count = c_int::from(config.threads);
+    fields.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as c_int;
+    fields.rc_max_rate = i64::from(config.bitrate_bps);
+    fields.rc_buffer_size = buffer(config.bitrate_bps);
+    if config.quality.is_none() {
+        fields.bit_rate = i64::from(config.bitrate_bps);
+    }
+    fields.color_range = if like.full_range {
+        ffi::AVColorRange::AVCOL_RANGE_JPEG
+    } else {
+        ffi::AVColorRange::AVCOL_RANGE_MPEG
+    };
+    // SAFETY: the code points are those of the standard, and the library checks them before it uses them as an index.
+    unsafe {
+        fields.color_primaries =
+            std::mem::transmute::<u32, ffi::AVColorPrimaries>(known(like.primaries, &PRIMARIES));
+        fields.color_trc =
+            std::mem::transmute::<u32, ffi::AVColorTransferCharacteristic>(known(like.transfer, &TRANSFERS));
+        fields.colorspace = std::mem::transmute::<u32, ffi::AVColorSpace>(known(like.matrix, &MATRICES));
+    }
+    Ok(())
+}
+
+/// Code points that the library has names for; any other one is "unspecified".
+const PRIMARIES: [u8; 8] = [1, 4, 5, 6, 7, 9, 11, 12];
+const TRANSFERS: [u8; 9] = [1, 4, 5, 6, 7, 13, 14, 16, 18];
+const MATRICES: [u8; 6] = [1, 4, 5, 6, 7, 9];
+const UNSPECIFIED: u32 = 2;
+
+fn known(code: u8, table: &[u8]) -> u32 {
+    if table.contains(&code) { u32::from(code) } else { UNSPECIFIED }
+}
+
+fn paint(frame: &mut ffi::AVFrame, like: &Picture) {
+    frame.color_range = if like.full_range {
+        ffi::AVColorRange::AVCOL_RANGE_JPEG
+    } else {
+        ffi::AVColorRange::AVCOL_RANGE_MPEG
+    };
+}
+
+fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
+    let mut options = Options::new();
+    let is_immediate = config.b_frames == 0;
+    match backend {
+        Backend::X264 | Backend::X265 => {
+            options.set(c"preset", config.preset.name())?;
+            options.set(c"forced-idr", "1")?;
+            if is_immediate {
+                options.set(c"tune", "zerolatency")?;
+            }
+            if let Some(quality) = config.quality {
+                options.set(c"crf", &quality.to_string())?;
+            }
+            if backend == Backend::X264 {
+                // Keyframes come from the source; the lookahead is what pays within a third of a second.
+                let mut parameters = "scenecut=0:open-gop=0:stitchable=1".to_owned();
+                if is_immediate {
+                    parameters.push_str(":sliced-threads=0");
+                } else {
+                    parameters.push_str(":rc-lookahead=10:sync-lookahead=0");
+                }
+                options.set(c"x264-params", &parameters)?;
+            } else {
+                options.set(
+                    c"x265-params",
+                    "scenecut=0:open-gop=0:rc-lookahead=10:log-level=none:repeat-headers=0",
+                )?;
+            }
+        }
+        Backend::SvtAv1 => {
+            let preset = match config.preset {
+                Preset::Ultrafast => "13",
+                Preset::Superfast => "12",
+                Preset::Veryfast => "11",
+                Preset::Faster => "10",
+                Preset::Fast => "9",
+                Preset::Medium => "8",
+            };
+            options.set(c"preset", preset)?;
+            if let Some(quality) = config.quality {
+                options.set(c"crf", &quality.round().to_string())?;
+            }
+        }
+        Backend::Nvenc => {
+            options.set(c"forced-idr", "1")?;
+            options.set(c"zerolatency", if is_immediate { "1" } else { "0" })?;
+            if let Some(quality) = config.quality {
+                options.set(c"cq", &quality.to_string())?;
+            }
+        }
+        Backend::OpenH264 | Backend::Vaapi | Backend::Qsv | Backend::V4l2 | Backend::VideoToolbox => {}
+    }
+    Ok(options)
+}

@@ -1,0 +1,143 @@
+//! Frames of the library.
+
+use super::{Error, check, ffi};
+use crate::picture::{Layout, Picture};
+use std::ffi::c_int;
+use std::ptr::NonNull;
+
+/// A picture of the library.
+pub(crate) struct Frame(NonNull<ffi::AVFrame>);
+
+// SAFETY: a frame is memory that belongs to whoever has it; the library shares it by counted references.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    pub(crate) fn new() -> Result<Self, Error> {
+        // SAFETY: no preconditions.
+        NonNull::new(unsafe { ffi::av_frame_alloc() }).map(Self).ok_or(Error::NO_MEMORY)
+    }
+
+    /// With memory for `width` × `height` pixels of `format`.
+    pub(super) fn with_size(width: u32, height: u32, format: ffi::AVPixelFormat) -> Result<Self, Error> {
+        let mut frame = Self::new()?;
+        let fields = frame.fields();
+        fields.width = c_int::try_from(width).map_err(|_| Error::INVALID)?;
+        fields.height = c_int::try_from(height).map_err(|_| Error::INVALID)?;
+        fields.format = format as c_int;
+        // SAFETY: size and format are set.
+        check(unsafe { ffi::av_frame_get_buffer(frame.0.as_ptr(), 0) })?;
+        Ok(frame)
+    }
+
+    pub(super) fn fields(&mut self) -> &mut ffi::AVFrame {
+        // SAFETY: it lives as long as `self`, which nobody else has.
+        unsafe { self.0.as_mut() }
+    }
+
+    pub(super) fn as_ptr(&mut self) -> *mut ffi::AVFrame {
+        self.0.as_ptr()
+    }
+
+    /// Makes sure that nobody else has its samples, so that they may be written.
+    pub(super) fn make_writable(&mut self) -> Result<(), Error> {
+        // SAFETY: it has a buffer.
+        check(unsafe { ffi::av_frame_make_writable(self.0.as_ptr()) }).map(|_| ())
+    }
+
+    /// Size in pixels.
+    pub(crate) fn size(&mut self) -> (u32, u32) {
+        let fields = self.fields();
+        (u32::try_from(fields.width).unwrap_or(0), u32::try_from(fields.height).unwrap_or(0))
+    }
+
+    /// The time it is shown, in nanoseconds, where it is known.
+    pub(crate) fn pts(&mut self) -> Option<i64> {
+        let fields = self.fields();
+        [fields.best_effort_timestamp, fields.pts].into_iter().find(|pts| *pts != ffi::AV_NOPTS_VALUE)
+    }
+
+    /// What is to be said of it; slot and keyframe are the caller's.
+    pub(crate) fn describe(&mut self, slot: u8, pts: i64, keyframe: bool) -> Picture {
+        let (width, height) = self.size();
+        let fields = self.fields();
+        let (num, den) = (fields.sample_aspect_ratio.num, fields.sample_aspect_ratio.den);
+        let full_range = fields.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG
+            || fields.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int;
+        Picture {
+            slot,
+            pts,
+            keyframe,
+            width,
+            height,
+            pixel_aspect: match (u32::try_from(num), u32::try_from(den)) {
+                (Ok(num), Ok(den)) if num > 0 && den > 0 => (num, den),
+                _ => (1, 1),
+            },
+            primaries: fields.color_primaries as u8,
+            transfer: fields.color_trc as u8,
+            matrix: fields.colorspace as u8,
+            full_range,
+        }
+    }
+
+    /// Picture `index` of a test: a pattern that moves, with enough detail to be work.
+    pub(crate) fn paint_test(&mut self, index: u32) -> Result<(), Error> {
+        self.make_writable()?;
+        let (width, height) = self.size();
+        let fields = self.fields();
+        for plane in 0..3 {
+            let (width, height) = if plane == 0 { (width, height) } else { (width / 2, height / 2) };
+            let (Ok(stride), false) = (usize::try_from(fields.linesize[plane]), fields.data[plane].is_null())
+            else {
+                return Err(Error::INVALID);
+            };
+            for row in 0..height {
+                // SAFETY: the plane has that many rows of at least that many bytes, and nobody else has it.
+                let samples = unsafe {
+                    std::slice::from_raw_parts_mut(
+                        fields.data[plane].add(row as usize * stride),
+                        width as usize,
+                    )
+                };
+                for (column, sample) in samples.iter_mut().enumerate() {
+                    let column = column as u32 + 3 * index;
+                    let shape = (column ^ (row + index)) & 0x3f;
+                    let grain = (column.wrapping_mul(row | 1).wrapping_mul(2_654_435_761) >> 28) & 7;
+                    *sample = (64 + shape + grain + (column / 16) % 96) as u8;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame whose samples are those in `slot`; `None` if they do not fit.
+    pub(crate) fn over<'a>(picture: &Picture, slot: &'a [u8]) -> Option<View<'a>> {
+        let layout = Layout::of(picture.width, picture.height)?;
+        let offsets = layout.offsets();
+        (layout.bytes() <= slot.len()).then_some(View { slot, layout, offsets })
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let mut frame = self.0.as_ptr();
+        // SAFETY: it was allocated by the library and is freed once.
+        unsafe { ffi::av_frame_free(&raw mut frame) };
+    }
+}
+
+/// The planes of an I420 picture in shared memory.
+pub(crate) struct View<'a> {
+    slot: &'a [u8],
+    layout: Layout,
+    offsets: [usize; 3],
+}
+
+impl View<'_> {
+    /// Where the planes begin, and their strides, as the scaler wants them.
+    pub(super) fn planes(&self) -> ([*const u8; 4], [c_int; 4]) {
+        let plane = |index: usize| self.slot[self.offsets[index]..].as_ptr();
+        let stride = |index: usize| self.layout.strides[index] as c_int;
+        ([plane(0), plane(1), plane(2), std::ptr::null()], [stride(0), stride(1), stride(2), 0])
+    }
+}

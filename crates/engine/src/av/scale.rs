@@ -1,0 +1,171 @@
+//! Other sizes and other sample formats.
+
+use super::frame::View;
+use super::{Error, Frame, ffi};
+use crate::picture::{Layout, Picture};
+use std::ffi::c_int;
+use std::ptr::NonNull;
+
+/// Makes pictures of one size and format into those of another.
+pub(crate) struct Scaler {
+    context: NonNull<ffi::SwsContext>,
+    key: Key,
+}
+
+/// What a context is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    from: (c_int, c_int, c_int),
+    to: (c_int, c_int, c_int),
+    matrix: u8,
+    full_range: bool,
+    to_full_range: bool,
+}
+
+/// BT.709 in the library's tables of matrices, and what it takes for unknown ones.
+const MATRIX_DEFAULT: c_int = ffi::SWS_CS_DEFAULT;
+
+impl Scaler {
+    fn new(key: Key) -> Result<Self, Error> {
+        let format = |code: c_int| {
+            // SAFETY: the code comes from the library, or from its own table.
+            unsafe { std::mem::transmute::<c_int, ffi::AVPixelFormat>(code) }
+        };
+        let flags = ffi::SWS_BICUBIC | ffi::SWS_ACCURATE_RND;
+        // SAFETY: sizes and formats are checked by the call, which returns null for what it cannot do.
+        let context = unsafe {
+            ffi::sws_getContext(
+                key.from.0,
+                key.from.1,
+                format(key.from.2),
+                key.to.0,
+                key.to.1,
+                format(key.to.2),
+                flags as c_int,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                std::ptr::null(),
+            )
+        };
+        let context = NonNull::new(context).ok_or(Error::INVALID)?;
+        let matrix = match key.matrix {
+            1 | 5 | 6 | 7 | 9 | 10 => c_int::from(key.matrix),
+            _ => MATRIX_DEFAULT,
+        };
+        // SAFETY: the tables are static; without colour conversion the call does nothing and says so.
+        unsafe {
+            let table = ffi::sws_getCoefficients(matrix);
+            let (from, to) = (c_int::from(key.full_range), c_int::from(key.to_full_range));
+            ffi::sws_setColorspaceDetails(context.as_ptr(), table, from, table, to, 0, 1 << 16, 1 << 16);
+        }
+        Ok(Self { context, key })
+    }
+
+    /// The one in `kept` if it fits, or else a new one in its place.
+    fn for_key(kept: &mut Option<Self>, key: Key) -> Result<&Self, Error> {
+        if kept.as_ref().is_none_or(|scaler| scaler.key != key) {
+            *kept = Some(Self::new(key)?);
+        }
+        kept.as_ref().ok_or(Error::INVALID)
+    }
+
+    /// Scales a shared picture into `to`.
+    pub(crate) fn scale(
+        kept: &mut Option<Self>,
+        picture: &Picture,
+        view: &View<'_>,
+        to: &mut Frame,
+    ) -> Result<(), Error> {
+        to.make_writable()?;
+        let (planes, strides) = view.planes();
+        let target = to.fields();
+        let key = Key {
+            from: (
+                picture.width as c_int,
+                picture.height as c_int,
+                ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int,
+            ),
+            to: (target.width, target.height, target.format),
+            matrix: picture.matrix,
+            full_range: picture.full_range,
+            to_full_range: picture.full_range,
+        };
+        let scaler = Self::for_key(kept, key)?;
+        // SAFETY: the view has the planes of a picture of this size, and the frame those of the other.
+        let rows = unsafe {
+            ffi::sws_scale(
+                scaler.context.as_ptr(),
+                planes.as_ptr(),
+                strides.as_ptr(),
+                0,
+                key.from.1,
+                target.data.as_ptr(),
+                target.linesize.as_ptr(),
+            )
+        };
+        if rows == target.height { Ok(()) } else { Err(Error::INVALID) }
+    }
+
+    /// Writes a decoded frame into a slot as I420 with 8 bits.
+    pub(crate) fn share(kept: &mut Option<Self>, frame: &mut Frame, slot: &mut [u8]) -> Result<(), Error> {
+        let (width, height) = frame.size();
+        let layout =
+            Layout::of(width, height).filter(|layout| layout.bytes() <= slot.len()).ok_or(Error::INVALID)?;
+        let offsets = layout.offsets();
+        let mut planes = [std::ptr::null_mut::<u8>(); 4];
+        let mut strides = [0; 4];
+        for plane in 0..3 {
+            planes[plane] = slot[offsets[plane]..].as_mut_ptr();
+            strides[plane] = layout.strides[plane] as c_int;
+        }
+        let fields = frame.fields();
+        let i420 = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int;
+        if fields.format == i420 || fields.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int {
+            for plane in 0..3 {
+                let (width, height) =
+                    if plane == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) };
+                // SAFETY: both planes have that many rows of that many bytes.
+                unsafe {
+                    ffi::av_image_copy_plane(
+                        planes[plane],
+                        strides[plane],
+                        fields.data[plane],
+                        fields.linesize[plane],
+                        width as c_int,
+                        height as c_int,
+                    );
+                }
+            }
+            return Ok(());
+        }
+        let full_range = fields.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG;
+        let key = Key {
+            from: (fields.width, fields.height, fields.format),
+            to: (fields.width, fields.height, i420),
+            matrix: fields.colorspace as u8,
+            full_range,
+            to_full_range: full_range,
+        };
+        let scaler = Self::for_key(kept, key)?;
+        // SAFETY: the frame has the planes of its format, and the slot those of I420.
+        let rows = unsafe {
+            ffi::sws_scale(
+                scaler.context.as_ptr(),
+                fields.data.as_ptr().cast(),
+                fields.linesize.as_ptr(),
+                0,
+                fields.height,
+                planes.as_ptr(),
+                strides.as_ptr(),
+            )
+        };
+        if rows == fields.height { Ok(()) } else { Err(Error::INVALID) }
+    }
+}
+
+impl Drop for Scaler {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated by the library and is freed once.
+        unsafe { ffi::sws_freeContext(self.context.as_ptr()) };
+    }
+}

@@ -1,0 +1,518 @@
+//! The task of a transcoder. It alone knows all of its processes.
+
+use super::memory::Memory;
+use super::process::{Heard, Worker, WorkerId};
+use super::rung::{Deaths, Rung};
+use super::slots::Slots;
+use super::{InletState, Options, Output, Usage, lock};
+use crate::encode::Config;
+use crate::ipc::{Coded, Order, Report, code_of};
+use crate::limits::{BEHIND_MAX, CATCH_UP, ORDERS_QUEUED_MAX, RUNGS_MAX, SILENCE_MAX, SLOTS};
+use crate::picture::{Layout, Picture};
+use media::{Codec, Kind, Packet, Role};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, warn};
+
+/// What handles and outlets ask for.
+pub(super) enum Request {
+    Add { id: u64, config: Config, outputs: mpsc::Sender<Output>, usage: Arc<Mutex<Usage>> },
+    Remove { id: u64 },
+    Bitrate { id: u64, bps: u32 },
+    Keyframe { id: u64 },
+}
+
+/// How often hung processes are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Reports of processes that wait for the task.
+const REPORTS_QUEUED_MAX: usize = 64;
+
+/// Packets under way to the decoder: enough that it never waits, and little delay.
+const PACKETS_AHEAD_MAX: usize = 8;
+
+/// Packets without an answer that make a decoder hung: more than any holds back.
+const PACKETS_UNANSWERED_MAX: u32 = 40;
+
+/// Slots of one encoder from which on it counts as the slow one.
+const SLOTS_SLOW: usize = SLOTS as usize / 2;
+
+pub(super) struct Actor {
+    options: Options,
+    requests: mpsc::Receiver<Request>,
+    input: mpsc::Receiver<Packet>,
+    inlet: Arc<Mutex<InletState>>,
+    /// The inlet is gone, or the decoder given up.
+    is_ending: bool,
+    reports: mpsc::Receiver<(WorkerId, Heard)>,
+    heard: mpsc::Sender<(WorkerId, Heard)>,
+    memory: Option<Memory>,
+    decoder: Option<Decoder>,
+    decoder_deaths: Deaths,
+    /// Processor time of decoders before this one.
+    decoder_cpu: Duration,
+    decoder_usage: Arc<Mutex<Usage>>,
+    /// The configuration of the source, for the next decoder.
+    record: Option<Packet>,
+    /// Frames are left out until one at which decoding can start.
+    awaits_keyframe: bool,
+    /// Packets went by that nobody needed: whoever comes needs them again.
+    has_missed: bool,
+    /// There was an encoder; until then packets wait for it.
+    has_begun: bool,
+    rungs: BTreeMap<u64, Rung>,
+    slots: Slots,
+    /// The newest packet and the newest picture.
+    edge: i64,
+    shown: Option<i64>,
+    workers: u64,
+}
+
+struct Decoder {
+    worker: Worker,
+    codec: Codec,
+    cpu: Duration,
+    heard: Instant,
+    unanswered: u32,
+}
+
+impl Actor {
+    pub(super) fn new(
+        options: Options,
+        requests: mpsc::Receiver<Request>,
+        input: mpsc::Receiver<Packet>,
+        inlet: Arc<Mutex<InletState>>,
+        decoder_usage: Arc<Mutex<Usage>>,
+    ) -> Self {
+        let (heard, reports) = mpsc::channel(REPORTS_QUEUED_MAX);
+        Self {
+            options,
+            requests,
+            input,
+            inlet,
+            is_ending: false,
+            reports,
+            heard,
+            memory: None,
+            decoder: None,
+            decoder_deaths: Deaths::default(),
+            decoder_cpu: Duration::ZERO,
+            decoder_usage,
+            record: None,
+            awaits_keyframe: true,
+            has_missed: false,
+            has_begun: false,
+            rungs: BTreeMap::new(),
+            slots: Slots::default(),
+            edge: i64::MIN,
+            shown: None,
+            workers: 0,
+        }
+    }
+
+    /// Until nobody has a handle or an outlet.
+    pub(super) async fn run(mut self) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let takes =
+                !self.is_ending && self.has_begun && self.decoder.as_ref().is_none_or(Decoder::has_room);
+            tokio::select! {
+                biased;
+                request = self.requests.recv() => match request {
+                    Some(request) => self.serve(request),
+                    None => return,
+                },
+                Some((id, heard)) = self.reports.recv() => self.hear(id, heard),
+                packet = self.input.recv(), if takes => match packet {
+                    Some(packet) => self.take(packet),
+                    None => self.end(),
+                },
+                _ = look.tick() => self.look(),
+            }
+        }
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Add { id, config, outputs, usage } => {
+                let now = Instant::now();
+                if self.is_ending || self.rungs.len() >= RUNGS_MAX {
+                    lock(&usage).error = Some("there are too many, or the source has ended".to_owned());
+                    return;
+                }
+                let rung = Rung::new(config, &self.options.backends, outputs, usage, now);
+                self.rungs.insert(id, rung);
+                self.has_begun = true;
+                if std::mem::take(&mut self.has_missed) {
+                    self.join_anew();
+                }
+                self.start_encoder(id);
+            }
+            Request::Remove { id } => self.leave(id),
+            Request::Bitrate { id, bps } => {
+                if let Some(rung) = self.rungs.get_mut(&id) {
+                    rung.config.bitrate_bps = bps;
+                    if let Some(worker) = &rung.worker {
+                        worker.tell(&Order::Bitrate(bps));
+                    }
+                }
+            }
+            Request::Keyframe { id } => {
+                if let Some(worker) = self.rungs.get(&id).and_then(|rung| rung.worker.as_ref()) {
+                    worker.tell(&Order::Keyframe);
+                }
+            }
+        }
+    }
+
+    /// Nobody wants what this encoder makes.
+    fn leave(&mut self, id: u64) {
+        self.remove(id);
+        // A decoder that nobody needs is not kept: what comes next begins at a keyframe anyway.
+        if self.rungs.is_empty() && self.decoder.is_some() && !self.is_ending {
+            self.drop_decoder();
+        }
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.rungs.remove(&id);
+        for slot in self.slots.release_all(id) {
+            self.free(slot);
+        }
+    }
+
+    fn free(&mut self, slot: u8) {
+        if let Some(decoder) = &self.decoder
+            && !decoder.worker.tell(&Order::Free(slot))
+        {
+            // It would wait for this slot for ever.
+            self.lose_decoder("it does not listen");
+        }
+    }
+
+    fn start_encoder(&mut self, id: u64) {
+        let now = Instant::now();
+        while let Some(rung) = self.rungs.get(&id) {
+            let Some(backend) = rung.backend() else {
+                let codec = rung.config.codec;
+                rung.note_error(format!("there is no back end for {codec:?}"));
+                self.remove(id);
+                return;
+            };
+            let first = Order::Encode(rung.config.clone(), backend);
+            let started = self.start(&first, |memory| &memory.readable);
+            let Some(rung) = self.rungs.get_mut(&id) else { return };
+            match started {
+                Ok(worker) => {
+                    debug!(%backend, pid = worker.pid, "an encoder begins");
+                    rung.begin(worker, now);
+                    return;
+                }
+                Err(error) => {
+                    if !rung.lose(&format!("an encoder cannot be started: {error}"), now) {
+                        self.remove(id);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, first: &Order, memory: impl FnOnce(&Memory) -> &OwnedFd) -> io::Result<Worker> {
+        let shared = match &self.memory {
+            Some(shared) => shared,
+            None => self.memory.insert(Memory::new()?),
+        };
+        self.workers += 1;
+        let id = WorkerId(self.workers);
+        Worker::start(&self.options.launch, self.options.nice, memory(shared), id, first, self.heard.clone())
+    }
+
+    /// The next packet of the source.
+    fn take(&mut self, packet: Packet) {
+        if packet.track.kind != Kind::Video {
+            return;
+        }
+        match packet.role {
+            Role::Config => {
+                let is_known = self
+                    .record
+                    .as_ref()
+                    .is_some_and(|known| known.codec == packet.codec && known.payload == packet.payload);
+                if self.decoder.as_ref().is_some_and(|decoder| decoder.codec != packet.codec) {
+                    self.drop_decoder();
+                }
+                if let Some(decoder) = self.decoder.as_ref().filter(|_| !is_known) {
+                    decoder.worker.tell(&Order::Configure(packet.payload.to_vec()));
+                }
+                self.record = Some(packet);
+            }
+            Role::Frame if self.rungs.is_empty() => self.has_missed = true,
+            Role::Frame => {
+                if std::mem::take(&mut self.awaits_keyframe) && !packet.flags.keyframe {
+                    self.awaits_keyframe = true;
+                    return;
+                }
+                if self.decoder.is_none() && !self.start_decoder(packet.codec) {
+                    return;
+                }
+                self.edge = self.edge.max(packet.pts.nanos());
+                let Some(decoder) = &mut self.decoder else { return };
+                decoder.unanswered = decoder.unanswered.saturating_add(1);
+                let told = decoder.worker.tell(&Order::Packet(Coded {
+                    pts: packet.pts.nanos(),
+                    dts: packet.dts.nanos(),
+                    keyframe: packet.flags.keyframe,
+                    disposable: packet.flags.disposable,
+                    payload: packet.payload.to_vec(),
+                }));
+                if !told {
+                    self.lose_decoder("it does not listen");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn start_decoder(&mut self, codec: Codec) -> bool {
+        let Some(code) = code_of(codec) else {
+            self.give_up(&format!("there is no decoder for {codec:?}"));
+            return false;
+        };
+        let first =
+            Order::Decode { codec: code, threads: self.options.decoder_threads, busy: self.slots.used() };
+        let worker = match self.start(&first, |memory| &memory.writable) {
+            Ok(worker) => worker,
+            Err(error) => {
+                self.give_up(&format!("a decoder cannot be started: {error}"));
+                return false;
+            }
+        };
+        debug!(?codec, pid = worker.pid, "a decoder begins");
+        if let Some(record) = self.record.as_ref().filter(|record| record.codec == codec) {
+            worker.tell(&Order::Configure(record.payload.to_vec()));
+        }
+        lock(&self.decoder_usage).pid = worker.pid;
+        let (heard, cpu) = (Instant::now(), Duration::ZERO);
+        self.decoder = Some(Decoder { worker, codec, cpu, heard, unanswered: 0 });
+        true
+    }
+
+    /// The decoder is not needed any more.
+    fn drop_decoder(&mut self) {
+        if let Some(decoder) = self.decoder.take() {
+            self.decoder_cpu += decoder.cpu;
+            lock(&self.decoder_usage).pid = None;
+        }
+        self.awaits_keyframe = true;
+    }
+
+    fn lose_decoder(&mut self, why: &str) {
+        if self.decoder.is_none() {
+            return;
+        }
+        self.drop_decoder();
+        if self.is_ending {
+            self.end_encoders();
+            return;
+        }
+        warn!(why, "a decoder was lost, another begins");
+        {
+            let mut usage = lock(&self.decoder_usage);
+            (usage.restarts, usage.error) = (usage.restarts + 1, Some(why.to_owned()));
+        }
+        if self.decoder_deaths.add(Instant::now()) {
+            self.give_up(why);
+            return;
+        }
+        self.join_anew();
+    }
+
+    /// Has the source joined anew.
+    fn join_anew(&mut self) {
+        while self.input.try_recv().is_ok() {}
+        lock(&self.inlet).interruptions += 1;
+        self.awaits_keyframe = true;
+    }
+
+    /// Nothing can come any more.
+    fn give_up(&mut self, why: &str) {
+        warn!(why, "a source cannot be decoded");
+        self.is_ending = true;
+        self.input.close();
+        for rung in self.rungs.values() {
+            rung.note_error(why.to_owned());
+        }
+        self.rungs.clear();
+        self.drop_decoder();
+    }
+
+    /// The source has ended.
+    fn end(&mut self) {
+        self.is_ending = true;
+        match &self.decoder {
+            Some(decoder) => {
+                if !decoder.worker.tell(&Order::End) {
+                    self.lose_decoder("it does not listen");
+                }
+            }
+            None => self.end_encoders(),
+        }
+    }
+
+    fn end_encoders(&mut self) {
+        let told = |rung: &Rung| rung.worker.as_ref().is_some_and(|worker| worker.tell(&Order::End));
+        let gone: Vec<_> = self.rungs.iter().filter(|(_, rung)| !told(rung)).map(|(id, _)| *id).collect();
+        gone.into_iter().for_each(|id| self.remove(id));
+    }
+
+    fn hear(&mut self, id: WorkerId, heard: Heard) {
+        if self.decoder.as_ref().is_some_and(|decoder| decoder.worker.id == id) {
+            return self.hear_decoder(heard);
+        }
+        // One that was dropped may still be heard.
+        let Some((&rung, _)) = self.rungs.iter().find(|(_, rung)| rung.is(id)) else { return };
+        match heard {
+            Heard::Report(report) => self.hear_encoder(rung, report),
+            Heard::Gone(why) => self.lose_encoder(rung, &why),
+        }
+    }
+
+    fn hear_decoder(&mut self, heard: Heard) {
+        let Some(decoder) = &mut self.decoder else { return };
+        (decoder.heard, decoder.unanswered) = (Instant::now(), 0);
+        match heard {
+            Heard::Report(Report::Picture(picture)) => self.show(picture),
+            Heard::Report(Report::Used(cpu)) => {
+                decoder.cpu = cpu;
+                lock(&self.decoder_usage).cpu = self.decoder_cpu + cpu;
+            }
+            Heard::Report(Report::Failed(why)) => lock(&self.decoder_usage).error = Some(why),
+            Heard::Report(Report::Done) => {
+                self.drop_decoder();
+                self.end_encoders();
+            }
+            Heard::Report(_) => self.lose_decoder("it says what only encoders say"),
+            Heard::Gone(why) => self.lose_decoder(&why),
+        }
+    }
+
+    /// Passes a picture on to all encoders that can take it.
+    fn show(&mut self, picture: Picture) {
+        if Layout::of(picture.width, picture.height).is_none() || self.slots.is_used(picture.slot) {
+            return self.lose_decoder("it shows a picture that cannot be");
+        }
+        lock(&self.decoder_usage).pictures += 1;
+        let mut readers = 0;
+        // Not those again that were shown before the decoder was lost.
+        if self.shown.is_none_or(|shown| picture.pts > shown) {
+            self.shown = Some(picture.pts);
+            let now = Instant::now();
+            let behind = Duration::from_nanos(self.edge.saturating_sub(picture.pts).max(0).cast_unsigned());
+            let mut lost = Vec::new();
+            for (&id, rung) in &self.rungs {
+                let Some(worker) = &rung.worker else { continue };
+                let is_slow = self.slots.held(id) >= SLOTS_SLOW
+                    && behind > BEHIND_MAX
+                    && now.saturating_duration_since(rung.begun) > CATCH_UP;
+                rung.note_picture(is_slow);
+                if is_slow {
+                    // It begins again where players can, with the next keyframe at the latest.
+                    continue;
+                }
+                if worker.tell(&Order::Picture(picture)) {
+                    self.slots.hold(picture.slot, id);
+                    readers += 1;
+                } else {
+                    lost.push(id);
+                }
+            }
+            lost.into_iter().for_each(|id| self.lose_encoder(id, "it does not listen"));
+        }
+        if readers == 0 {
+            self.free(picture.slot);
+        }
+    }
+
+    fn hear_encoder(&mut self, id: u64, report: Report) {
+        let Some(rung) = self.rungs.get_mut(&id) else { return };
+        match report {
+            Report::Free(slot) => {
+                rung.heard = Instant::now();
+                if self.slots.release(slot, id) {
+                    self.free(slot);
+                }
+            }
+            Report::Configured(record) => rung.configure(record),
+            Report::Packet(coded) => {
+                rung.heard = Instant::now();
+                if !rung.frame(coded) {
+                    rung.note_error("nobody reads what it makes".to_owned());
+                    self.remove(id);
+                }
+            }
+            Report::Skipped => {}
+            Report::Used(cpu) => rung.note_cpu(cpu),
+            Report::Failed(why) => {
+                debug!(why, "encoder");
+                rung.note_error(why);
+            }
+            Report::Done => self.remove(id),
+            Report::Picture(_) | Report::Measured { .. } => {
+                self.lose_encoder(id, "it says what no encoder says")
+            }
+        }
+    }
+
+    fn lose_encoder(&mut self, id: u64, why: &str) {
+        let now = Instant::now();
+        let Some(rung) = self.rungs.get_mut(&id) else { return };
+        warn!(why, height = rung.config.height, "an encoder was lost");
+        let goes_on = rung.lose(why, now) && !self.is_ending;
+        for slot in self.slots.release_all(id) {
+            self.free(slot);
+        }
+        if goes_on {
+            self.start_encoder(id);
+        } else {
+            self.rungs.remove(&id);
+        }
+    }
+
+    /// Ends what hangs, and what nobody wants.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let left: Vec<_> =
+            self.rungs.iter().filter(|(_, rung)| rung.is_unwanted()).map(|(id, _)| *id).collect();
+        left.into_iter().for_each(|id| self.leave(id));
+        let is_silent = |since: Instant| now.saturating_duration_since(since) > SILENCE_MAX;
+        let hung: Vec<_> = self
+            .rungs
+            .iter()
+            .filter(|(id, rung)| is_silent(rung.heard) && self.slots.held(**id) > 0)
+            .map(|(id, _)| *id)
+            .collect();
+        hung.into_iter().for_each(|id| self.lose_encoder(id, "it hangs"));
+        let hangs = self.decoder.as_ref().is_some_and(|decoder| {
+            let is_blocked = self.slots.used().len() == usize::from(SLOTS);
+            is_silent(decoder.heard)
+                && !is_blocked
+                && (decoder.unanswered > PACKETS_UNANSWERED_MAX || !decoder.has_room())
+        });
+        if hangs {
+            self.lose_decoder("it hangs");
+        }
+    }
+}
+
+impl Decoder {
+    fn has_room(&self) -> bool {
+        self.worker.room() + PACKETS_AHEAD_MAX > ORDERS_QUEUED_MAX
+    }
+}

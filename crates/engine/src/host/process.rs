@@ -1,0 +1,155 @@
+//! One worker process.
+
+use super::Launch;
+use crate::ipc::{self, Order, Report};
+use crate::limits::{ORDERS_QUEUED_MAX, PACKETS_QUEUED_MAX, WHY_BYTES_MAX};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::process::Stdio;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+/// Names a process among those of a transcoder, for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WorkerId(pub(super) u64);
+
+/// What a process says, or that it ended.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Report(Report),
+    /// It ended, or talked nonsense and was ended.
+    Gone(String),
+}
+
+/// A process that runs. Dropping it kills it.
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) pid: Option<u32>,
+    orders: mpsc::Sender<Vec<u8>>,
+    /// Ends the task that has the process.
+    _alive: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Worker {
+    /// Starts a process with `first` as its first order. What it says goes to `heard`.
+    pub(super) fn start(
+        launch: &Launch,
+        nice: u8,
+        memory: &OwnedFd,
+        id: WorkerId,
+        first: &Order,
+        heard: mpsc::Sender<(WorkerId, Heard)>,
+    ) -> io::Result<Self> {
+        let (ours, theirs) = StdStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(&launch.program);
+        command
+            .args(&launch.arguments)
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(memory.as_fd().try_clone_to_owned()?))
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        // Where a library is found that the system does not know of.
+        for name in ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        let child = command.spawn()?;
+        let pid = child.id();
+        if let Some(pid) = pid.and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
+            // Media threads come first; a system that refuses leaves it as it is.
+            let _ = rustix::process::setpriority_process(Some(pid), i32::from(nice.min(19)));
+        }
+        let (reader, writer) = UnixStream::from_std(ours)?.into_split();
+        let (orders, queue) = mpsc::channel(ORDERS_QUEUED_MAX.max(PACKETS_QUEUED_MAX));
+        let _ = orders.try_send(ipc::write(first));
+        let (alive, ended) = tokio::sync::oneshot::channel();
+        tokio::spawn(write(writer, queue));
+        tokio::spawn(attend(child, reader, id, heard, ended));
+        Ok(Self { id, pid, orders, _alive: alive })
+    }
+
+    /// Tells it something that may be left out if it does not listen. Whether it was told.
+    pub(super) fn tell(&self, order: &Order) -> bool {
+        self.orders.try_send(ipc::write(order)).is_ok()
+    }
+
+    /// How many orders could be told now.
+    pub(super) fn room(&self) -> usize {
+        self.orders.capacity()
+    }
+}
+
+async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(message) = queue.recv().await {
+        // A process that is gone is noticed by who reads from it.
+        if writer.write_all(&message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn attend(
+    mut child: Child,
+    mut reader: OwnedReadHalf,
+    id: WorkerId,
+    heard: mpsc::Sender<(WorkerId, Heard)>,
+    dropped: tokio::sync::oneshot::Receiver<()>,
+) {
+    let mut last = None;
+    let listen = async {
+        let error = loop {
+            match receive(&mut reader).await {
+                Ok(Some(report)) => {
+                    if let Report::Failed(why) = &report {
+                        last = Some(
+                            why.chars()
+                                .filter(|c| !c.is_control())
+                                .take(WHY_BYTES_MAX / 4)
+                                .collect::<String>(),
+                        );
+                    }
+                    if heard.send((id, Heard::Report(report))).await.is_err() {
+                        break None;
+                    }
+                }
+                Ok(None) => break None,
+                Err(error) => break Some(error.to_string()),
+            }
+        };
+        error.or(last)
+    };
+    let why = tokio::select! {
+        _ = dropped => {
+            let _ = child.kill().await;
+            return;
+        }
+        why = listen => why,
+    };
+    let _ = child.start_kill();
+    let status = child.wait().await;
+    let why = why.unwrap_or_else(|| match status {
+        Ok(status) => format!("its process ended: {status}"),
+        Err(error) => format!("its process ended: {error}"),
+    });
+    let _ = heard.send((id, Heard::Gone(why))).await;
+}
+
+/// The next report; `None` when the process is gone, also in the middle of one: its exit status says more than that.
+async fn receive(reader: &mut OwnedReadHalf) -> io::Result<Option<Report>> {
+    let mut prefix = [0; 4];
+    if reader.read_exact(&mut prefix).await.is_err() {
+        return Ok(None);
+    }
+    let mut body = vec![0; ipc::length(prefix)?];
+    if reader.read_exact(&mut body).await.is_err() {
+        return Ok(None);
+    }
+    ipc::read(&body).map(Some)
+}

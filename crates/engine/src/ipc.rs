@@ -1,0 +1,185 @@
+//! What the server and its worker processes say to each other, over a socket.
+//!
+//! ```text
+//! message   length:u32 little-endian | body of that many bytes, postcard
+//! ```
+//!
+//! A worker is told what it is by its first message. Neither side believes the other: a worker may run hostile code after
+//! it has read a hostile stream, so that what it says is checked like anything from outside.
+
+use crate::encode::{Backend, Config};
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::picture::Picture;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::time::Duration;
+
+/// From the server to a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// First message: decode this codec.
+    Decode {
+        /// Its number; see [`code_of`].
+        codec: u8,
+        /// Threads; 0 leaves it to the decoder.
+        threads: u8,
+        /// Slots that encoders still read, from a decoder before it.
+        busy: Vec<u8>,
+    },
+    /// First message: encode this.
+    Encode(Config, Backend),
+    /// First message: say how fast this encodes.
+    Measure(Config, Backend),
+    /// To a decoder: the configuration of what follows.
+    Configure(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// To a decoder: a frame.
+    Packet(Coded),
+    /// To a decoder: a slot may be used again.
+    Free(u8),
+    /// To an encoder: a picture.
+    Picture(Picture),
+    /// To an encoder: the next picture is a keyframe.
+    Keyframe,
+    /// To an encoder: another bit rate, in bits per second.
+    Bitrate(u32),
+    /// Nothing follows: give out what is left and end.
+    End,
+}
+
+/// From a worker to the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// A decoder has a picture.
+    Picture(Picture),
+    /// An encoder does not need this slot any more.
+    Free(u8),
+    /// An encoder's configuration record for what follows.
+    Configured(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// An encoder has a frame.
+    Packet(Coded),
+    /// A picture was left out, by the frame rate asked for.
+    Skipped,
+    /// What the process has used so far.
+    Used(Duration),
+    /// A test encode went well.
+    Measured { pictures: u32, wall: Duration, cpu: Duration },
+    /// What is wrong with a frame, or why the worker ends.
+    Failed(String),
+    /// Everything was given out.
+    Done,
+}
+
+/// A coded frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Coded {
+    pub(crate) pts: i64,
+    pub(crate) dts: i64,
+    pub(crate) keyframe: bool,
+    pub(crate) disposable: bool,
+    #[serde(with = "serde_bytes")]
+    pub(crate) payload: Vec<u8>,
+}
+
+const DECODED: [media::Codec; 6] = [
+    media::Codec::H264,
+    media::Codec::H265,
+    media::Codec::Av1,
+    media::Codec::Vp8,
+    media::Codec::Vp9,
+    media::Codec::H266,
+];
+
+/// The number of a codec that is decoded.
+pub(crate) fn code_of(codec: media::Codec) -> Option<u8> {
+    DECODED.iter().position(|known| *known == codec).map(|code| code as u8)
+}
+
+/// The codec of a number.
+#[cfg_attr(not(feature = "libav"), allow(dead_code))]
+pub(crate) fn codec_of(code: u8) -> Option<media::Codec> {
+    DECODED.get(usize::from(code)).copied()
+}
+
+/// Bytes of the length in front.
+const PREFIX: usize = 4;
+
+/// A message with its length in front.
+pub(crate) fn write<T: Serialize>(message: &T) -> Vec<u8> {
+    // Into a vector it cannot fail: the types have no maps of unknown length.
+    let mut bytes = postcard::to_extend(message, vec![0; PREFIX]).unwrap_or_default();
+    let length = bytes.len().saturating_sub(PREFIX) as u32;
+    if let Some(prefix) = bytes.get_mut(..PREFIX) {
+        prefix.copy_from_slice(&length.to_le_bytes());
+    }
+    bytes
+}
+
+/// The body of a message.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+}
+
+/// The length of the body after `prefix`.
+pub(crate) fn length(prefix: [u8; PREFIX]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(prefix) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        let why = format!("a message of {length} bytes; the most are {MESSAGE_BYTES_MAX}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    Ok(length)
+}
+
+/// Waits for a message; `None` is the end of the connection between two messages.
+#[cfg_attr(not(feature = "libav"), allow(dead_code))]
+pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let mut prefix = [0; PREFIX];
+    let mut read_bytes = 0;
+    while read_bytes < PREFIX {
+        match from.read(&mut prefix[read_bytes..]) {
+            Ok(0) if read_bytes == 0 => return Ok(None),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => read_bytes += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut body = vec![0; length(prefix)?];
+    from.read_exact(&mut body)?;
+    read(&body).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn messages_survive_the_way() {
+        let coded =
+            Coded { pts: -1, dts: i64::MIN, keyframe: true, disposable: false, payload: vec![1, 2, 3] };
+        let orders = [Order::Packet(coded), Order::Free(7), Order::Configure(vec![]), Order::End];
+        let bytes: Vec<u8> = orders.iter().flat_map(write).collect();
+        let mut stream = &bytes[..];
+        for order in &orders {
+            assert_eq!(receive::<Order>(&mut stream).unwrap().as_ref(), Some(order));
+        }
+        assert_eq!(receive::<Order>(&mut stream).unwrap(), None);
+    }
+
+    #[test]
+    fn a_message_that_ends_early_or_is_too_long_is_an_error() {
+        let bytes = write(&Order::Configure(vec![0; 100]));
+        assert!(receive::<Order>(&mut &bytes[..50]).is_err());
+        assert!(receive::<Order>(&mut &bytes[..2]).is_err());
+        assert!(receive::<Order>(&mut &u32::MAX.to_le_bytes()[..]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_of_a_worker_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read::<Report>(&bytes);
+            let _ = receive::<Report>(&mut &bytes[..]);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The process that decodes a source, once for all its rungs.
+
+use super::memory::Shared;
+use super::{Failed, Server, used};
+use crate::av::{Decoder, Frame, Scaler};
+use crate::ipc::{Coded, Order, Report};
+use crate::limits::SLOTS;
+use memmap2::MmapMut;
+use std::collections::{BTreeSet, VecDeque};
+
+/// Keyframes that are remembered until they come out: more than any decoder holds back.
+const KEYFRAMES_MAX: usize = 64;
+
+/// Frames between two reports of what was used.
+const REPORT_EVERY: u32 = 30;
+
+struct State<'a> {
+    server: &'a mut Server,
+    memory: Shared<MmapMut>,
+    free: Vec<u8>,
+    /// What was said while it waited for a slot.
+    waiting: VecDeque<Order>,
+    keyframes: BTreeSet<i64>,
+    scaler: Option<Scaler>,
+    frame: Frame,
+    frames: u32,
+    /// The server has ended the connection.
+    is_over: bool,
+}
+
+pub(super) fn run(
+    server: &mut Server,
+    memory: Shared<MmapMut>,
+    codec: media::Codec,
+    threads: u8,
+    busy: &[u8],
+) -> Result<(), Failed> {
+    let mut state = State {
+        server,
+        memory,
+        free: (0..SLOTS).rev().filter(|slot| !busy.contains(slot)).collect(),
+        waiting: VecDeque::new(),
+        keyframes: BTreeSet::new(),
+        scaler: None,
+        frame: Frame::new().map_err(|error| Failed(error.to_string()))?,
+        frames: 0,
+        is_over: false,
+    };
+    let mut record: Vec<u8> = Vec::new();
+    let mut decoder: Option<Decoder> = None;
+    while let Some(order) = state.next()? {
+        match order {
+            Order::Configure(new) => {
+                // What the old one holds is shown before.
+                if let Some(mut old) = decoder.take() {
+                    state.drain(&mut old, None)?;
+                }
+                record = new;
+            }
+            Order::Packet(coded) => {
+                let decoder = match &mut decoder {
+                    Some(decoder) => decoder,
+                    None => decoder.insert(Decoder::open(codec, &record, threads).map_err(Failed)?),
+                };
+                state.drain(decoder, Some(&coded))?;
+            }
+            Order::End => {
+                if let Some(mut decoder) = decoder.take() {
+                    state.drain(&mut decoder, None)?;
+                }
+                state.server.report(&Report::Done)?;
+                return Ok(());
+            }
+            Order::Free(slot) => state.give_back(slot),
+            _ => return Err(Failed("an order for an encoder".to_owned())),
+        }
+    }
+    Ok(())
+}
+
+impl State<'_> {
+    /// The next order, those first that had to wait; `None` when the server is gone.
+    fn next(&mut self) -> Result<Option<Order>, Failed> {
+        if self.is_over {
+            return Ok(None);
+        }
+        match self.waiting.pop_front() {
+            Some(order) => Ok(Some(order)),
+            None => Ok(self.server.receive()?),
+        }
+    }
+
+    fn give_back(&mut self, slot: u8) {
+        if slot < SLOTS && !self.free.contains(&slot) {
+            self.free.push(slot);
+        }
+    }
+
+    /// A slot to write into. While it waits for one it reads only that far: the socket then holds up the server, and the server
+    /// the log.
+    fn slot(&mut self) -> Result<Option<u8>, Failed> {
+        loop {
+            if let Some(slot) = self.free.pop() {
+                return Ok(Some(slot));
+            }
+            match self.server.receive()? {
+                None => {
+                    self.is_over = true;
+                    return Ok(None);
+                }
+                Some(Order::Free(slot)) => self.give_back(slot),
+                // Only what was under way before the server saw that there are no slots.
+                Some(order) => self.waiting.push_back(order),
+            }
+        }
+    }
+
+    /// Decodes `coded`, or what is left, and shows what comes out.
+    fn drain(&mut self, decoder: &mut Decoder, coded: Option<&Coded>) -> Result<(), Failed> {
+        if let Some(coded) = coded.filter(|coded| coded.keyframe) {
+            if self.keyframes.len() >= KEYFRAMES_MAX {
+                self.keyframes.pop_first();
+            }
+            self.keyframes.insert(coded.pts);
+        }
+        // A frame that cannot be decoded is left out: the next keyframe mends it.
+        if let Err(error) = decoder.send(coded) {
+            self.server.complain(&format!("a frame is not decoded: {error}"))?;
+        }
+        loop {
+            match decoder.receive(&mut self.frame) {
+                Ok(true) => self.show()?,
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    self.server.complain(&format!("a frame is not decoded: {error}"))?;
+                    decoder.flush();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn show(&mut self) -> Result<(), Failed> {
+        let Some(pts) = self.frame.pts() else { return Ok(()) };
+        let Some(slot) = self.slot()? else { return Ok(()) };
+        let keyframe = self.keyframes.contains(&pts);
+        self.keyframes = self.keyframes.split_off(&pts);
+        self.keyframes.remove(&pts);
+        let memory = self.memory.slot_mut(slot).ok_or_else(|| Failed("no such slot".to_owned()))?;
+        let (width, height) = self.frame.size();
+        if let Err(error) = Scaler::share(&mut self.scaler, &mut self.frame, memory) {
+            return Err(Failed(format!("a picture of {width} x {height} cannot be used: {error}")));
+        }
+        let picture = self.frame.describe(slot, pts, keyframe);
+        self.server.report(&Report::Picture(picture))?;
+        self.frames += 1;
+        if self.frames.is_multiple_of(REPORT_EVERY) {
+            self.server.report(&Report::Used(used()))?;
+        }
+        Ok(())
+    }
+}
