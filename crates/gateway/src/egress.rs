@@ -104,12 +104,19 @@ struct Written {
 const WRITES_REPORTED_TOGETHER: u64 = 16;
 
 /// Which kinds the player wants now.
-struct Select {
+#[derive(Debug)]
+pub(crate) struct Select {
     audio: bool,
     video: Video,
 }
 
-#[derive(PartialEq)]
+impl Default for Select {
+    fn default() -> Self {
+        Self { audio: true, video: Video::On }
+    }
+}
+
+#[derive(Debug, PartialEq)]
 enum Video {
     On,
     Off,
@@ -157,7 +164,7 @@ impl Egress {
             join: Join::Requested(requested),
             skipped: (0, 0),
             written: Written::default(),
-            select: Select { audio: true, video: Video::On },
+            select: Select::default(),
         }
     }
 
@@ -166,18 +173,9 @@ impl Egress {
         &mut self.guard
     }
 
-    /// Switches audio off and on.
-    pub(crate) fn select_audio(&mut self, on: bool) {
-        self.select.audio = on;
-    }
-
-    /// Switches video off and on; it comes back with the next keyframe.
-    pub(crate) fn select_video(&mut self, on: bool) {
-        self.select.video = match (on, &self.select.video) {
-            (false, _) => Video::Off,
-            (true, Video::Off) => Video::FromKeyframe,
-            (true, _) => return,
-        };
+    /// Which kinds the player wants.
+    pub(crate) fn select(&mut self) -> &mut Select {
+        &mut self.select
     }
 
     /// Stops picking, or goes on. What was picked before still leaves.
@@ -353,21 +351,39 @@ impl Drop for Egress {
 }
 
 impl Select {
-    /// Takes what the player does not want out of a batch. Configuration stays: it must be known when a kind comes back.
-    fn apply(&mut self, batch: &mut Vec<Arc<Entry>>) {
-        if self.audio && self.video == Video::On {
-            return;
-        }
-        batch.retain(|entry| match (entry.packet.role, entry.packet.track.kind) {
+    /// Switches audio off and on.
+    pub(crate) fn audio(&mut self, on: bool) {
+        self.audio = on;
+    }
+
+    /// Switches video off and on; it comes back with the next keyframe.
+    pub(crate) fn video(&mut self, on: bool) {
+        self.video = match (on, &self.video) {
+            (false, _) => Video::Off,
+            (true, Video::Off) => Video::FromKeyframe,
+            (true, _) => return,
+        };
+    }
+
+    /// Whether the player wants the next packet. Configuration stays: it must be known when a kind comes back.
+    pub(crate) fn wants(&mut self, packet: &Packet) -> bool {
+        match (packet.role, packet.track.kind) {
             (Role::Frame, Kind::Audio) => self.audio,
             (Role::Frame, Kind::Video) => {
-                if self.video == Video::FromKeyframe && entry.packet.flags.keyframe {
+                if self.video == Video::FromKeyframe && packet.flags.keyframe {
                     self.video = Video::On;
                 }
                 self.video == Video::On
             }
             _ => true,
-        });
+        }
+    }
+
+    /// Takes what the player does not want out of a batch.
+    fn apply(&mut self, batch: &mut Vec<Arc<Entry>>) {
+        if !self.audio || self.video != Video::On {
+            batch.retain(|entry| self.wants(&entry.packet));
+        }
     }
 }
 

@@ -155,6 +155,13 @@ fn serve(data: &[u8], mut session: server::Session, mut now: Instant, mut cipher
                     session.accept_publish(publish.stream_id)
                 }
                 server::Event::Publish(publish) => session.reject_publish(publish.stream_id, "code", ""),
+                server::Event::StreamLength(asked) => session.answer_stream_length(&asked, 1.0),
+                server::Event::Play(play) if !play.reset && stream & 2 == 0 => {
+                    session.switch_play(play.stream_id, &play.name);
+                    session.complete_play(play.stream_id, 1.0, 1);
+                }
+                server::Event::Play(play) if !play.reset => session.replace_play(play.stream_id, &play.name),
+                server::Event::Play(play) if stream & 3 == 0 => session.accept_recorded_play(play.stream_id),
                 server::Event::Play(play) if stream & 1 == 0 => session.accept_play(play.stream_id),
                 server::Event::Play(play) => session.reject_play(play.stream_id, "code", ""),
                 server::Event::Seek { stream_id, ms } => match stream % 3 {

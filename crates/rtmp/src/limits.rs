@@ -41,6 +41,9 @@ pub const AMF_BYTES_MAX: usize = 1 << 20;
 /// Streams of one connection: a publisher or player needs one.
 pub const STREAMS_MAX: usize = 8;
 
+/// Recordings that wait behind the one that a stream plays: a playlist of a page. More can be added as they are played.
+pub const PLAYLIST_MAX: usize = 16;
+
 /// Events a driver may leave undrained. One read of 64 KiB holds at most some thousands of tiny messages.
 pub const EVENTS_MAX: usize = 65_536;
 

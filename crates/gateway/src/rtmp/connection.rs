@@ -6,7 +6,6 @@ mod shared;
 
 use super::tunnel::Young;
 use crate::config::SharedObjectWriters;
-use crate::egress::Sent;
 use crate::metrics::{JoinStage, Outcome, ProtocolMetrics, RejectReason, Role};
 use crate::policy::{Action, Denied, Grant, Request};
 use crate::sessions::{Full, NewSession, SessionGuard};
@@ -15,6 +14,7 @@ use crate::stall::Stall;
 use crate::target::Target;
 use crate::{Env, registry};
 use bytes::BytesMut;
+use media::StreamName;
 use net::{Control, Outbox, Stream};
 use play::Playing;
 use publish::Publishing;
@@ -121,6 +121,8 @@ struct Connection {
     /// Nearly always one entry in one of the two.
     publishing: Vec<Publishing>,
     playing: Vec<Playing>,
+    /// What players say of their buffers, by the number of their stream, in milliseconds.
+    buffers: Vec<(u32, u32)>,
     /// What it shares with others, once it does.
     shared: Option<Box<shared_objects::Client>>,
     /// When input last arrived.
@@ -179,6 +181,7 @@ impl Connection {
             accepted: now,
             publishing: Vec::new(),
             playing: Vec::new(),
+            buffers: Vec::new(),
             shared: None,
             heard: now,
             answers_bytes: 0,
@@ -317,6 +320,11 @@ impl Connection {
                 Event::StopPlay { stream_id } => self.stop_play(stream_id, now),
                 Event::Pause { stream_id, paused, .. } => self.pause(stream_id, paused, now),
                 Event::Seek { stream_id, ms } => self.seek(stream_id, ms),
+                Event::BufferLength { stream_id, ms } => self.buffer_length(stream_id, ms),
+                Event::StreamLength(asked) => {
+                    let seconds = self.stream_length(&asked, now);
+                    self.session.answer_stream_length(&asked, seconds);
+                }
                 Event::SharedObject(message) => self.shared_object(*message, now),
                 Event::ReceiveAudio { stream_id, on } => self.receive_audio(stream_id, on),
                 Event::ReceiveVideo { stream_id, on } => self.receive_video(stream_id, on),
@@ -350,10 +358,10 @@ impl Connection {
         self.env.policy.admit(request)
     }
 
-    fn open_session(&self, role: Role, target: &Target) -> Result<SessionGuard, Full> {
+    fn open_session(&self, role: Role, stream: &StreamName) -> Result<SessionGuard, Full> {
         let new = NewSession {
             role,
-            stream: target.name.clone(),
+            stream: stream.clone(),
             address: self.peer,
             user_agent: Some(&*self.user_agent).filter(|text| !text.is_empty()),
             started: self.accepted,
@@ -409,12 +417,8 @@ impl Connection {
             self.poll_shared(cx)?;
             let mut index = 0;
             while index < self.playing.len() {
-                match self.poll_play(cx, index) {
-                    Poll::Ready(Ok(sent)) => {
-                        match sent {
-                            Sent::Dry => self.note_dry(index),
-                            Sent::Ended(reason) => self.end_play(index, reason, now),
-                        }
+                match self.poll_play(cx, index, now) {
+                    Poll::Ready(Ok(())) => {
                         if let Poll::Ready(result) = self.outbox.poll_flush(cx, &mut self.stream) {
                             result?;
                         }
@@ -490,7 +494,7 @@ impl Connection {
     /// Tells the peer that the program ends: players get the end of the stream, others are asked to connect anew.
     fn announce_shutdown(&mut self) {
         for playing in &mut self.playing {
-            playing.egress.guard().set_outcome(Outcome::Shutdown);
+            playing.guard().set_outcome(Outcome::Shutdown);
             self.session.end_play(playing.stream_id, "NetStream.Play.UnpublishNotify");
         }
         for publishing in &mut self.publishing {
@@ -514,8 +518,8 @@ impl Connection {
             publishing.guard.set_outcome(outcome);
         }
         for playing in &mut self.playing {
-            debug!(session = %playing.egress.guard().id(), why, "player gone");
-            playing.egress.guard().set_outcome(outcome);
+            debug!(session = %playing.guard().id(), why, "player gone");
+            playing.guard().set_outcome(outcome);
         }
         if self.publishing.is_empty() && self.playing.is_empty() {
             debug!(peer = %self.peer, why, "connection closed");

@@ -1,8 +1,9 @@
-//! RTMP: publish and play, on TCP and inside HTTP requests.
+//! RTMP: publish and play, live streams and recordings, on TCP and inside HTTP requests.
 
 mod connection;
 mod egress;
 mod ingest;
+mod recorded;
 mod tunnel;
 
 pub(crate) use connection::serve;

@@ -4,6 +4,7 @@ use super::limits::{FLV_SAMPLE_BYTES, MP4_SAMPLE_BYTES};
 use super::movie::{self, NoMovie, Show};
 use super::name::{self, BadMoment, Cut, File, Moment, SegmentId, SpanId, Whole};
 use super::picture::NoPicture;
+use super::pieces::PlannedFile;
 use super::plan::{self, Plan, PlanReader};
 use super::plans::{self, NoPlan};
 use super::timeline::{self, Part, Timeline};
@@ -218,7 +219,7 @@ impl Asked {
         let form = timeline::form(&description, file, at + 1 == description.files.len());
         let index = env.vod.indexes.get(&self.entry, &name, form).await?;
         let span = index.spans.get(id.span as usize).ok_or_else(gone)?.clone();
-        let file = plan::PlannedFile { name, version: index.version };
+        let file = PlannedFile { name, version: index.version };
         Ok(Part { id, file, span, start_ms: 0, date: None })
     }
 
@@ -248,7 +249,7 @@ impl Asked {
         if version.bytes < cut.end {
             return Err(nothing("The segment has no such part."));
         }
-        let mut plan = Plan::of(vec![plan::PlannedFile { name, version }]);
+        let mut plan = Plan::of(vec![PlannedFile { name, version }]);
         plan.copy(0, 0, cut.front);
         plan.copy(0, cut.begin, cut.end - cut.begin);
         Ok(self.media(env, plan.into(), HeaderValue::from_static("video/mp2t"), IMMUTABLE))

@@ -2,8 +2,9 @@
 
 use super::movie::to_keyframes;
 use super::plan::Plan;
-use super::span::{Span, Track};
+use super::span::Span;
 use super::timeline::Timeline;
+use super::walk::{Frame, Walk, to_millis};
 use ::rtmp::amf::{Object, Value, amf0};
 use bytes::{BufMut, BytesMut};
 use media::container::flv;
@@ -31,73 +32,25 @@ pub(super) fn file(timeline: &Timeline, window: &Range<Time>) -> Option<Plan> {
         flv::write_tag(&metadata, out);
     });
     for (file, part) in parts.iter().enumerate() {
-        let local = part.local(window);
         let shift = part.start() - zero;
-        let mut due: Vec<_> =
-            part.span.tracks.iter().map(|track| Due::new(&part.span, track, &local)).collect();
-        let begins = due.iter().filter_map(Due::decoded).min().unwrap_or_default();
+        let mut walk = Walk::of(&part.span, &part.local(window));
+        let begins = walk.peek(&part.span).map(|frame| frame.decoded).unwrap_or_default();
         let begins = to_millis(begins, shift);
         for track in &part.span.tracks {
             if let Some(config) = track.media.config_packet(begins) {
                 plan.make(|out| flv::write_tag(&config, out));
             }
         }
-        // The frame that is decoded next, of all tracks.
-        while let Some((_, at)) =
-            due.iter().enumerate().filter_map(|(at, due)| Some((due.decoded()?, at))).min()
-        {
-            let Some(Due { track, next, .. }) = due.get_mut(at) else { break };
-            write_frame(&mut plan, file, track, *next, shift);
-            *next += 1;
+        while let Some(frame) = walk.peek(&part.span) {
+            write_frame(&mut plan, file, &frame, shift);
+            walk.advance(frame.track.media.id);
         }
     }
     Some(plan)
 }
 
-/// What of a track is written next.
-struct Due<'a> {
-    track: &'a Track,
-    next: usize,
-    end: usize,
-}
-
-impl<'a> Due<'a> {
-    fn new(span: &Span, track: &'a Track, local: &Range<Time>) -> Self {
-        let timescale = track.media.timescale;
-        let entry = span.entry(local.start).to_ticks(timescale);
-        let next = if local.start <= Time::ZERO { 0 } else { track.entrance_until(entry) };
-        let end = local.end.to_ticks(timescale);
-        // Up to a keyframe, which is decoded before it is shown.
-        let end = track.entrance_from(end);
-        Self { track, next, end }
-    }
-
-    fn decoded(&self) -> Option<Time> {
-        let ticks = (self.next < self.end).then(|| self.track.decoded(self.next))?;
-        Some(Time::from_ticks(ticks, self.track.media.timescale))
-    }
-}
-
-/// To the nearest millisecond: what was published in milliseconds is so again. Never before zero.
-fn to_millis(time: Time, shift_nanos: i64) -> Time {
-    let nanos = time.nanos().saturating_add(shift_nanos);
-    Time::from_millis(Time::from_nanos(nanos.saturating_add(500_000)).millis().max(0))
-}
-
-fn write_frame(plan: &mut Plan, file: usize, track: &Track, index: usize, shift: i64) {
-    let Some(sample) = track.media.samples.get(index) else { return };
-    let time = |ticks| to_millis(Time::from_ticks(ticks, track.media.timescale), shift);
-    let is_video = track.media.id.kind == Kind::Video;
-    let packet = Packet {
-        track: track.media.id,
-        codec: track.media.codec,
-        role: Role::Frame,
-        // Whether a frame is disposable is said by itself.
-        flags: Flags { keyframe: sample.flags.keyframe && is_video, disposable: false },
-        dts: time(track.decoded(index)),
-        pts: time(track.shown(index)),
-        payload: bytes::Bytes::new(),
-    };
+fn write_frame(plan: &mut Plan, file: usize, frame: &Frame<'_>, shift: i64) {
+    let (packet, sample) = (frame.packet(shift), frame.sample);
     let mut head = BytesMut::new();
     flv::write_body_head(&packet, &mut head);
     let body_bytes = head.len() as u32 + sample.size;
@@ -115,7 +68,7 @@ fn write_frame(plan: &mut Plan, file: usize, track: &Track, index: usize, shift:
 }
 
 /// What players show before they have read everything.
-fn metadata(span: &Span, seconds: f64) -> Packet {
+pub(super) fn metadata(span: &Span, seconds: f64) -> Packet {
     let mut values = Object::new().with("duration", seconds);
     for track in &span.tracks {
         let summary = track.written.summary();

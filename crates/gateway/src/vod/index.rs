@@ -1,12 +1,12 @@
 //! What is in the files of recordings: made from the files when somebody plays them, and kept for a while.
 
 use super::limits::{FIRST_BYTES_MAX, INDEX_AGE_MAX, INDEX_BYTES_MAX, INDEXERS_MAX, LOOK_BYTES};
+use super::pieces::read_large;
 use super::scan::{self, Found, Scan};
 use super::span::Span;
-use crate::record::limits::READ_BYTES_MAX;
 use crate::record::read::{self, Source, Version};
 use crate::record::{Entry, FileName, RecordingId};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use media::container::fmp4;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -202,21 +202,6 @@ async fn read_on(source: &Source, mut scan: Scan, length: u64) -> io::Result<Sca
 fn slice((at, bytes): &(Range<u64>, Bytes), wanted: &Range<u64>) -> Option<Bytes> {
     let is_within = at.start <= wanted.start && wanted.end <= at.end;
     is_within.then(|| bytes.slice((wanted.start - at.start) as usize..(wanted.end - at.start) as usize))
-}
-
-/// Reads what may be larger than what is read at once.
-pub(super) async fn read_large(source: &Source, range: Range<u64>) -> io::Result<Bytes> {
-    if range.end - range.start <= READ_BYTES_MAX as u64 {
-        return source.read(range).await;
-    }
-    let mut all = BytesMut::new();
-    let mut position = range.start;
-    while position < range.end {
-        let end = range.end.min(position + READ_BYTES_MAX as u64);
-        all.extend_from_slice(&source.read(position..end).await?);
-        position = end;
-    }
-    Ok(all.freeze())
 }
 
 /// Makes a span of tracks that were found. A track that cannot be described is left out.

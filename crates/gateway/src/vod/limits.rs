@@ -31,6 +31,18 @@ pub(super) const FIRST_BYTES_MAX: u64 = 64 << 10;
 /// What is read at once, and waits for the peer: a few of them for each answer.
 pub(super) const PIECE_BYTES: u64 = 128 << 10;
 
+/// How far one track of a file that grows may be behind another before it counts as silent: some times what is written together.
+pub(super) const RAGGED: Duration = Duration::from_secs(2);
+
+/// Packets that are given to who plays them at once, of small ones: some seconds of sound.
+pub(super) const PACKETS_MAX: usize = 128;
+
+/// Pieces that wait for who plays them. With what is read ahead, a player has half a megabyte here.
+pub(super) const PIECES_WAITING_MAX: usize = 1;
+
+/// How long who plays waits for the first media of a recording that has only begun, or for a storage that is slow.
+pub(super) const OPEN_MAX: Duration = Duration::from_secs(10);
+
 /// Descriptions of whole files that are kept: players ask for the same one range after range.
 pub(super) const MOVIE_BYTES_MAX: usize = 64 << 20;
 

@@ -1,10 +1,12 @@
-//! Recordings played: HLS, DASH, one MP4 file, one FLV file, and posters, all made when they are asked for.
+//! Recordings played: HLS, DASH, one MP4 file, one FLV file, posters, and packets for RTMP, all made when they are asked for.
 //!
 //! Nothing is written. A file is read once for what is in it (`scan`, `index`): lists of samples with their places, as spans in
 //! which every track has one configuration (`span`). The files of a recording are one presentation (`timeline`). Playlists
 //! (`hls`, `dash`) are written from that, and name segments by all that they depend on (`name`), so that a cache keeps them
 //! for good. An answer with media is a plan of what to copy from where (`plan`): its length is known, and any part of it can be
 //! asked for. Recordings in MPEG-TS consist of segments already: of a time of them, the first and the last are cut (`segments`).
+//!
+//! Who plays at the pace of the media gets packets (`playback`), file by file, in the order of decoding (`walk`).
 
 mod answer;
 mod clip;
@@ -16,17 +18,21 @@ mod limits;
 mod movie;
 mod name;
 mod picture;
+mod pieces;
 mod plan;
 mod plans;
+mod playback;
 mod scan;
 mod segments;
 mod snapshot;
 mod span;
 mod timeline;
+mod walk;
 
 pub(crate) use answer::{Asked, file, whole};
 pub(crate) use clip::{clip_of_recording, clip_of_stream};
 pub(crate) use name::{Whole, parse_rfc3339};
+pub(crate) use playback::{Begin, Failure, Opened, Piece, Stretch, Until, length, play};
 pub(crate) use snapshot::{Form as SnapshotForm, snapshot};
 
 use index::Indexes;

@@ -2,22 +2,14 @@
 //! media is read, and a part of it can be asked for.
 
 use super::limits::PIECE_BYTES;
-use crate::record::read::{self, Source, Version};
-use crate::record::{Entry, FileName};
+use super::pieces::{Pieces, PlannedFile};
+use crate::record::Entry;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-
-/// A file that pieces are of.
-#[derive(Debug, Clone)]
-pub(super) struct PlannedFile {
-    pub(super) name: FileName,
-    /// What it was when its index was made.
-    pub(super) version: Version,
-}
 
 /// Where the bytes of a piece are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,40 +110,20 @@ impl Plan {
 #[derive(Debug)]
 pub(super) struct PlanReader {
     plan: Arc<Plan>,
-    entry: Arc<Entry>,
-    open: Option<(u32, Source)>,
-    /// What was read last: frames of pictures and of sound lie near one another, in two places.
-    ahead: [Ahead; 2],
-    /// Which of them is overwritten next.
-    turn: usize,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Ahead {
-    file: u32,
-    position: u64,
-    bytes: Bytes,
-}
-
-impl Ahead {
-    fn get(&self, file: u32, position: u64, bytes: u64) -> Option<Bytes> {
-        let start = position.checked_sub(self.position).filter(|_| self.file == file)?;
-        let end = start.checked_add(bytes).filter(|end| *end <= self.bytes.len() as u64)?;
-        Some(self.bytes.slice(start as usize..end as usize))
-    }
+    pieces: Pieces,
 }
 
 impl PlanReader {
     /// Reads of the files of `entry`.
     pub(super) fn new(plan: Arc<Plan>, entry: Arc<Entry>) -> Self {
-        Self { plan, entry, open: None, ahead: Default::default(), turn: 0 }
+        Self { plan, pieces: Pieces::new(entry) }
     }
 
     /// Reads `range` from its beginning on: about [`PIECE_BYTES`] of it, and never nothing of what there is.
     ///
     /// # Errors
     ///
-    /// Those of reading; a file that is another by now.
+    /// Those of [`Pieces::get`].
     pub(super) async fn read(&mut self, range: Range<u64>) -> io::Result<Bytes> {
         let plan = self.plan.clone();
         let mut all = BytesMut::new();
@@ -159,7 +131,10 @@ impl PlanReader {
             let bytes = bytes.min(PIECE_BYTES);
             let piece = match place {
                 Place::Made(at) => Bytes::copy_from_slice(&plan.made[at..at + bytes as usize]),
-                Place::File { file, position } => self.piece(file, position, bytes).await?,
+                Place::File { file, position } => {
+                    let file = plan.files.get(file as usize).ok_or(io::ErrorKind::NotFound)?;
+                    self.pieces.get(file, position, bytes).await?
+                }
             };
             if all.is_empty() && bytes >= PIECE_BYTES / 2 {
                 return Ok(piece);
@@ -171,33 +146,6 @@ impl PlanReader {
             }
         }
         Ok(all.freeze())
-    }
-
-    async fn piece(&mut self, file: u32, position: u64, bytes: u64) -> io::Result<Bytes> {
-        if let Some(piece) = self.ahead.iter().find_map(|ahead| ahead.get(file, position, bytes)) {
-            return Ok(piece);
-        }
-        let source = match &self.open {
-            Some((open, source)) if *open == file => source,
-            _ => {
-                let planned = self.plan.files.get(file as usize).ok_or(io::ErrorKind::NotFound)?;
-                let source = read::open(&self.entry, &planned.name).await?;
-                if !source.version().continues(&planned.version) {
-                    return Err(io::Error::other("the file is another by now"));
-                }
-                &self.open.insert((file, source)).1
-            }
-        };
-        // The frames that follow are wanted next, most likely.
-        let is_small = bytes < PIECE_BYTES / 4;
-        let more = if is_small { PIECE_BYTES.min(source.bytes().saturating_sub(position)) } else { bytes };
-        let read = source.read(position..position + more.max(bytes)).await?;
-        let piece = read.slice(..bytes as usize);
-        if is_small {
-            self.ahead[self.turn] = Ahead { file, position, bytes: read };
-            self.turn = (self.turn + 1) % self.ahead.len();
-        }
-        Ok(piece)
     }
 }
 

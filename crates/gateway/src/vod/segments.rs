@@ -1,9 +1,9 @@
 //! A time of a recording that consists of segments in MPEG-TS: its playlist lists those that show it, the first and the last of
 //! them cut at keyframes.
 
-use super::index::read_large;
 use super::limits::CUT_BYTES_MAX;
 use super::name::{Cut, File, Moment, parse_rfc3339};
+use super::pieces::read_large;
 use crate::record::playlist::{Playlist, Segment};
 use crate::record::read::{self, Version};
 use crate::record::{Entry, FileName};

@@ -83,6 +83,32 @@ impl Track {
         u32::try_from(before).unwrap_or(u32::MAX)
     }
 
+    /// The last sample that is decoded at `ticks` or before and that one can begin with; else the first.
+    pub(super) fn decoding_until(&self, ticks: i64) -> usize {
+        let after = self.decoding_from(ticks.saturating_add(1));
+        match self.is_video() {
+            true => {
+                let at = self.keys.partition_point(|key| *key < after);
+                at.checked_sub(1).and_then(|at| self.keys.get(at)).copied().unwrap_or(0)
+            }
+            false => after.saturating_sub(1),
+        }
+    }
+
+    /// The first sample that is decoded at `ticks` or later and that one can begin with.
+    pub(super) fn decoding_from(&self, ticks: i64) -> usize {
+        let all = self.media.samples.len();
+        match self.is_video() {
+            true => {
+                let at = self.keys.partition_point(|key| self.decoded(*key) < ticks);
+                self.keys.get(at).copied().unwrap_or(all)
+            }
+            false => {
+                self.media.samples.partition_point(|sample| sample.dts.saturating_add(self.shift) < ticks)
+            }
+        }
+    }
+
     /// The bytes that it takes in memory, about.
     fn weight(&self) -> usize {
         self.media.samples.capacity() * size_of::<Sample>()
@@ -144,6 +170,17 @@ impl Span {
     /// The track of this name.
     pub(super) fn track(&self, id: TrackId) -> Option<&Track> {
         self.tracks.iter().find(|track| track.media.id == id)
+    }
+
+    /// When its last sample ends, on its clock.
+    pub(super) fn end(&self) -> Time {
+        Time::ZERO + self.length
+    }
+
+    /// When its last frame is decoded, on its clock.
+    pub(super) fn last(&self) -> Time {
+        let of_track = |track: &Track| track.time(track.decoded(track.media.samples.len().saturating_sub(1)));
+        self.tracks.iter().map(of_track).max().unwrap_or_default()
     }
 
     /// The bytes that it takes in memory, about.

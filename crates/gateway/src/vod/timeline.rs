@@ -1,8 +1,8 @@
 //! A recording as one presentation: its spans one after the other.
 
-use super::index::{FileIndex, Form, Indexes};
+use super::index::{Form, Indexes};
 use super::name::{Moment, SpanId, parse_rfc3339};
-use super::plan::PlannedFile;
+use super::pieces::PlannedFile;
 use super::span::Span;
 use crate::record::{Entry, FileName};
 use api::{RecordedFile, Recording, RecordingState};
@@ -80,11 +80,8 @@ impl Timeline {
             if is_elsewhere && at > 0 {
                 continue;
             }
-            // Segments of a recording are played as they are.
-            let Some(name) = FileName::parse(&file.name).filter(|name| !name.is_playlist()) else { continue };
-            let form = form(&description, file, is_last);
-            match indexes.get(entry, &name, form).await {
-                Ok(index) => timeline.add(&description, file, &index),
+            match parts(indexes, entry, &description, at).await {
+                Ok(parts) => timeline.parts.extend(parts),
                 // One that is being made may have nothing yet, and one that failed has nothing any more.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -102,22 +99,6 @@ impl Timeline {
         Ok((timeline, window))
     }
 
-    fn add(&mut self, description: &Recording, file: &RecordedFile, index: &FileIndex) {
-        let Some(number) = index.name.number() else { return };
-        let mut start_ms = file.start_ms;
-        for (span, number_of_span) in index.spans.iter().zip(0..) {
-            let of_file = Duration::from_millis(start_ms - file.start_ms);
-            self.parts.push(Part {
-                id: SpanId { file: number, span: number_of_span },
-                file: PlannedFile { name: index.name.clone(), version: index.version },
-                span: span.clone(),
-                start_ms,
-                date: date(description, file).map(|date| date + of_file),
-            });
-            start_ms += u64::try_from(span.length.as_millis()).unwrap_or(u64::MAX).min(u64::MAX - start_ms);
-        }
-    }
-
     /// The tracks of all parts.
     pub(super) fn tracks(&self) -> Vec<TrackId> {
         let mut tracks: Vec<_> =
@@ -133,8 +114,43 @@ impl Timeline {
     }
 }
 
+/// What is in the file at this place of the list, as far as there is something.
+///
+/// # Errors
+///
+/// Those of reading; `NotFound` where the file is not there, or not yet.
+pub(super) async fn parts(
+    indexes: &Arc<Indexes>,
+    entry: &Arc<Entry>,
+    description: &Recording,
+    at: usize,
+) -> io::Result<Vec<Part>> {
+    let file = description.files.get(at).ok_or(io::ErrorKind::NotFound)?;
+    // Segments of a recording are played as they are.
+    let name = FileName::parse(&file.name).filter(|name| !name.is_playlist());
+    let Some((name, number)) = name.and_then(|name| Some((name.clone(), name.number()?))) else {
+        return Ok(Vec::new());
+    };
+    let form = form(description, file, at + 1 == description.files.len());
+    let index = indexes.get(entry, &name, form).await?;
+    let mut start_ms = file.start_ms;
+    let mut parts = Vec::with_capacity(index.spans.len());
+    for (span, number_of_span) in index.spans.iter().zip(0..) {
+        let of_file = Duration::from_millis(start_ms - file.start_ms);
+        parts.push(Part {
+            id: SpanId { file: number, span: number_of_span },
+            file: PlannedFile { name: index.name.clone(), version: index.version },
+            span: span.clone(),
+            start_ms,
+            date: date(description, file).map(|date| date + of_file),
+        });
+        start_ms += u64::try_from(span.length.as_millis()).unwrap_or(u64::MAX).min(u64::MAX - start_ms);
+    }
+    Ok(parts)
+}
+
 /// Whether nothing more comes.
-fn is_complete(description: &Recording) -> bool {
+pub(super) fn is_complete(description: &Recording) -> bool {
     matches!(description.state, RecordingState::Complete | RecordingState::Finishing)
 }
 

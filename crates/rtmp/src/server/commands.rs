@@ -36,8 +36,7 @@ impl Session {
             "FCSubscribe" => self.fc_answer(&command, "onFCSubscribe", "NetStream.Play.Start"),
             "FCUnsubscribe" => self.fc_answer(&command, "onFCUnsubscribe", "NetStream.Play.Stop"),
             "releaseStream" | "setPeerInfo" | "_checkbw" => self.answer(&command, Value::Undefined),
-            // Live streams have none.
-            "getStreamLength" => self.answer(&command, Value::Number(0.0)),
+            "getStreamLength" => self.stream_length(&command),
             // Nothing is asked of the peer that it would have to answer.
             "_result" | "_error" | "onStatus" => {}
             _ => {
@@ -88,6 +87,7 @@ impl Session {
             name: Box::default(),
             amf3: false,
             reset: false,
+            recorded: false,
         });
         self.answer(command, Value::from(id));
     }
@@ -128,6 +128,7 @@ impl Session {
             stream.name = quoted(name).into();
             stream.amf3 = amf3;
             stream.reset = reset;
+            stream.recorded = false;
         }
         true
     }
@@ -179,7 +180,15 @@ impl Session {
     fn ask_to_play(&mut self, stream_id: u32, name: &str, start: f64, duration: f64, reset: bool) {
         // Flash multiplies by 1000 on the way to the wire, the special values included, and others do as it does.
         let start = if start <= -1000.0 { start / 1000.0 } else { start };
-        if self.ask(stream_id, StreamState::AskedToPlay, name, reset, "NetStream.Play.Failed") {
+        let duration = if duration <= -1000.0 { duration / 1000.0 } else { duration };
+        let runs =
+            |stream: &mut Stream| matches!(stream.state, StreamState::AskedToPlay | StreamState::Playing);
+        // Only the driver knows whether it comes behind something, or takes its place.
+        let is_queued = !reset && self.stream(stream_id).is_some_and(runs);
+        if is_queued {
+            let (app, name) = (self.app.to_string(), name.to_owned());
+            self.play_verified(Play { stream_id, app, name, start, duration, reset });
+        } else if self.ask(stream_id, StreamState::AskedToPlay, name, reset, "NetStream.Play.Failed") {
             if self.link.chunk_size() != self.config.out_chunk_size {
                 self.link.set_chunk_size(self.config.out_chunk_size);
             }
@@ -189,7 +198,7 @@ impl Session {
     }
 
     /// Answers a command that needs a value, or nothing, but an answer.
-    fn answer(&mut self, command: &Command, value: Value) {
+    pub(super) fn answer(&mut self, command: &Command, value: Value) {
         if command.transaction > 0.0 {
             self.send_command(0, "_result", command.transaction, &[Value::Null, value]);
         }
@@ -217,6 +226,6 @@ pub(super) fn before_publish(config: &Config) -> u32 {
     config.message_bytes_max.min(limits::MESSAGE_BYTES_MAX_BEFORE_PUBLISH)
 }
 
-fn quoted(text: &str) -> &str {
+pub(super) fn quoted(text: &str) -> &str {
     amf::cut(text, QUOTED_BYTES_MAX)
 }

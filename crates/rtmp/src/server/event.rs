@@ -16,7 +16,12 @@ pub enum Event {
     /// [`super::Session::reject_publish`]. Media that a hasty peer sends before the answer already follows as
     /// [`Event::Message`].
     Publish(Publish),
-    /// The peer wants to play. Answer with [`super::Session::accept_play`] or [`super::Session::reject_play`].
+    /// The peer wants to play. Answer with [`super::Session::accept_play`], [`super::Session::accept_recorded_play`] or
+    /// [`super::Session::reject_play`].
+    ///
+    /// Without `reset`, something may play on the stream already. Where that is a recording, this is to come behind it:
+    /// answer with [`super::Session::switch_play`] when its turn has come, or [`super::Session::reject_queued`]. Otherwise
+    /// this takes its place: call [`super::Session::replace_play`] first.
     Play(Play),
     /// Whether the player knows one of the SWF files of [`super::Config::swf`]. The session refuses the playbacks of one
     /// that does not; the driver closes.
@@ -71,6 +76,8 @@ pub enum Event {
         /// The length of its buffer in milliseconds.
         ms: u32,
     },
+    /// The player asks how long a stream is. Answer with [`super::Session::answer_stream_length`].
+    StreamLength(Box<StreamLength>),
     /// A client uses shared objects ([`super::Config::shared_objects`]). What it is told goes through
     /// [`super::Session::send_shared_object`].
     SharedObject(Box<shared_object::Message>),
@@ -140,8 +147,19 @@ pub struct Play {
     /// -2 means live or else recorded, what players ask for by default, and -1 live only. Other numbers are a
     /// position as the player wrote it: seconds by the text, milliseconds by what programs do.
     pub start: f64,
-    /// How long to play, in the unit of `start`; -1 means to the end.
+    /// How long to play, in the unit of `start`; 0 is a single frame, and -1 means to the end.
     pub duration: f64,
     /// Whether a playlist that runs before it is to be dropped.
     pub reset: bool,
+}
+
+/// The question of Flash programs how long a stream is (`getStreamLength`). No text describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamLength {
+    /// The application of the connection.
+    pub app: String,
+    /// The name as the peer wrote it, query included.
+    pub name: String,
+    pub(super) transaction: f64,
+    pub(super) amf3: bool,
 }

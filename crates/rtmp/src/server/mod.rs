@@ -17,6 +17,7 @@ mod commands;
 mod config;
 mod event;
 mod playback;
+mod recorded;
 mod verification;
 
 use std::collections::VecDeque;
@@ -30,7 +31,7 @@ use crate::link::{Incoming, Link};
 use crate::message::{self, Control, UserControl};
 use crate::{Error, Message, chunk, handshake, limits, shared_object};
 pub use config::Config;
-pub use event::{Connect, Event, Play, Publish, PublishKind};
+pub use event::{Connect, Event, Play, Publish, PublishKind, StreamLength};
 use verification::Verification;
 
 /// The version that servers give; players compare it with those of Flash Media Server.
@@ -90,6 +91,8 @@ struct Stream {
     amf3: bool,
     /// Whether the play at hand starts a new playlist.
     reset: bool,
+    /// Whether what plays is a recording: it is told so, and more can be queued behind it.
+    recorded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -299,19 +302,7 @@ impl Session {
 
     /// Accepts a playback. Once the output is drained, media may follow.
     pub fn accept_play(&mut self, stream_id: u32) {
-        let Some(name) = self.advance(stream_id, StreamState::AskedToPlay, StreamState::Playing) else {
-            return;
-        };
-        self.link.control(Control::User(UserControl::StreamBegin(stream_id)));
-        if self.stream(stream_id).is_some_and(|stream| stream.reset) {
-            let description = format!("Playing and resetting {name}.");
-            self.send_status(stream_id, "status", "NetStream.Play.Reset", &description);
-        }
-        let description = format!("Started playing {name}.");
-        self.send_status(stream_id, "status", "NetStream.Play.Start", &description);
-        // Lets Flash content read samples of the media.
-        let access = command::data_body(&["|RtmpSampleAccess".into(), true.into(), true.into()]);
-        self.link.send(stream_id, message::DATA, &access);
+        self.begin_play(stream_id, false);
     }
 
     /// Refuses a playback, for example with `NetStream.Play.StreamNotFound`.

@@ -15,6 +15,9 @@ impl Session {
         // What the player has buffered is over, and it begins anew (`RTMP` section 7.2.2.7; the order is that of Flash Media
         // Server for recordings).
         self.user_control(UserControl::StreamEof(stream_id));
+        if self.is_playing_recorded(stream_id) {
+            self.user_control(UserControl::StreamIsRecorded(stream_id));
+        }
         self.user_control(UserControl::StreamBegin(stream_id));
         let description = format!("Seeking {ms} (stream ID: {stream_id}).");
         self.send_status(stream_id, "status", "NetStream.Seek.Notify", &description);
@@ -89,17 +92,17 @@ impl Session {
         self.events.push_back(event(on));
     }
 
-    fn send_play_start(&mut self, stream_id: u32) {
+    pub(super) fn send_play_start(&mut self, stream_id: u32) {
         let name = self.stream(stream_id).map(|stream| stream.name.clone()).unwrap_or_default();
         let description = format!("Started playing {name}.");
         self.send_status(stream_id, "status", "NetStream.Play.Start", &description);
     }
 
-    fn user_control(&mut self, event: UserControl) {
+    pub(super) fn user_control(&mut self, event: UserControl) {
         self.link.control(Control::User(event));
     }
 
-    fn is_playing(&mut self, stream_id: u32) -> bool {
+    pub(super) fn is_playing(&mut self, stream_id: u32) -> bool {
         self.stream(stream_id).is_some_and(|stream| stream.state == StreamState::Playing)
     }
 }

@@ -302,7 +302,13 @@ fn play_is_asked_for_and_started() {
     let mut peer = Peer::with_stream();
     peer.send("FCSubscribe", &[Value::Null, "cam".into()]);
     peer.send("getStreamLength", &[Value::Null, "cam".into()]);
-    assert_eq!(peer.codes(), ["_result ", "onFCSubscribe NetStream.Play.Start", "_result "]);
+    assert_eq!(peer.codes(), ["_result ", "onFCSubscribe NetStream.Play.Start"]);
+    let Some(Event::StreamLength(asked)) = peer.event() else { panic!() };
+    assert_eq!((asked.app.as_str(), asked.name.as_str()), ("live", "cam"));
+    peer.session.answer_stream_length(&asked, 12.5);
+    let said = peer.said();
+    let [Said::Command(0, answer)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((answer.transaction, answer.arg(0)), (4.0, &Value::Number(12.5)));
     peer.send_on(1, "play", &[Value::Null, "cam".into(), (-2000.0).into()]);
     let Some(Event::Play(play)) = peer.event() else { panic!() };
     assert_eq!((play.name.as_str(), play.start, play.duration, play.reset), ("cam", -2.0, -1.0, true));
@@ -326,14 +332,51 @@ fn play_is_asked_for_and_started() {
 fn player_switches_by_playing_again() {
     let mut peer = Peer::playing();
     peer.send_on(1, "play", &[Value::Null, "other".into(), 0.0.into(), (-1.0).into(), false.into()]);
-    assert_eq!(peer.event(), Some(Event::StopPlay { stream_id: 1 }));
     assert!(matches!(peer.event(), Some(Event::Play(play)) if play.name == "other" && !play.reset));
+    peer.session.replace_play(1, "other");
     peer.session.accept_play(1);
     assert_eq!(peer.codes(), ["onStatus NetStream.Play.Start"], "no reset");
     let parameters = Object::new().with("streamName", "rung").with("oldStreamName", "other");
     peer.send_on(1, "play2", &[Value::Null, parameters.into()]);
     assert_eq!(peer.event(), Some(Event::StopPlay { stream_id: 1 }));
     assert!(matches!(peer.event(), Some(Event::Play(play)) if play.name == "rung"));
+}
+
+#[test]
+fn player_of_a_recording_is_told_that_it_is_one_and_when_it_is_over() {
+    let mut peer = Peer::with_stream();
+    peer.send_on(1, "play", &[Value::Null, "film".into(), 2000.0.into(), (-1000.0).into()]);
+    assert!(matches!(peer.event(), Some(Event::Play(play)) if (play.start, play.duration) == (2000.0, -1.0)));
+    peer.session.accept_recorded_play(1);
+    let said = peer.summary();
+    assert_eq!(said[..2], ["StreamIsRecorded(1)", "StreamBegin(1)"]);
+    peer.session.accept_seek(1, 0);
+    assert_eq!(peer.summary()[..3], ["StreamEof(1)", "StreamIsRecorded(1)", "StreamBegin(1)"]);
+    peer.send_on(1, "play", &[Value::Null, "more".into(), 0.0.into(), (-1.0).into(), 0.0.into()]);
+    assert!(matches!(peer.event(), Some(Event::Play(play)) if play.name == "more" && !play.reset));
+    peer.session.reject_queued(1, "NetStream.Play.StreamNotFound", "");
+    assert_eq!(peer.codes(), ["onStatus NetStream.Play.StreamNotFound"]);
+    peer.session.switch_play(1, "more");
+    let said = peer.said();
+    let [Said::Data(1, switch), _, _, Said::Command(1, start)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(Status::read(&switch[1]).code, "NetStream.Play.Switch");
+    assert_eq!(Status::read(start.arg(0)).description, "Started playing more.");
+    peer.session.complete_play(1, 12.5, 1000);
+    let said = peer.said();
+    let [Said::Data(1, complete), Said::Command(1, stop), Said::Control(end)] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(
+        (complete[0].as_str(), complete[1].get("duration")),
+        (Some("onPlayStatus"), Some(&Value::Number(12.5)))
+    );
+    assert_eq!(Status::read(&complete[1]).code, "NetStream.Play.Complete");
+    assert_eq!(Status::read(stop.arg(0)).code, "NetStream.Play.Stop");
+    assert_eq!(*end, Control::User(UserControl::StreamEof(1)));
+    peer.send_on(1, "seek", &[Value::Null, 0.0.into()]);
+    assert_eq!(peer.event(), Some(Event::Seek { stream_id: 1, ms: 0 }), "it can be seen again");
+    peer.session.fail_play(1, "NetStream.Play.Failed", "");
+    assert_eq!(peer.summary(), ["onStatus NetStream.Play.Failed", "StreamEof(1)"]);
 }
 
 #[test]

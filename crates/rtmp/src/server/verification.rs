@@ -13,7 +13,7 @@ pub(super) struct Verification {
     /// The end of S1; `None` after a handshake without digests, which leaves nothing to verify with.
     key: Option<[u8; 32]>,
     state: State,
-    /// What the peer wants to play and the driver has not heard of: one for each stream at most.
+    /// What the peer wants to play and the driver has not heard of: one for each stream, and what is to come behind it.
     pub(super) plays: Vec<Play>,
 }
 
@@ -43,8 +43,11 @@ impl Session {
             return self.events.push_back(Event::Play(play));
         };
         let exists = |id| self.streams.iter().any(|stream| stream.id == id);
-        verification.plays.retain(|held| held.stream_id != play.stream_id && exists(held.stream_id));
-        verification.plays.push(play);
+        let stays = |held: &Play| exists(held.stream_id) && (held.stream_id != play.stream_id || !play.reset);
+        verification.plays.retain(stays);
+        if verification.plays.len() < limits::PLAYLIST_MAX + limits::STREAMS_MAX {
+            verification.plays.push(play);
+        }
         match (verification.state, verification.key) {
             (State::NotAsked, None) => self.conclude(false),
             (State::NotAsked, Some(_)) => {
@@ -83,10 +86,14 @@ impl Session {
             if !verified {
                 let description = "This server lets known SWF files play; yours is not one of them.";
                 self.reject_play(play.stream_id, "NetStream.Play.Failed", description);
-            } else if self
-                .stream(play.stream_id)
-                .is_some_and(|stream| stream.state == StreamState::AskedToPlay)
-            {
+                continue;
+            }
+            let is_wanted = self.stream(play.stream_id).is_some_and(|stream| match stream.state {
+                StreamState::AskedToPlay => true,
+                StreamState::Playing => !play.reset,
+                _ => false,
+            });
+            if is_wanted {
                 self.events.push_back(Event::Play(play));
             }
         }

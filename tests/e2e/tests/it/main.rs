@@ -19,6 +19,7 @@ mod players;
 mod publish;
 mod reconnect;
 mod record;
+mod recorded;
 mod relay;
 mod stalled;
 mod store;

@@ -1,11 +1,15 @@
 //! The playing side of a connection.
 
+mod recorded;
+
 use super::super::egress::ChunkForm;
+use super::super::recorded::Recorded;
 use super::{Connection, END_LINGER, Refusal};
-use crate::egress::{Carrier, Egress, Sent};
+use crate::egress::{Carrier, Egress, Select, Sent};
 use crate::metrics::{JoinStage, Outcome, RejectReason, Role};
 use crate::policy::Action;
 use crate::relay::{Direction, Passage};
+use crate::sessions::SessionGuard;
 use crate::target::Target;
 use bytes::{Bytes, BytesMut};
 use hub::EndReason;
@@ -13,15 +17,28 @@ use media::Time;
 use rtmp::server::{self, Session};
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tracing::debug;
 
+const FAILED: &str = "NetStream.Play.Failed";
+const NOT_FOUND: &str = "NetStream.Play.StreamNotFound";
+
 pub(super) struct Playing {
     pub(super) stream_id: u32,
-    pub(super) egress: Egress,
+    source: Source,
+}
+
+/// What is played.
+enum Source {
+    Live(Box<Live>),
+    Recorded(Box<Recorded>),
+}
+
+struct Live {
+    egress: Egress,
     /// The player was told that playback starts; it is told with the first packets, so that it is one write.
-    pub(super) started: bool,
+    started: bool,
     /// Since when it is paused.
     paused: Option<Instant>,
     /// The player was told that nothing comes for a while.
@@ -30,28 +47,69 @@ pub(super) struct Playing {
     _passage: Option<Passage>,
 }
 
+impl Playing {
+    /// The entry in the table of sessions.
+    pub(super) fn guard(&mut self) -> &mut SessionGuard {
+        match &mut self.source {
+            Source::Live(live) => live.egress.guard(),
+            Source::Recorded(recorded) => recorded.guard(),
+        }
+    }
+
+    fn select(&mut self) -> &mut Select {
+        match &mut self.source {
+            Source::Live(live) => live.egress.select(),
+            Source::Recorded(recorded) => recorded.select(),
+        }
+    }
+
+    /// Since when the player has wanted nothing.
+    fn idle_since(&self) -> Option<Instant> {
+        match &self.source {
+            Source::Live(live) => live.paused,
+            Source::Recorded(recorded) => recorded.idle_since(),
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn play(&mut self, request: server::Play, now: Instant) {
         let stream_id = request.stream_id;
+        let before = self.playing.iter_mut().find(|playing| playing.stream_id == stream_id);
+        match before.map(|playing| &mut playing.source) {
+            // What comes without a reset comes behind a recording, and in the place of a live stream.
+            Some(Source::Recorded(_)) if !request.reset => return self.queue(&request, now),
+            _ if !request.reset => {
+                self.stop_play(stream_id, now);
+                self.session.replace_play(stream_id, &request.name);
+            }
+            _ => {}
+        }
         match self.admit_play(&request, now) {
-            Ok(playing) => {
+            Ok(source) => {
                 self.carry();
-                self.playing.push(playing);
+                self.playing.push(Playing { stream_id, source });
             }
             Err(refusal) => {
-                self.metrics.rejected(Role::Play, refusal.reason);
-                let Refusal { code, description, .. } = refusal;
-                debug!(peer = %self.peer, description, "play refused");
+                let Refusal { code, description, .. } = self.note_refused(refusal, now);
                 self.session.reject_play(stream_id, code, &description);
-                self.note_refusal(now);
             }
         }
     }
 
-    fn admit_play(&self, request: &server::Play, now: Instant) -> Result<Playing, Refusal> {
-        const FAILED: &str = "NetStream.Play.Failed";
+    fn note_refused(&mut self, refusal: Refusal, now: Instant) -> Refusal {
+        self.metrics.rejected(Role::Play, refusal.reason);
+        debug!(peer = %self.peer, description = refusal.description, "play refused");
+        self.note_refusal(now);
+        refusal
+    }
+
+    fn admit_play(&self, request: &server::Play, now: Instant) -> Result<Source, Refusal> {
+        if let Some(entry) = self.find_recorded(&request.app, &request.name) {
+            return Ok(Source::Recorded(Box::new(self.play_recorded(entry?, request)?)));
+        }
         let target = Target::from_rtmp(&request.app, &request.name)
-            .map_err(|error| Refusal::new(RejectReason::Name, "NetStream.Play.StreamNotFound", error))?;
+            .map_err(|error| Refusal::new(RejectReason::Name, NOT_FOUND, error))?;
         let grant = self
             .admit(Action::Play, &target)
             .map_err(|denied| Refusal::new(RejectReason::Key, FAILED, denied))?;
@@ -63,7 +121,7 @@ impl Connection {
             .map_err(|looped| Refusal::new(RejectReason::Loop, FAILED, looped))?;
         self.metrics.join(JoinStage::Admit, now.elapsed());
         let guard = self
-            .open_session(Role::Play, &target)
+            .open_session(Role::Play, &target.name)
             .map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))?;
         let options = self.env.read_options(target.start());
         let reader = self
@@ -73,21 +131,15 @@ impl Connection {
             .map_err(|error| Refusal::new(RejectReason::Limit, FAILED, error))?;
         debug!(session = %guard.id(), peer = %self.peer, stream = %target.name, program = %self.user_agent, "playing");
         let egress = Egress::new(reader, self.metrics.clone(), guard, now);
-        Ok(Playing {
-            stream_id: request.stream_id,
-            egress,
-            started: false,
-            paused: None,
-            dry: false,
-            _passage: passage,
-        })
+        let live = Live { egress, started: false, paused: None, dry: false, _passage: passage };
+        Ok(Source::Live(Box::new(live)))
     }
 
     pub(super) fn stop_play(&mut self, stream_id: u32, now: Instant) {
         self.playing.retain_mut(|playing| {
             let stop = playing.stream_id == stream_id;
             if stop {
-                playing.egress.guard().set_outcome(Outcome::Finished);
+                playing.guard().set_outcome(Outcome::Finished);
             }
             !stop
         });
@@ -96,20 +148,25 @@ impl Connection {
 
     pub(super) fn pause(&mut self, stream_id: u32, paused: bool, now: Instant) {
         for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
-            playing.paused = paused.then_some(playing.paused.unwrap_or(now));
-            playing.egress.pause(paused);
-            debug!(session = %playing.egress.guard().id(), paused, "pause");
+            match &mut playing.source {
+                Source::Live(live) => {
+                    live.paused = paused.then_some(live.paused.unwrap_or(now));
+                    live.egress.pause(paused);
+                }
+                Source::Recorded(recorded) => recorded.pause(paused, now),
+            }
+            debug!(session = %playing.guard().id(), paused, "pause");
         }
     }
 
     /// Ends what has been paused for too long, and tells when the next pause becomes too long.
     pub(super) fn end_long_pauses(&mut self, now: Instant) -> Option<Instant> {
         let pause_max = self.env.config.rtmp.pause_max();
-        let end_of = |playing: &Playing| playing.paused.map(|since| since + pause_max);
+        let end_of = |playing: &Playing| playing.idle_since().map(|since| since + pause_max);
         while let Some(index) = self.playing.iter().position(|it| end_of(it).is_some_and(|at| at <= now)) {
             let mut playing = self.playing.swap_remove(index);
-            debug!(session = %playing.egress.guard().id(), "paused for too long");
-            playing.egress.guard().set_outcome(Outcome::Timeout);
+            debug!(session = %playing.guard().id(), "paused for too long");
+            playing.guard().set_outcome(Outcome::Timeout);
             self.session.end_play(playing.stream_id, "NetStream.Play.Stop");
             self.close_if_unused(now + END_LINGER);
         }
@@ -120,7 +177,10 @@ impl Connection {
         let Some(playing) = self.playing.iter_mut().find(|playing| playing.stream_id == stream_id) else {
             return;
         };
-        let egress = &mut playing.egress;
+        let egress = match &mut playing.source {
+            Source::Live(live) => &mut live.egress,
+            Source::Recorded(recorded) => return recorded.seek(ms),
+        };
         debug!(session = %egress.guard().id(), ms, "seek");
         let shown = |time: Time| time.millis() as u32;
         match egress.time_of(ms).and_then(|wanted| egress.seek(wanted)) {
@@ -136,44 +196,62 @@ impl Connection {
 
     pub(super) fn receive_audio(&mut self, stream_id: u32, on: bool) {
         for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
-            playing.egress.select_audio(on);
+            playing.select().audio(on);
         }
     }
 
     pub(super) fn receive_video(&mut self, stream_id: u32, on: bool) {
         for playing in self.playing.iter_mut().filter(|playing| playing.stream_id == stream_id) {
-            playing.egress.select_video(on);
+            playing.select().video(on);
         }
     }
 
-    pub(super) fn poll_play(&mut self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<Sent>> {
-        let Playing { stream_id, egress, started, dry, .. } = &mut self.playing[index];
+    /// Sends what is ready of one of the playbacks. `Ready` when something happened to it: then the one at `index` may be another.
+    pub(super) fn poll_play(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        now: Instant,
+    ) -> Poll<io::Result<()>> {
+        let Playing { stream_id, source } = &mut self.playing[index];
+        let live = match source {
+            Source::Live(live) => live,
+            Source::Recorded(recorded) => {
+                let told =
+                    ready!(recorded.poll_send(cx, &mut self.stream, &mut self.outbox, &mut self.session))?;
+                self.recorded_told(index, told, now);
+                return Poll::Ready(Ok(()));
+            }
+        };
         let form = ChunkForm { chunk_size: self.session.out_chunk_size(), stream_id: *stream_id };
+        let Live { egress, started, dry, .. } = &mut **live;
         let mut carrier = Playback { session: &mut self.session, stream_id: *stream_id, started, dry };
-        egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut carrier)
-    }
-
-    /// The publisher was lost, and everything before that was sent.
-    pub(super) fn note_dry(&mut self, index: usize) {
-        let playing = &mut self.playing[index];
-        playing.dry = true;
-        self.session.stream_dry(playing.stream_id);
-        self.queue_answers();
+        let sent = ready!(egress.poll_send(cx, &mut self.stream, &mut self.outbox, &form, &mut carrier))?;
+        match sent {
+            // The publisher was lost, and everything before that was sent.
+            Sent::Dry => {
+                live.dry = true;
+                self.session.stream_dry(*stream_id);
+                self.queue_answers();
+            }
+            Sent::Ended(reason) => self.end_play(index, reason, now),
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The stream of a player has ended, and everything before its end was sent.
-    pub(super) fn end_play(&mut self, index: usize, reason: EndReason, now: Instant) {
+    fn end_play(&mut self, index: usize, reason: EndReason, now: Instant) {
         let mut playing = self.playing.swap_remove(index);
-        let guard = playing.egress.guard();
-        if playing.started {
-            guard.set_outcome(Outcome::Finished);
+        let has_started = matches!(&playing.source, Source::Live(live) if live.started);
+        let guard = playing.guard();
+        guard.set_outcome(Outcome::Finished);
+        if has_started {
             self.session.end_play(playing.stream_id, "NetStream.Play.UnpublishNotify");
         } else {
-            guard.set_outcome(Outcome::Finished);
             let description = "nobody publishes this stream";
-            self.session.reject_play(playing.stream_id, "NetStream.Play.StreamNotFound", description);
+            self.session.reject_play(playing.stream_id, NOT_FOUND, description);
         }
-        debug!(session = %guard.id(), ?reason, "play ended");
+        debug!(session = %playing.guard().id(), ?reason, "play ended");
         self.queue_answers();
         self.close_if_unused(now + END_LINGER);
     }

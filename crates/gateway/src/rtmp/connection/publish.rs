@@ -74,7 +74,7 @@ impl Connection {
             .map_err(|looped| Refusal::new(RejectReason::Loop, BAD_NAME, looped))?;
         // Before the stream is touched: a publisher that is let in and turned away at once would count as lost.
         let guard = self
-            .open_session(Role::Publish, &target)
+            .open_session(Role::Publish, &target.name)
             .map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))?;
         let publisher = self.env.origin.publish(grant.name(), now).map_err(|error| match error {
             PublishError::Busy => Refusal::new(RejectReason::Busy, BAD_NAME, error),

@@ -2,6 +2,7 @@
 
 mod data;
 mod playback;
+mod recorded;
 mod refusals;
 mod shared;
 mod unread;

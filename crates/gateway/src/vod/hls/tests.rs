@@ -2,7 +2,7 @@ use super::*;
 use crate::record::FileName;
 use crate::record::read::Version;
 use crate::vod::name::SpanId;
-use crate::vod::plan::PlannedFile;
+use crate::vod::pieces::PlannedFile;
 use crate::vod::span::Span;
 use crate::vod::span::tests::track;
 use std::sync::Arc;
