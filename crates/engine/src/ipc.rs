@@ -131,7 +131,6 @@ pub(crate) fn length(prefix: [u8; PREFIX]) -> io::Result<usize> {
 }
 
 /// Waits for a message; `None` is the end of the connection between two messages.
-#[cfg_attr(not(feature = "libav"), allow(dead_code))]
 pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut prefix = [0; PREFIX];
     let mut read_bytes = 0;

@@ -18,6 +18,7 @@
 mod av;
 pub mod cost;
 pub mod encode;
+pub mod fuzz;
 pub mod host;
 mod ipc;
 pub mod ladder;

@@ -1,5 +1,6 @@
 //! Encoders.
 
+use super::device::Surfaces;
 use super::{Context, Error, Frame, Options, Packet, TIME_BASE, check, ffi};
 use crate::encode::{Backend, Codec, Config, Preset};
 use crate::ipc::Coded;
@@ -38,6 +39,8 @@ pub(crate) struct Encoder {
     packet: Packet,
     /// What pictures are scaled into.
     frame: Frame,
+    /// There if the device takes pictures from its own memory.
+    surfaces: Option<Surfaces>,
 }
 
 /// What an encoder gives.
@@ -65,13 +68,25 @@ impl Encoder {
                 // It takes a ceiling with constant quality alone.
                 (context.fields().rc_max_rate, context.fields().rc_buffer_size) = (0, 0);
             }
+            let surfaces = match backend {
+                Backend::Vaapi => Some(Surfaces::open(context.fields().width, context.fields().height)?),
+                _ => None,
+            };
+            let samples = match backend {
+                Backend::Vaapi | Backend::Qsv => ffi::AVPixelFormat::AV_PIX_FMT_NV12,
+                _ => ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
+            };
+            context.fields().pix_fmt = samples;
+            if let Some(surfaces) = &surfaces {
+                surfaces.attach(context.fields())?;
+            }
             let mut options = options(config, backend)?;
             // SAFETY: the context was made for this encoder.
             check(unsafe { ffi::avcodec_open2(context.0.as_ptr(), found, &raw mut options.0) })?;
             left = options.left();
-            let mut frame = Frame::with_size(config.width, config.height, context.fields().pix_fmt)?;
+            let mut frame = Frame::with_size(config.width, config.height, samples)?;
             paint(frame.fields(), like);
-            Ok(Self { context, packet: Packet::new()?, frame })
+            Ok(Self { context, packet: Packet::new()?, frame, surfaces })
         };
         let encoder = open().map_err(|error: Error| format!("{backend} does not open: {error}"))?;
         match left {
@@ -87,7 +102,11 @@ impl Encoder {
 
     /// Encodes what is in [`Encoder::frame`].
     pub(crate) fn send(&mut self, pts: i64, keyframe: bool) -> Result<(), Error> {
-        let fields = self.frame.fields();
+        let frame = match &mut self.surfaces {
+            Some(surfaces) => surfaces.upload(&mut self.frame)?,
+            None => &mut self.frame,
+        };
+        let fields = frame.fields();
         fields.pts = pts;
         fields.pict_type = if keyframe {
             ffi::AVPictureType::AV_PICTURE_TYPE_I
@@ -95,7 +114,7 @@ impl Encoder {
             ffi::AVPictureType::AV_PICTURE_TYPE_NONE
         };
         // SAFETY: the context is open, and the frame ours.
-        check(unsafe { ffi::avcodec_send_frame(self.context.0.as_ptr(), self.frame.as_ptr()) }).map(|_| ())
+        check(unsafe { ffi::avcodec_send_frame(self.context.0.as_ptr(), frame.as_ptr()) }).map(|_| ())
     }
 
     /// Says that nothing follows.
@@ -148,7 +167,6 @@ fn describe(
 ) -> Result<(), Error> {
     fields.width = c_int::try_from(config.width).map_err(|_| Error::INVALID)?;
     fields.height = c_int::try_from(config.height).map_err(|_| Error::INVALID)?;
-    fields.pix_fmt = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P;
     fields.time_base = TIME_BASE;
     fields.framerate = ffi::AVRational { num: (fps * 1000.0).round().max(1.0) as c_int, den: 1000 };
     fields.gop_size = GOP_ENDLESS;

@@ -44,6 +44,12 @@ impl Frame {
         check(unsafe { ffi::av_frame_make_writable(self.0.as_ptr()) }).map(|_| ())
     }
 
+    /// Gives up what it holds.
+    pub(super) fn clear(&mut self) {
+        // SAFETY: the frame is ours.
+        unsafe { ffi::av_frame_unref(self.0.as_ptr()) };
+    }
+
     /// Size in pixels.
     pub(crate) fn size(&mut self) -> (u32, u32) {
         let fields = self.fields();
@@ -87,10 +93,11 @@ impl Frame {
         let fields = self.fields();
         for plane in 0..3 {
             let (width, height) = if plane == 0 { (width, height) } else { (width / 2, height / 2) };
-            let (Ok(stride), false) = (usize::try_from(fields.linesize[plane]), fields.data[plane].is_null())
-            else {
-                return Err(Error::INVALID);
-            };
+            // Formats with two planes have both chromas in the second.
+            if plane > 0 && fields.data[plane].is_null() {
+                break;
+            }
+            let stride = usize::try_from(fields.linesize[plane]).map_err(|_| Error::INVALID)?;
             for row in 0..height {
                 // SAFETY: the plane has that many rows of at least that many bytes, and nobody else has it.
                 let samples = unsafe {

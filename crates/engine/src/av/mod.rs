@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "libav is a C library; each call says why it is sound")]
 
 mod decode;
+mod device;
 mod encode;
 mod frame;
 mod scale;

@@ -68,6 +68,7 @@ pub(super) fn run(
                 if let Some(mut decoder) = decoder.take() {
                     state.drain(&mut decoder, None)?;
                 }
+                state.server.report(&Report::Used(used()))?;
                 state.server.report(&Report::Done)?;
                 return Ok(());
             }

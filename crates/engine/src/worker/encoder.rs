@@ -75,6 +75,7 @@ pub(super) fn run(
                 if let Some(encoder) = &mut encoder {
                     state.finish(encoder)?;
                 }
+                state.server.report(&Report::Used(used()))?;
                 state.server.report(&Report::Done)?;
                 return Ok(());
             }
