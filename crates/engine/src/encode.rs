@@ -175,6 +175,6 @@ pub struct Config {
     pub b_frames: u8,
     /// How much work is put into a picture.
     pub preset: Preset,
-    /// Threads; 0 leaves it to the back end.
+    /// Threads; 0 is as many as pay at this size.
     pub threads: u8,
 }

@@ -171,7 +171,7 @@ fn describe(
     fields.framerate = ffi::AVRational { num: (fps * 1000.0).round().max(1.0) as c_int, den: 1000 };
     fields.gop_size = GOP_ENDLESS;
     fields.max_b_frames = c_int::from(config.b_frames);
-    fields.thread_count = c_int::from(config.threads);
+    fields.thread_count = c_int::from(threads(config));
     fields.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as c_int;
     fields.rc_max_rate = i64::from(config.bitrate_bps);
     fields.rc_buffer_size = buffer(config.bitrate_bps);
@@ -202,6 +202,16 @@ const UNSPECIFIED: u32 = 2;
 
 fn known(code: u8, table: &[u8]) -> u32 {
     if table.contains(&code) { u32::from(code) } else { UNSPECIFIED }
+}
+
+/// Each thread more holds back a picture and costs a little of quality; one is enough for what is small.
+fn threads(config: &Config) -> u8 {
+    const SMALL_PIXELS: u64 = 1280 * 720;
+    match config.threads {
+        0 if u64::from(config.width) * u64::from(config.height) < SMALL_PIXELS => 1,
+        0 => 2,
+        threads => threads,
+    }
 }
 
 fn paint(frame: &mut ffi::AVFrame, like: &Picture) {
@@ -251,6 +261,7 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
                 Preset::Medium => "8",
             };
             options.set(c"preset", preset)?;
+            options.set(c"svtav1-params", &format!("lp={}", threads(config)))?;
             if let Some(quality) = config.quality {
                 options.set(c"crf", &quality.round().to_string())?;
             }

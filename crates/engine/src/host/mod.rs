@@ -35,7 +35,7 @@ pub struct Options {
     pub launch: Launch,
     /// Who encodes where a configuration leaves it open, best first. One that fails is passed over.
     pub backends: Vec<Backend>,
-    /// Threads of the decoder.
+    /// Threads of the decoder; 0 is two, each of which but one holds back a picture.
     pub decoder_threads: u8,
     /// How much the workers give way to others, 0 to 19.
     pub nice: u8,
