@@ -1,7 +1,7 @@
 //! The manifest of DASH (ISO/IEC 23009-1): the same segments as in playlists, told in another way. Pure.
 //!
-//! Segments have the lengths that keyframes give them, so each is listed with its own (`SegmentTimeline`), the growing one with the
-//! length that is expected of it. A period begins wherever the stream was interrupted. Numbers count the entries of a timeline
+//! Segments have the lengths that keyframes give them, so each is listed with its own (`SegmentTimeline`), the growing one, or the one
+//! that is to begin, with the length that is expected of it. A period begins wherever the stream was interrupted. Numbers count the entries of a timeline
 //! (section 5.3.9.6.1), also where its times have a hole, so a segment that was lost has no form: the list begins after it.
 
 use super::name::File;
@@ -85,7 +85,8 @@ pub(super) fn manifest(
         let start = duration(since(epoch.date, begin));
         let _ = writeln!(out, "<Period id=\"{}\" start=\"{start}\">", epoch.discontinuities);
         for (index, rendition) in renditions.iter().enumerate() {
-            let listed = Listed { rendition, span };
+            let goes_on = !ended && Some(epoch) == epochs.last();
+            let listed = Listed { rendition, span, goes_on };
             write_track(&mut out, index, listed, epoch, folder, terms, ended);
         }
         out.push_str("</Period>\n");
@@ -102,6 +103,8 @@ pub(super) fn manifest(
 struct Listed<'a> {
     rendition: &'a Rendition,
     span: Span,
+    /// Whether more comes in this period.
+    goes_on: bool,
 }
 
 fn write_track(
@@ -113,7 +116,7 @@ fn write_track(
     terms: &Terms,
     ended: bool,
 ) {
-    let Listed { rendition, span } = listed;
+    let Listed { rendition, span, goes_on } = listed;
     let of_epoch = |line: &Line| line.discontinuities == epoch.discontinuities;
     let segments: Vec<Line> = rendition.whole_lines(span).filter(of_epoch).collect();
     let Some((first, last)) = segments.first().zip(segments.last()) else { return };
@@ -167,6 +170,12 @@ fn write_track(
     }
     let length = if last.closed || ended { last.duration } else { expected.max(last.duration) };
     write_entry(out, last, last.start + length, timescale);
+    if last.closed && goes_on {
+        // The next one is about to begin, and who asks for it waits for that. ffmpeg asks for it as soon as it has the last one, and
+        // where it was not listed by then, once more.
+        let start = last.start + length;
+        write_entry(out, &Line { start, ..*last }, start + expected, timescale);
+    }
     out.push_str("</SegmentTimeline>\n</SegmentTemplate>\n</Representation>\n</AdaptationSet>\n");
 }
 

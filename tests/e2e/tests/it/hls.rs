@@ -118,7 +118,7 @@ fn ffmpeg_hashes(ffmpeg: &Path, url: &str, out: &Path) -> Process {
         command.args(["-live_start_index", "0"]);
     }
     command.args(["-copyts", "-i", url, "-map", "0", "-c", "copy", "-copyinkf"]);
-    Process::spawn(command.args(["-f", "framehash", "-hash", "md5"]).arg(out))
+    Process::spawn(command.args(["-flush_packets", "1", "-f", "framehash", "-hash", "md5"]).arg(out))
 }
 
 fn url(server: &Server) -> String {
@@ -161,19 +161,32 @@ fn ffmpeg_9_plays_every_packet_of_each_kind_of_track_over_hls_and_dash() {
         let out = server.scratch().join(format!("{name}.{form}"));
         (ffmpeg_hashes(&ffmpeg9, &format!("http://{}/live/{name}.{form}", server.http), &out), out)
     };
-    let check = |clip: &Path, (mut player, out): (Process, PathBuf)| {
+    let check = |clip: &Path, (mut player, out): (Process, PathBuf), extent: Extent| {
         player.wait(PLAY_MAX);
         let played = framehash::parse(&std::fs::read_to_string(&out).unwrap_or_default()).unwrap();
-        framehash::compare(&framehash::of_file(&ffmpeg9, clip), &played, Extent::Whole)
+        framehash::compare(&framehash::of_file(&ffmpeg9, clip), &played, extent)
             .unwrap_or_else(|why| panic!("{}: {why}\n{}", out.display(), player.output()));
     };
     let live = rows.each_ref().map(|(name, _)| {
         until(&format!("{name} is live"), || server.is_live(name).then_some(()));
-        play(name, "m3u8")
+        (play(name, "m3u8"), play(name, "mpd"))
     });
-    rows.iter().zip(live).for_each(|((_, clip), player)| check(clip, player));
+    for ((name, clip), (hls, dash)) in rows.iter().zip(live) {
+        check(clip, hls, Extent::Whole);
+        // ffmpeg finds its place again by whole seconds, and plays a first segment twice that is shorter than one.
+        if *name == "sound" {
+            continue;
+        }
+        // Of a manifest that grew, ffmpeg asks for more when the stream is over, and keeps the last frame or two for itself.
+        let sent: usize = framehash::of_file(&ffmpeg9, clip).iter().map(|track| track.frames.len()).sum();
+        until_within(PLAY_MAX, "all of the stream is played", || {
+            let written = std::fs::read_to_string(&dash.1).unwrap_or_default();
+            (written.lines().filter(|line| !line.starts_with('#')).count() + 4 >= sent).then_some(())
+        });
+        dash.0.signal("INT");
+        check(clip, dash, Extent::AtLeast(70));
+    }
     drop(publishers);
-    // When it reads the manifest of a growing stream again, ffmpeg counts in whole seconds and may repeat or leave out segments.
     let ended = rows.each_ref().map(|(name, _)| {
         until(&format!("{name} has ended"), || {
             let manifest = fetch(server.http, &format!("/live/{name}.mpd")).body;
@@ -181,7 +194,7 @@ fn ffmpeg_9_plays_every_packet_of_each_kind_of_track_over_hls_and_dash() {
         });
         play(name, "mpd")
     });
-    rows.iter().zip(ended).for_each(|((_, clip), player)| check(clip, player));
+    rows.iter().zip(ended).for_each(|((_, clip), player)| check(clip, player, Extent::Whole));
 }
 
 /// A key for every segment, so that it changes often.
