@@ -10,6 +10,7 @@ pub mod config;
 mod disk;
 mod egress;
 mod env;
+mod feed;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;

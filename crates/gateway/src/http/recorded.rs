@@ -1,8 +1,8 @@
 //! Files of recordings, finished or not, whole or in part, and what is made of them. Who may play the stream may play them.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use tokio::sync::mpsc;
 
 use super::problem;
 use super::ranged::Ranged;
 use super::routes::asker;
+use crate::feed::{ReadPieces, feed};
 use crate::policy::{Action, Request as Admission};
 use crate::record::read::{self, Source};
 use crate::record::{FileName, RecordingId};
@@ -156,46 +156,13 @@ async fn segments(asked: &vod::Asked, env: &Env) -> Option<Response> {
     let text = addressed.await.ok()??;
     let media = "application/vnd.apple.mpegurl";
     let ranged = Ranged { length: text.len() as u64, etag: None, media, cache: "no-cache" };
-    let (write_timeout, shutdown) = (env.config.http.write_timeout(), env.shutdown.clone());
     Some(ranged.answer(&asked.method, &asked.headers, |range| {
-        let (pieces, received) = mpsc::channel(1);
-        let part = text.slice(range.start as usize..range.end as usize);
-        tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                _ = tokio::time::timeout(write_timeout, pieces.send(part)) => {}
-                () = shutdown.triggered() => {}
-            }
-        });
-        received
+        feed(text, range, env.config.http.write_timeout(), env.shutdown.clone())
     }))
 }
 
-/// Reads a part of a file until it is sent, or the peer takes nothing for too long.
-fn feed(
-    source: Source,
-    range: Range<u64>,
-    write_timeout: Duration,
-    shutdown: net::Shutdown,
-) -> mpsc::Receiver<Bytes> {
-    let (pieces, received) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let mut position = range.start;
-        while position < range.end {
-            let end = range.end.min(position + PIECE_BYTES);
-            // A file that became shorter ends here: the peer sees that there is less than it was told.
-            let Ok(piece) = source.read(position..end).await else { return };
-            position += piece.len() as u64;
-            tokio::select! {
-                biased;
-                sent = tokio::time::timeout(write_timeout, pieces.send(piece)) => {
-                    if !matches!(sent, Ok(Ok(()))) {
-                        return;
-                    }
-                }
-                () = shutdown.triggered() => return,
-            }
-        }
-    });
-    received
+impl ReadPieces for Source {
+    async fn read_piece(&mut self, range: Range<u64>) -> io::Result<Bytes> {
+        self.read(range.start..range.end.min(range.start + PIECE_BYTES)).await
+    }
 }

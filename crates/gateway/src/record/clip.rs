@@ -196,17 +196,12 @@ fn write_packets(env: &Env, entry: &Arc<Entry>, packets: &[Packet]) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Config;
+    use crate::testing::Node;
 
     #[tokio::test]
     async fn a_clip_of_what_cannot_be_read_leaves_nothing_and_blames_no_disk() {
-        let folder = std::env::temp_dir().join(format!("rushlight-clip-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        let mut config = Config::default();
-        (config.record.folder, config.record.free_bytes_min) = (Some(folder.clone()), 0);
-        let policy = config.access.to_policy(None, None);
-        let (_trigger, shutdown) = net::Shutdown::new();
-        let env = Env::new(config, policy, 1, shutdown);
+        let node = Node::new("clip", |config| config.record.free_bytes_min = 0);
+        let env = &node.env;
         let clip = Clip {
             name: StreamName::parse("live", "cam").unwrap(),
             source: ClipSource { recording: None, from_ms: 0, to_ms: 1_000 },
@@ -221,7 +216,6 @@ mod tests {
         let made = clip.make(env.clone(), content).await;
         assert!(matches!(made, Err(ClipError::Source)), "{made:?}");
         assert!(env.recordings.catalog.oldest_first().is_empty());
-        assert!(!folder.join("live").exists());
-        let _ = fs::remove_dir_all(folder);
+        assert!(!node.folder.join("live").exists());
     }
 }

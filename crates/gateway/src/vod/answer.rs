@@ -5,11 +5,12 @@ use super::movie::{self, NoMovie, Show};
 use super::name::{self, BadMoment, Cut, File, Moment, SegmentId, SpanId, Whole};
 use super::picture::NoPicture;
 use super::pieces::PlannedFile;
-use super::plan::{self, Plan, PlanReader};
+use super::plan::{Plan, PlanReader};
 use super::plans::{self, NoPlan};
 use super::timeline::{self, Part, Timeline};
 use super::{dash, flv, hls, segments};
 use crate::Env;
+use crate::feed::feed;
 use crate::http::{Ranged, problem};
 use crate::record::Entry;
 use api::Recording;
@@ -357,7 +358,7 @@ impl Asked {
         let ranged = Ranged { length: plan.bytes(), etag, media, cache };
         let reader = PlanReader::new(plan, self.entry.clone());
         ranged.answer(&self.method, &self.headers, |range| {
-            plan::feed(reader, range, env.config.http.write_timeout(), env.shutdown.clone())
+            feed(reader, range, env.config.http.write_timeout(), env.shutdown.clone())
         })
     }
 }

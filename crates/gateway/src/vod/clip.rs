@@ -2,9 +2,10 @@
 
 use super::answer::{Refusal, no_movie, no_time};
 use super::movie::{self, Show};
-use super::plan::{self, PlanReader};
+use super::plan::PlanReader;
 use super::timeline::Timeline;
 use crate::Env;
+use crate::feed::feed;
 use crate::record::{Clip, ClipError, Content, Entry};
 use api::{ClipSource, RecordedTrack, Recording};
 use http::StatusCode;
@@ -73,7 +74,7 @@ pub(crate) async fn clip_of_recording(
     let plan = Arc::new(planned.map_err(|why| no_movie(&entry, why))?);
     let bytes = plan.bytes();
     let reader = PlanReader::new(plan, entry.clone());
-    let pieces = plan::feed(reader, 0..bytes, LONG, env.shutdown.clone());
+    let pieces = feed(reader, 0..bytes, LONG, env.shutdown.clone());
     let millis = |time: Time| u64::try_from(time.since(Time::ZERO).as_millis()).unwrap_or(u64::MAX);
     let clip = Clip {
         name: entry.name.clone(),

@@ -3,13 +3,13 @@
 
 use super::limits::PIECE_BYTES;
 use super::pieces::{Pieces, PlannedFile};
+use crate::feed::ReadPieces;
 use crate::record::Entry;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Where the bytes of a piece are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,35 +149,10 @@ impl PlanReader {
     }
 }
 
-/// Reads a part of a plan until it is sent, or the peer takes nothing for too long.
-pub(super) fn feed(
-    mut reader: PlanReader,
-    range: Range<u64>,
-    write_timeout: Duration,
-    shutdown: net::Shutdown,
-) -> mpsc::Receiver<Bytes> {
-    let (pieces, received) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let mut position = range.start;
-        while position < range.end {
-            // Where less comes than it was told, the peer sees it.
-            let Ok(piece) = reader.read(position..range.end).await else { return };
-            if piece.is_empty() {
-                return;
-            }
-            position += piece.len() as u64;
-            tokio::select! {
-                biased;
-                sent = tokio::time::timeout(write_timeout, pieces.send(piece)) => {
-                    if !matches!(sent, Ok(Ok(()))) {
-                        return;
-                    }
-                }
-                () = shutdown.triggered() => return,
-            }
-        }
-    });
-    received
+impl ReadPieces for PlanReader {
+    async fn read_piece(&mut self, range: Range<u64>) -> io::Result<Bytes> {
+        self.read(range).await
+    }
 }
 
 #[cfg(test)]

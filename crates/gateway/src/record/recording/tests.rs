@@ -1,40 +1,12 @@
 use super::*;
-use crate::Config;
 use crate::config::RecordFormat;
+use crate::testing::Node;
 use bytes::Bytes;
 use media::{Codec, Flags, Role, Time, TrackId};
-use std::path::PathBuf;
 
-/// A node that records into a folder of its own.
-struct Node {
-    env: Arc<Env>,
-    folder: PathBuf,
-    _trigger: net::ShutdownTrigger,
-}
-
-impl Node {
-    fn new(name: &str, change: impl FnOnce(&mut Config)) -> Self {
-        let folder = std::env::temp_dir().join(format!("rushlight-recording-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let mut config = Config::default();
-        config.record.folder = Some(folder.clone());
-        change(&mut config);
-        let policy = config.access.to_policy(None, None);
-        let (trigger, shutdown) = net::Shutdown::new();
-        Self { env: Env::new(config, policy, 1, shutdown), folder, _trigger: trigger }
-    }
-
-    fn begin(&self) -> Recording {
-        let rule = RecordRule { format: RecordFormat::Flv, ..RecordRule::default() };
-        Recording::begin(self.env.clone(), &StreamName::parse("live", "cam").unwrap(), &rule, Instant::now())
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-        let _ = std::fs::remove_file(&self.folder);
-    }
+fn begin(node: &Node) -> Recording {
+    let rule = RecordRule { format: RecordFormat::Flv, ..RecordRule::default() };
+    Recording::begin(node.env.clone(), &StreamName::parse("live", "cam").unwrap(), &rule, Instant::now())
 }
 
 fn keyframe(ms: i64, bytes: usize) -> Packet {
@@ -53,8 +25,8 @@ fn keyframe(ms: i64, bytes: usize) -> Packet {
 
 #[tokio::test]
 async fn what_a_slow_disk_does_not_take_is_left_out_and_told() {
-    let node = Node::new("slow", |config| config.record.queue_bytes_max = 1 << 20);
-    let mut recording = node.begin();
+    let node = Node::new("recording-slow", |config| config.record.queue_bytes_max = 1 << 20);
+    let mut recording = begin(&node);
     let (entry, now) = (recording.entry.clone(), Instant::now());
     // The disk has taken nothing yet.
     for number in 0..8 {
@@ -72,10 +44,10 @@ async fn what_a_slow_disk_does_not_take_is_left_out_and_told() {
 
 #[tokio::test]
 async fn a_disk_that_fails_pauses_the_recording_until_it_works_again() {
-    let node = Node::new("failing", |_| {});
+    let node = Node::new("recording-failing", |_| {});
     // Where the folder would be there is a file.
     std::fs::write(&node.folder, b"").unwrap();
-    let mut recording = node.begin();
+    let mut recording = begin(&node);
     let (entry, now) = (recording.entry.clone(), Instant::now());
     recording.push(now, &keyframe(0, 1000));
     recording.step(now, false);
@@ -105,8 +77,8 @@ async fn a_disk_that_fails_pauses_the_recording_until_it_works_again() {
 
 #[tokio::test]
 async fn a_disk_that_shall_not_become_full_pauses_the_recording_before_it_is() {
-    let node = Node::new("low", |config| config.record.free_bytes_min = u64::MAX);
-    let mut recording = node.begin();
+    let node = Node::new("recording-low", |config| config.record.free_bytes_min = u64::MAX);
+    let mut recording = begin(&node);
     let (entry, now) = (recording.entry.clone(), Instant::now());
     recording.push(now, &keyframe(0, 1000));
     recording.step(now, false);
@@ -122,8 +94,8 @@ async fn a_disk_that_shall_not_become_full_pauses_the_recording_before_it_is() {
 
 #[tokio::test]
 async fn a_stream_without_a_frame_leaves_nothing() {
-    let node = Node::new("empty", |_| {});
-    let recording = node.begin();
+    let node = Node::new("recording-empty", |_| {});
+    let recording = begin(&node);
     let id = recording.id().clone();
     recording.end(None).await;
     assert!(node.env.recordings.get(&id).is_none() && !node.folder.exists());
