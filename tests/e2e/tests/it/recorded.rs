@@ -134,6 +134,14 @@ fn rtmpdump_goes_on_where_it_was_cut_off() {
     assert_eq!(framehash::of_file(&ffmpeg, &dumped).len(), 2);
 }
 
+#[test]
+fn recording_in_segments_of_mpeg_ts_is_refused() {
+    need!(program::find("rtmpdump"));
+    let (server, id) = need!(recorded(r#"record.rule=[{stream="live/*", format="ts"}]"#, &[]));
+    let refused = dump(&server, &app("rtmp", server.rtmp), &["-y", &id]).map(drop).unwrap_err();
+    assert!(refused.contains("NetStream.Play.Failed"), "{refused}");
+}
+
 /// The packets that ffmpeg plays, with these arguments before the address.
 fn hashes(ffmpeg: &Path, server: &Server, more: &[&str], url: &str) -> Result<Vec<Track>, String> {
     let out = server.scratch().join("played.hash");

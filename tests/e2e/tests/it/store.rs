@@ -1,12 +1,15 @@
 //! Recordings in an object storage, which may be away for a while.
 
 use super::record::{await_state, file, operator, recording, stop};
+use e2e::framehash::{self, Extent};
+use e2e::process::run;
 use e2e::program::{self, Repeat};
 use e2e::s3::{Line, S3};
 use e2e::{Server, clip, http, need, until};
 use serde_json::Value;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::process::Command;
 
 const RULE: &str = r#"record.rule=[{stream="live/*"}]"#;
 
@@ -83,6 +86,13 @@ fn a_recording_waits_for_the_storage_goes_there_and_plays_from_there() {
         assert_eq!(play(&server, &complete, &[("Range", "bytes=99999999-")]).0.status, 416);
         let playlist = http::get(server.http, &format!("/recordings/{id}.m3u8")).unwrap();
         assert!(playlist.status == 200 && playlist.text().unwrap().contains("#EXT-X-STREAM-INF"));
+        if let Ok(rtmpdump) = program::find("rtmpdump") {
+            let (url, out) =
+                (format!("rtmp://{}/recordings/{id}", server.rtmp), server.scratch().join("flv"));
+            run(Command::new(rtmpdump).args(["-r", &url, "-o"]).arg(&out)).unwrap();
+            let dumped = framehash::of_file(&ffmpeg, &out);
+            framehash::compare(&framehash::of_file(&ffmpeg, &clip), &dumped, Extent::Whole).unwrap();
+        }
     }
     let found = recording(&server, "cam").unwrap();
     for key in ["stream", "state", "startedAt", "endedAt", "durationMs", "bytes", "tracks", "files"] {

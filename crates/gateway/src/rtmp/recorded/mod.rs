@@ -46,7 +46,7 @@ pub(super) struct Recorded {
     item: Item,
     pieces: mpsc::Receiver<Piece>,
     /// Where the player wants to go, until media of that place is there.
-    sought: Option<(u32, mpsc::Receiver<Piece>)>,
+    sought: Option<Sought>,
     /// What plays next.
     playlist: VecDeque<Item>,
     state: State,
@@ -86,6 +86,14 @@ impl Item {
     fn play(&self, env: &Env) -> mpsc::Receiver<Piece> {
         vod::play(env, &self.entry, self.stretch)
     }
+}
+
+/// Where a player wants to go.
+#[derive(Debug)]
+struct Sought {
+    ms: u32,
+    /// What is read from there. It is begun with when there is time for it: of many wishes at once the last one counts.
+    pieces: Option<mpsc::Receiver<Piece>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,8 +191,7 @@ impl Recorded {
 
     /// Goes to a position in milliseconds. What was asked for last counts.
     pub(super) fn seek(&mut self, ms: u32) {
-        let stretch = Stretch { begin: Begin::At(Time::from_millis(ms.into())), until: self.item.until };
-        self.sought = Some((ms, vod::play(&self.env, &self.item.entry, stretch)));
+        self.sought = Some(Sought { ms, pieces: None });
     }
 
     /// Plays something else behind all that is asked for already.
@@ -292,10 +299,14 @@ impl Recorded {
 
     /// Waits for media of the place where the player wants to go, and goes there.
     fn poll_sought(&mut self, cx: &mut Context<'_>, session: &mut Session) -> Poll<()> {
-        let Some((wanted_ms, pieces)) = &mut self.sought else { return Poll::Ready(()) };
+        let Some(Sought { ms, pieces }) = &mut self.sought else { return Poll::Ready(()) };
+        let wanted_ms = *ms;
+        let pieces = pieces.get_or_insert_with(|| {
+            let begin = Begin::At(Time::from_millis(wanted_ms.into()));
+            vod::play(&self.env, &self.item.entry, Stretch { begin, until: self.item.until })
+        });
         let piece = ready!(pieces.poll_recv(cx));
-        let wanted_ms = *wanted_ms;
-        let Some((_, pieces)) = self.sought.take() else { return Poll::Ready(()) };
+        let Some(Sought { pieces: Some(pieces), .. }) = self.sought.take() else { return Poll::Ready(()) };
         let Some(Piece::Opened(opened)) = piece else {
             let why = if let Some(Piece::Failed(failure)) = piece { failure } else { Failure::Unreadable };
             session.reject_seek(self.stream_id, &why.to_string());
