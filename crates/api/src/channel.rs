@@ -39,6 +39,9 @@ pub struct Channel {
     /// How many seconds viewers can go back now; absent where they cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewind_s: Option<u64>,
+    /// Smaller versions of it that can be played, largest first; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<crate::Rung>,
     /// The title that the publisher gave.
     pub title: Option<String>,
 }

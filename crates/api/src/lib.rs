@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `GET /api/v1/channels` | [`Channels`] |
 //! | `GET /api/v1/channels/{app}/{channel}` | [`ChannelDetail`] |
+//! | `GET /api/v1/channels/{app}/{channel}/las.json` | [`LasManifest`] |
+//! | `GET /api/v1/transcoding` (operator) | [`Transcoding`] |
 //! | `GET /api/v1/sessions` (operator) | [`Sessions`] |
 //! | `POST /api/v1/beacon` with a [`Beacon`] | 204, nothing |
 //! | `GET /api/v1/relays` (operator, or with the publish key of the streams) | [`Relays`] |
@@ -27,6 +29,7 @@ mod problem;
 mod recording;
 mod relay;
 mod session;
+mod transcoding;
 
 pub use beacon::{Beacon, BeaconEvent, BeaconProtocol, BeaconRenderer, BeaconTimes};
 pub use channel::{Audio, Channel, ChannelDetail, Channels, Counters, Log, Publisher, Track, Video};
@@ -39,6 +42,9 @@ pub use relay::{
     NewPush, PullSource, PullStream, PushTarget, RelayFailure, RelayProgress, RelayState, Relays,
 };
 pub use session::{Session, Sessions};
+pub use transcoding::{
+    LasAdaptationSet, LasManifest, LasRepresentation, RefusedRung, Rung, RunningRung, Transcoding,
+};
 
 /// The path under which this version of the API lives.
 pub const BASE_PATH: &str = "/api/v1";
@@ -73,6 +79,7 @@ mod tests {
             bitrate_bps: 9,
             gop_ms: None,
             rewind_s: Some(60),
+            rungs: vec![],
             title: None,
         };
         let detail = ChannelDetail {
@@ -98,6 +105,7 @@ mod tests {
             (&"2026-11-22T00:00:00Z".into(), &4.into())
         );
         assert_eq!((&json["rewindS"], json.get("rewindProblem")), (&60.into(), None));
+        assert_eq!(json.get("rungs"), None);
         assert_eq!(serde_json::from_value::<ChannelDetail>(json).unwrap(), detail);
     }
 }

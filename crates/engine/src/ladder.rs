@@ -71,6 +71,9 @@ const STEPS: [(u32, u32); 6] = [
     (240, 350_000),
 ];
 
+/// A source of a shorter side is small already: nobody who cannot have it is helped by a smaller one.
+const SOURCE_MIN: u32 = 480;
+
 /// Up to this short side motion of more than [`FPS_SMALL`] is not seen, and a better preset costs little.
 const SMALL: u32 = 480;
 const FPS_SMALL: f64 = 30.0;
@@ -156,6 +159,9 @@ fn join(side: u32) -> Template {
 /// The rungs that suit a source, largest first, the one to join at the end. None exceeds the source or is nearly like it. Which
 /// they are does not depend on the rate of the source, which changes from scene to scene.
 pub fn automatic(source: &Source) -> Vec<Template> {
+    if source.short_side() < SOURCE_MIN {
+        return Vec::new();
+    }
     let fps = source.fps.unwrap_or(FPS_STEPS);
     let size = Source { bitrate_bps: None, ..*source };
     let fits = |template: &Template| fit(template, &size).is_some();
@@ -273,7 +279,11 @@ mod tests {
             sizes(&source(1280, 720)),
             expected([("480p", 854, 480), ("360p", 640, 360), ("240p", 426, 240), ("join", 640, 360)])
         );
-        assert_eq!(sizes(&source(320, 240)), []);
+        assert_eq!(
+            sizes(&source(854, 480)),
+            expected([("360p", 640, 360), ("240p", 428, 240), ("join", 428, 240)])
+        );
+        assert_eq!(sizes(&source(640, 360)), [], "it is small already");
     }
 
     #[test]

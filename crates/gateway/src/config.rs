@@ -52,12 +52,16 @@ mod record;
 mod redirect;
 mod relay;
 mod timeshift;
+mod transcode;
 
 pub use record::{RecordConfig, RecordFormat, RecordPolicy, RecordRule};
 pub use redirect::RtmpRedirect;
 pub(crate) use relay::target_name;
 pub use relay::{PullMode, RelayConfig, RelayPull, RelayPush, RelayUrl};
 pub use timeshift::TimeshiftConfig;
+pub use transcode::{
+    BackendName, CodecName, Ladder, PresetName, TranscodeConfig, TranscodeRule, TranscodeTemplate,
+};
 
 section! {
     /// Everything a node can be told. An empty file is a working configuration.
@@ -86,6 +90,8 @@ section! {
         record: RecordConfig = RecordConfig::default(),
         /// Rewinding live streams.
         timeshift: TimeshiftConfig = TimeshiftConfig::default(),
+        /// Rungs: smaller versions of live streams, made while somebody watches them.
+        transcode: TranscodeConfig = TranscodeConfig::default(),
         /// Ceilings that protect the machine.
         limits: LimitsConfig = LimitsConfig::default(),
         /// Threads.
@@ -443,6 +449,9 @@ impl Config {
             doc!("record", RecordConfig),
             doc!("record.rule", list of RecordRule),
             doc!("timeshift", TimeshiftConfig),
+            doc!("transcode", TranscodeConfig),
+            doc!("transcode.rule", list of TranscodeRule),
+            doc!("transcode.template", list of TranscodeTemplate),
             doc!("limits", LimitsConfig),
             doc!("runtime", RuntimeConfig),
             doc!("log", LogConfig),
@@ -606,6 +615,7 @@ impl Config {
         self.relay.validate(&mut wrong);
         self.record.validate(&mut wrong);
         self.timeshift.validate(&mut wrong);
+        self.transcode.validate(&mut wrong);
         for (key, value) in [
             ("limits.connections_max", self.limits.connections_max),
             ("limits.streams_max", self.limits.streams_max),
@@ -770,6 +780,8 @@ impl AccessConfig {
             operator_token: self.operator_token.clone().or(operator_token),
             publish_loopback_without_key: self.publish_loopback_without_key,
             channels: self.channel.iter().map(|channel| (channel.name.clone(), rule(channel))).collect(),
+            // Known with the rest of the configuration.
+            rungs: Default::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
 use crate::shared_objects::SharedObjects;
 use crate::timeshift::Timeshift;
+use crate::transcode::{Rungs, Transcoding};
 use crate::vod::Vod;
 use std::cell::Cell;
 use std::future::Future;
@@ -53,6 +54,8 @@ pub struct Env {
     pub(crate) vod: Vod,
     /// The last minutes of streams.
     pub(crate) timeshift: Arc<Timeshift>,
+    /// Rungs of streams, and which streams are rungs.
+    pub(crate) transcoding: Transcoding,
     /// Listeners are up and the node does not shut down.
     pub ready: AtomicBool,
     /// When the node started.
@@ -69,7 +72,7 @@ impl Env {
         let metrics = Metrics::new();
         Arc::new(Self {
             origin: hub::Origin::new(config.to_hub(shards)),
-            policy,
+            policy: Policy { rungs: Rungs::new(&config.transcode), ..policy },
             swf: config.rtmp.swf.iter().filter_map(SwfFile::parse).collect(),
             log_quota: LogQuota::default(),
             timeshift: Arc::new(Timeshift::new(&config, metrics.clone())),
@@ -81,6 +84,7 @@ impl Env {
             relays: Relays::new(&config.relay),
             recordings: Recordings::new(&config),
             vod: Vod::default(),
+            transcoding: Transcoding::new(&config.transcode),
             ready: AtomicBool::new(false),
             started: Instant::now(),
             shutdown,
@@ -162,6 +166,16 @@ impl Env {
     /// Names the shard of the calling thread.
     pub(crate) fn enter_shard(index: usize) {
         SHARD.set(index);
+    }
+
+    /// Says how worker processes of the media engine are started. Without that no rungs are made.
+    pub fn set_engine(&self, launch: engine::host::Launch) {
+        self.transcoding.set_launch(launch);
+    }
+
+    /// Whether viewers can go back in a stream. In a rung they cannot: they change to the stream for that.
+    pub(crate) fn keeps_past(&self, name: &media::StreamName) -> bool {
+        self.config.timeshift.is_for(name) && !self.transcoding.is_rung(name)
     }
 
     /// How a player that asks for `start` reads.

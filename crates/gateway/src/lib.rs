@@ -36,6 +36,7 @@ mod target;
 mod testing;
 mod timeshift;
 pub mod tls;
+mod transcode;
 mod vod;
 
 pub use config::Config;

@@ -24,6 +24,7 @@ mod process;
 mod record;
 mod relay;
 mod timeshift;
+mod transcode;
 
 pub use labels::{
     FeedbackKind, HandshakeFailure, JoinStage, Outcome, PlayerStage, RejectReason, RelayDirection,
@@ -33,6 +34,7 @@ pub use player::PlayerMetrics;
 pub use record::RecordMetrics;
 pub use relay::RelayMetrics;
 pub use timeshift::TimeshiftMetrics;
+pub use transcode::TranscodeMetrics;
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -118,6 +120,7 @@ struct Inner {
     relay: RelayMetrics,
     record: RecordMetrics,
     timeshift: TimeshiftMetrics,
+    transcode: TranscodeMetrics,
 }
 
 #[derive(Debug)]
@@ -220,6 +223,7 @@ impl Metrics {
         let relay = RelayMetrics::new(registry.sub_registry_with_prefix("relay"));
         let record = RecordMetrics::new(registry.sub_registry_with_prefix("record"));
         let timeshift = TimeshiftMetrics::new(registry.sub_registry_with_prefix("timeshift"));
+        let transcode = TranscodeMetrics::new(registry.sub_registry_with_prefix("transcode"));
 
         let registered = PROTOCOLS.iter().map(|protocol| (protocol.name, OnceLock::new())).collect();
         Self {
@@ -237,6 +241,7 @@ impl Metrics {
                 relay,
                 record,
                 timeshift,
+                transcode,
             }),
         }
     }
@@ -283,6 +288,11 @@ impl Metrics {
     /// What rewinding keeps.
     pub fn timeshift(&self) -> &TimeshiftMetrics {
         &self.inner.timeshift
+    }
+
+    /// What rungs take.
+    pub fn transcode(&self) -> &TranscodeMetrics {
+        &self.inner.transcode
     }
 
     /// What recording does.

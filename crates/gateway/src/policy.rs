@@ -2,6 +2,7 @@
 
 use crate::Secret;
 use crate::signature::{self, Invalid};
+use crate::transcode::Rungs;
 use media::StreamName;
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -104,6 +105,8 @@ pub struct Policy {
     pub publish_loopback_without_key: bool,
     /// Rules by `app/channel`.
     pub channels: HashMap<String, ChannelRule>,
+    /// Which streams are rungs of others: what plays a stream plays its rungs.
+    pub rungs: Rungs,
 }
 
 impl Policy {
@@ -113,11 +116,20 @@ impl Policy {
     }
 
     fn admit_at(&self, request: Request<'_>, now: SystemTime) -> Result<Grant, Denied> {
-        let rule = self.channels.get(request.name.as_str());
-        let key = match request.action {
-            Action::Publish => rule.and_then(|rule| rule.publish_key.as_ref()).or(self.publish_key.as_ref()),
-            Action::Play => rule.and_then(|rule| rule.play_key.as_ref()).or(self.play_key.as_ref()),
+        let rule = |name: &StreamName| self.channels.get(name.as_str());
+        let base = match request.action {
+            Action::Publish => None,
+            Action::Play => self.rungs.of(request.name).map(|(base, _)| base),
         };
+        let own = |name: &StreamName| match request.action {
+            Action::Publish => rule(name).and_then(|rule| rule.publish_key.as_ref()),
+            Action::Play => rule(name).and_then(|rule| rule.play_key.as_ref()),
+        };
+        let general = match request.action {
+            Action::Publish => self.publish_key.as_ref(),
+            Action::Play => self.play_key.as_ref(),
+        };
+        let key = own(request.name).or_else(|| own(base.as_ref()?)).or(general);
         let granted = || Grant { name: request.name.clone(), action: request.action };
         match (request.action, key, request.key) {
             (Action::Publish, _, None) if request.local && self.publish_loopback_without_key => Ok(granted()),
@@ -126,7 +138,12 @@ impl Policy {
             (_, Some(expected), Some(given)) if expected == given => Ok(granted()),
             (Action::Play, _, Some(given)) => {
                 let secret = self.sign_secret.as_ref().ok_or(Denied::KeyWrong)?;
-                match signature::verify(secret, request.name, given, now) {
+                let verify = |name| signature::verify(secret, name, given, now);
+                let verified = match (verify(request.name), &base) {
+                    (Err(Invalid::Wrong), Some(base)) => verify(base),
+                    (verified, _) => verified,
+                };
+                match verified {
                     Ok(()) => Ok(granted()),
                     Err(Invalid::Expired) => Err(Denied::Expired),
                     Err(Invalid::Wrong) => Err(Denied::KeyWrong),
@@ -249,6 +266,32 @@ mod tests {
         assert_eq!(play(&policy, 0), Ok(()));
         policy.sign_secret = None;
         assert_eq!(play(&policy, 0), Err(Denied::KeyWrong));
+    }
+
+    #[test]
+    fn what_plays_a_stream_plays_its_rungs() {
+        let rule = ChannelRule { publish_key: None, play_key: Some("see".into()) };
+        let publish_only = ChannelRule { publish_key: Some("mine".into()), play_key: None };
+        let mut policy = Policy {
+            publish_key: Some("secret".into()),
+            channels: [("live/own".to_owned(), rule), ("live/own~360p".to_owned(), publish_only)].into(),
+            rungs: Rungs::new(&crate::config::TranscodeConfig::default()),
+            ..Policy::default()
+        };
+        for name in ["own", "own~480p", "own~360p"] {
+            assert_eq!(ask(&policy, Action::Play, name, None, FAR), Err(Denied::KeyMissing), "{name}");
+            assert_eq!(ask(&policy, Action::Play, name, Some("see"), FAR), Ok(()), "{name}");
+        }
+        assert_eq!(ask(&policy, Action::Play, "own~x", None, FAR), Ok(()), "another stream");
+        assert_eq!(ask(&policy, Action::Publish, "own~480p", Some("see"), FAR), Err(Denied::KeyWrong));
+        policy.sign_secret = Some("sign".into());
+        let name = StreamName::parse("live", "cam").unwrap();
+        let hour = SystemTime::now() + Duration::from_secs(3600);
+        let given = signature::presented(&signature::signed_query(&"sign".into(), &name, hour)).unwrap();
+        let given = Some(given.expose());
+        assert_eq!(ask(&policy, Action::Play, "cam~480p", given, FAR), Ok(()));
+        assert_eq!(ask(&policy, Action::Play, "cam~x", given, FAR), Err(Denied::KeyWrong));
+        assert_eq!(ask(&policy, Action::Play, "other~480p", given, FAR), Err(Denied::KeyWrong));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
 use crate::relay;
 use crate::timeshift;
 use crate::tls::{self, Tls};
+use crate::transcode;
 use net::Stream;
 use net::tls::{Acceptor, Identity, IdentityError};
 use std::fmt;
@@ -140,6 +141,7 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
     let (window, tls) = (Arc::new(window), bound.tls.map(Arc::new));
     record::start(env.clone())?;
     timeshift::start(env.clone())?;
+    transcode::start(env.clone())?;
     env.ready.store(true, Ordering::Release);
     net::run_shards(shards, move |index| {
         let (env, doors, gate) = (env.clone(), doors.clone(), gate.clone());
@@ -212,6 +214,7 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             let has_work = || {
                 gate.open() + env.tunnels.open() + env.relays.active() + env.recordings.active() > 0
                     || env.timeshift.is_active()
+                    || env.transcoding.active() > 0
             };
             while has_work() && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(20)).await;

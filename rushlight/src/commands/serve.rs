@@ -113,6 +113,11 @@ fn serve(config: Config, addresses_file: Option<&Path>) -> Result<(), Failed> {
     let policy = config.access.to_policy(secret(&key), secret(&token));
     let (trigger, shutdown) = net::Shutdown::new();
     let env = Env::new(config, policy, shards, shutdown);
+    #[cfg(feature = "engine")]
+    match super::engine::launch() {
+        Ok(launch) => env.set_engine(launch),
+        Err(error) => warn!(%error, "there are no rungs: this program does not find itself"),
+    }
 
     let open: Vec<_> = bound.addresses().collect();
     announce(&env.config, &open, key.as_ref(), token.as_ref(), bound.identity());

@@ -10,6 +10,7 @@ use std::process::Command;
 pub const SECONDS: u32 = 8;
 
 const PICTURE: &str = "testsrc2=size=640x360:rate=25";
+const LARGE_PICTURE: &str = "testsrc2=size=1280x720:rate=25";
 const SMALL_PICTURE: &str = "testsrc2=size=320x180:rate=25";
 const SOUND: &str = "sine=frequency=440:sample_rate=44100";
 const OTHER_SOUND: &str = "sine=frequency=880:sample_rate=48000";
@@ -18,6 +19,8 @@ const OTHER_SOUND: &str = "sine=frequency=880:sample_rate=48000";
 const H264: &str = "-c:@ libx264 -preset:@ veryfast -g:@ 25 -keyint_min:@ 25 -sc_threshold:@ 0 -bf:@ 2 -pix_fmt:@ yuv420p -b:@ 600k";
 const H264_HEAVY: &str = "-c:@ libx264 -preset:@ ultrafast -g:@ 25 -sc_threshold:@ 0 -pix_fmt:@ yuv420p \
     -b:@ 16M -maxrate:@ 16M -bufsize:@ 4M";
+const H264_FAST: &str = "-c:@ libx264 -preset:@ ultrafast -g:@ 25 -keyint_min:@ 25 -sc_threshold:@ 0 -bf:@ 2 -pix_fmt:@ yuv420p \
+    -b:@ 2M";
 const HEVC: &str =
     "-c:@ libx265 -preset:@ ultrafast -x265-params:@ keyint=25:log-level=error -pix_fmt:@ yuv420p";
 const AV1: &str = "-c:@ libsvtav1 -preset:@ 12 -g:@ 25 -pix_fmt:@ yuv420p";
@@ -42,6 +45,14 @@ pub fn h264_aac(ffmpeg: &Path) -> Result<PathBuf, String> {
 pub fn heavy(ffmpeg: &Path) -> Result<PathBuf, String> {
     let noise = "testsrc2=size=640x360:rate=25,noise=alls=60:allf=t";
     encode(ffmpeg, "heavy.flv", &[noise], &[SOUND], &[H264_HEAVY, AAC], 4)
+}
+
+/// Pictures that are large enough for rungs: H.264 (1280x720, 25 fps, B-frames, a keyframe each second) and AAC, as FLV.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn large(ffmpeg: &Path) -> Result<PathBuf, String> {
+    encode(ffmpeg, "large.flv", &[LARGE_PICTURE], &[SOUND], &[H264_FAST, AAC], SECONDS)
 }
 
 /// The layouts of Enhanced RTMP that ffmpeg 9 writes. Encoded by `ffmpeg`, put into FLV by `ffmpeg9`.

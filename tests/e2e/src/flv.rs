@@ -39,6 +39,15 @@ impl Tag {
         }
     }
 
+    /// When a picture of H.264 is shown, in milliseconds: the composition time is added (FLV, "AVCVIDEOPACKET").
+    pub fn shown_at(&self) -> i64 {
+        let offset = match self.body[..] {
+            [_, 1, high, middle, low, ..] => i32::from_be_bytes([high, middle, low, 0]) >> 8,
+            _ => 0,
+        };
+        i64::from(self.timestamp) + i64::from(offset)
+    }
+
     fn frame_type(&self) -> Option<u8> {
         self.body.first().map(|first| (first >> 4) & 7)
     }

@@ -17,6 +17,7 @@ use crate::policy::{Action, Denied, Request as PolicyRequest};
 use crate::signature;
 use crate::target::{self, Target};
 use crate::timeshift::{self, Entry, Place, Timeshift};
+use crate::transcode;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -145,7 +146,7 @@ impl<'a> Asked<'a> {
                 is_dash && target::query_value(self.query, "rewind").is_some_and(|asked| asked == "1");
             let span = if is_rewind { Span::Rewind } else { Span::Live };
             let format = if is_dash { MANIFEST } else { PLAYLIST };
-            return self.overview(metrics, &admitted, &folder, format, span).await;
+            return self.overview(env, metrics, &admitted, &folder, format, span).await;
         };
         let file = File::parse(file).ok_or_else(|| Refusal::not_found("There is no file of this name."))?;
         // The folder is named like the stream.
@@ -161,8 +162,8 @@ impl<'a> Asked<'a> {
         );
         let admitted = self.admit(env, metrics, peer, target, is_playlist).await?;
         match file {
-            File::Rewind => self.overview(metrics, &admitted, "", PLAYLIST, Span::Rewind).await,
-            File::RewindManifest => self.overview(metrics, &admitted, "", MANIFEST, Span::Rewind).await,
+            File::Rewind => self.overview(env, metrics, &admitted, "", PLAYLIST, Span::Rewind).await,
+            File::RewindManifest => self.overview(env, metrics, &admitted, "", MANIFEST, Span::Rewind).await,
             File::TsPlaylist => self.transport_playlist(env, metrics, &admitted).await,
             File::TsSegment(number) => {
                 admitted.channel.transport.note_asked(Instant::now());
@@ -264,6 +265,7 @@ impl<'a> Asked<'a> {
     /// The multivariant playlist or the manifest. `folder` is where media is, as seen from there.
     async fn overview(
         &self,
+        env: &Env,
         metrics: &ProtocolMetrics,
         admitted: &Admitted,
         folder: &str,
@@ -285,7 +287,15 @@ impl<'a> Asked<'a> {
                 let query = xml(query);
                 elsewhere(move || written.at(&query, SystemTime::now())).await?
             }
-            _ => channel.multivariant(folder, span).with_query(query),
+            _ => {
+                // Rungs have no past.
+                let is_live = span == Span::Live && !channel.has_ended();
+                let status =
+                    env.origin.stream(&channel.name).filter(|_| is_live && env.config.transcode.listed);
+                let mut rungs = status.map_or_else(Vec::new, |status| transcode::offers(env, &status));
+                rungs.retain(transcode::Offer::is_listed);
+                channel.multivariant(folder, span, &rungs).with_query(query)
+            }
         };
         Ok(self.playlist(metrics, admitted, written, format, channel.target() / 2))
     }

@@ -19,7 +19,8 @@ const FAILING_MAX: usize = 1024;
 
 /// Whether a stream has a packager for as long as it exists.
 pub(super) fn is_kept(env: &Env, name: &StreamName) -> bool {
-    env.config.timeshift.is_for(name) || env.config.hls.is_always(name)
+    let is_always = env.config.hls.is_always(name) && !env.transcoding.is_rung(name);
+    env.keeps_past(name) || is_always
 }
 
 /// Whether there may be such streams.

@@ -1,5 +1,6 @@
 //! A stream as it is offered over HTTP: its newest segments, shared by the task that makes them and all who ask.
 
+use super::guide::{KEYFRAMES_MAX, Keyframe};
 use super::joined::{Due, Place, Step};
 use super::limits;
 use super::manifest::{CLOCK, Epoch, manifest};
@@ -11,10 +12,11 @@ use super::ts::Transport;
 use super::viewers::Viewers;
 use super::window::{Edge, Init, Keep, NewSegment, Past, Rendition, Segment, Span};
 use crate::timeshift::{Entry, Shelf, Timeshift};
+use crate::transcode::Offer;
 use bytes::{Bytes, BytesMut};
 use media::container::fmp4;
 use media::{StreamName, Time, TrackId};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
@@ -69,6 +71,10 @@ struct State {
     /// Tracks from before the stream began anew that have not come back yet.
     past: Vec<Past>,
     beginning: Beginning,
+    /// What is added to the times of packets.
+    shift: Duration,
+    /// The last keyframes of the leading pictures, for rungs.
+    keyframes: VecDeque<Keyframe>,
 }
 
 /// Where a stream that begins anew goes on.
@@ -174,6 +180,8 @@ impl Channel {
             epochs: Vec::new(),
             past: Vec::new(),
             beginning: Beginning::default(),
+            shift: Duration::ZERO,
+            keyframes: VecDeque::new(),
             ended: false,
         };
         Self {
@@ -300,6 +308,30 @@ impl Channel {
     /// The number of the first segment of a track that goes on with what was before the stream began anew.
     pub(super) fn goes_on_with(&self, track: TrackId) -> Option<u64> {
         self.state().past.iter().find(|past| past.id == track).map(|past| past.next)
+    }
+
+    /// Notes what is added to the times of packets.
+    pub(super) fn note_shift(&self, shift: Duration) {
+        self.state().shift = shift;
+    }
+
+    /// What is added to the times of packets.
+    pub(super) fn shift(&self) -> Duration {
+        self.state().shift
+    }
+
+    /// Notes a keyframe of the leading pictures.
+    pub(super) fn note_keyframe(&self, keyframe: Keyframe) {
+        let mut state = self.state();
+        if state.keyframes.len() == KEYFRAMES_MAX {
+            state.keyframes.pop_front();
+        }
+        state.keyframes.push_back(keyframe);
+    }
+
+    /// The newest of the last keyframes that is meant.
+    pub(super) fn keyframe(&self, is_meant: impl Fn(&Keyframe) -> bool) -> Option<Keyframe> {
+        self.state().keyframes.iter().rev().find(|keyframe| is_meant(keyframe)).copied()
     }
 
     /// There will be no more.
@@ -495,10 +527,10 @@ impl Channel {
         if due.is_empty() && state.ended { Step::End } else { Step::Parts(in_order(due)) }
     }
 
-    /// The multivariant playlist. `folder` is where media is, as seen from there.
-    pub(super) fn multivariant(&self, folder: &str, span: Span) -> Written {
+    /// The multivariant playlist. `folder` is where media is, as seen from there. `rungs` are on offer beside the stream itself.
+    pub(super) fn multivariant(&self, folder: &str, span: Span, rungs: &[Offer]) -> Written {
         let state = self.state();
-        Written::new(playlist::multivariant(&state.renditions, folder, &state.terms, span))
+        Written::new(playlist::multivariant(&state.renditions, folder, &state.terms, span, rungs))
     }
 
     /// The manifest. `folder` is where media is, as seen from there.

@@ -10,6 +10,7 @@ mod attend;
 mod body;
 mod channel;
 mod drift;
+mod guide;
 mod joined;
 mod limits;
 mod manifest;

@@ -6,6 +6,7 @@
 use super::attend;
 use super::channel::{Channel, Phase};
 use super::drift::Drift;
+use super::guide::{Guide, Keyframe};
 use super::limits;
 use super::muxer::{Muxer, first_number, is_packable};
 use super::rewound::Rewound;
@@ -20,7 +21,7 @@ use media::{Kind, Packet, Role, StreamName, Time, TrackId};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -33,6 +34,9 @@ const BATCH: BatchLimits = BatchLimits { packets_max: 128, bytes_max: 1 << 20 };
 const SWEEP: Duration = Duration::from_secs(1);
 /// How far it may fall behind the stream: it does nothing that takes long, and what it skips all its viewers lose.
 const LAG_MAX: Duration = Duration::from_secs(60);
+
+/// The address of those who have none to tell.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// The channels that are packaged now.
 #[derive(Default)]
@@ -55,6 +59,8 @@ impl Packagers {
         peer: SocketAddr,
     ) -> Result<Arc<Channel>, ReadError> {
         let now = Instant::now();
+        // Before the lock: the stream of a rung has a channel too.
+        let guide = self.guide(env, name, peer);
         let mut channels = self.channels();
         let before = channels.get(name).cloned();
         if let Some(channel) = &before {
@@ -74,7 +80,7 @@ impl Packagers {
             }
         };
         let channel = Channel::new(name.clone(), keep, now).encrypted(keys);
-        let channel = Arc::new(match env.config.timeshift.is_for(name) {
+        let channel = Arc::new(match env.keeps_past(name) {
             true => channel.with_timeshift(env.timeshift.clone()),
             false => channel,
         });
@@ -83,9 +89,18 @@ impl Packagers {
         }
         channels.insert(name.clone(), channel.clone());
         drop(channels);
-        let task = Packager::new(env.clone(), channel.clone(), reader);
+        let task = Packager::new(env.clone(), channel.clone(), reader, guide);
         tokio::spawn(env.clone().contain(peer, task.run()));
         Ok(channel)
+    }
+
+    /// The stream that `name` is a rung of, if it is one. It is packaged as long as its rung is.
+    fn guide(&self, env: &Arc<Env>, name: &StreamName, peer: SocketAddr) -> Option<Guide> {
+        let (base, _) = env.transcoding.rung_of(name)?;
+        if !env.origin.presence(&base).begun {
+            return None;
+        }
+        self.channel(env, &base, peer).ok().map(Guide::new)
     }
 
     /// Starts the packager of a stream that has one for as long as it exists, if it has none now.
@@ -94,9 +109,7 @@ impl Packagers {
     ///
     /// No room for another reader.
     pub(super) fn keep(&self, env: &Arc<Env>, name: &StreamName) -> Result<(), ReadError> {
-        // Nobody's: there is no address to tell.
-        let peer = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.channel(env, name, peer).map(drop)
+        self.channel(env, name, NOBODY).map(drop)
     }
 
     /// How far viewers can go back now in a stream, if they can.
@@ -163,16 +176,20 @@ struct Packager {
     first: u64,
     /// Tracks that could not be packaged.
     left_out: Vec<TrackId>,
+    /// The stream that this is a rung of.
+    guide: Option<Guide>,
 }
 
 impl Packager {
-    fn new(env: Arc<Env>, channel: Arc<Channel>, reader: Reader) -> Self {
+    fn new(env: Arc<Env>, channel: Arc<Channel>, reader: Reader, guide: Option<Guide>) -> Self {
         let hls = &env.config.hls;
         let goals = Goals {
             segment: Duration::from_millis(hls.segment_ms),
             part: Duration::from_millis(hls.part_ms),
         };
-        let gop = env.origin.stream(&channel.name).and_then(|stream| stream.gop);
+        let base = env.transcoding.rung_of(&channel.name).map(|(base, _)| base);
+        let keyframes = env.origin.stream(base.as_ref().unwrap_or(&channel.name));
+        let gop = keyframes.and_then(|stream| stream.gop);
         Self {
             segmenter: Segmenter::new(goals, gop).after(channel.beginning().discontinuities),
             channel,
@@ -185,6 +202,7 @@ impl Packager {
             skipped: 0,
             first: first_number(SystemTime::now()),
             left_out: Vec::new(),
+            guide,
             env,
         }
     }
@@ -204,6 +222,8 @@ impl Packager {
                     ended = self.take(next, &mut batch).is_break();
                 }
                 _ = sweep.tick() => {
+                    // The one before may have ended.
+                    self.guide = self.env.packagers.guide(&self.env, &self.channel.name, NOBODY);
                     if self.is_idle(Instant::now()) {
                         break;
                     }
@@ -266,7 +286,9 @@ impl Packager {
     fn push(&mut self, mut packet: Packet, arrived: Instant, cuts: &mut Vec<Cut>) {
         if packet.role == Role::Frame && packet.track.kind != Kind::Data {
             if self.muxer.is_none() {
-                self.shift = self.channel.beginning().time.since(packet.dts);
+                let own = self.channel.beginning().time.since(packet.dts);
+                self.shift = self.guide.as_ref().map_or(own, Guide::shift);
+                self.channel.note_shift(self.shift);
             }
             (packet.dts, packet.pts) = (packet.dts + self.shift, packet.pts + self.shift);
             if packet.dts < Time::ZERO {
@@ -281,7 +303,16 @@ impl Packager {
             }
             self.date(&packet, arrived);
         }
+        let keyframe = (packet.track == TrackId::VIDEO && packet.is_video_keyframe()).then_some(packet.pts);
+        if let (Some(pts), Some(guide)) = (keyframe, &self.guide) {
+            self.segmenter.cue(guide.begins(pts));
+        }
         self.segmenter.push(packet, cuts);
+        if let Some(pts) = keyframe
+            && let Some(begins) = self.segmenter.has_begun_at(pts)
+        {
+            self.channel.note_keyframe(Keyframe { pts, begins });
+        }
     }
 
     /// Whether `packet` is of a track that has yet to come to a gap which others have passed: what it belongs to has ended.
@@ -304,6 +335,8 @@ impl Packager {
         let date = SystemTime::now().checked_sub(arrived.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         let interrupted = mem::take(&mut self.interrupted);
         match &mut self.muxer {
+            // What is said of a rung is what is said of its stream.
+            Some(_) if self.guide.is_some() && !interrupted => {}
             Some(muxer) if !interrupted => {
                 if let Some(by) = self.drift.note(packet.dts, muxer.late(packet.dts, date)) {
                     muxer.move_dates(by);
@@ -319,7 +352,15 @@ impl Packager {
 
     fn pack(&mut self, cuts: Vec<Cut>) {
         let Some(muxer) = &mut self.muxer else { return };
-        for cut in cuts {
+        for mut cut in cuts {
+            let pts = cut.frames.first().map(|frame| frame.pts);
+            if let Some(opening) = &mut cut.opens
+                && let Some((guide, pts)) = self.guide.as_ref().zip(pts)
+                && let Some(moment) = guide.moment(pts)
+            {
+                muxer.set_anchor((pts, moment.date));
+                opening.discontinuities = moment.discontinuities;
+            }
             let first = self.channel.goes_on_with(cut.track).or_else(|| self.channel.newest());
             let first = first.unwrap_or(self.first);
             // A track that was retired has left with its initialization section.
@@ -368,7 +409,9 @@ impl Packager {
         let sound = Duration::from_secs(
             (self.segmenter.promise_segment_max() + part_target).as_secs_f64().round() as u64,
         );
-        self.channel.promise(self.segmenter.promise_segment_max().max(sound), part_target);
+        // One for all that players change between (RFC 8216bis section 6.2.4).
+        let shared = self.guide.as_ref().map_or(Duration::ZERO, Guide::target);
+        self.channel.promise(self.segmenter.promise_segment_max().max(sound).max(shared), part_target);
         self.channel.phase.send_replace(Phase::Ready);
     }
 

@@ -5,6 +5,7 @@ use super::name::File;
 use super::seal::Keys;
 use super::window::{Edge, Line, Rendition, Span};
 pub(super) use crate::http::date_time;
+use crate::transcode::Offer;
 use media::codec::Summary;
 use media::{Kind, TrackId};
 use std::fmt::Write;
@@ -31,8 +32,14 @@ impl Terms {
 }
 
 /// The multivariant playlist: every video track with each kind of sound. `folder` is where the media playlists are: empty, or with
-/// a slash at its end.
-pub(super) fn multivariant(renditions: &[Rendition], folder: &str, terms: &Terms, span: Span) -> String {
+/// a slash at its end. `rungs` follow, each with the same sound: what players begin with comes first.
+pub(super) fn multivariant(
+    renditions: &[Rendition],
+    folder: &str,
+    terms: &Terms,
+    span: Span,
+    rungs: &[Offer],
+) -> String {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     let of = |kind| renditions.iter().filter(move |rendition| rendition.id.kind == kind);
     let mut groups: Vec<(&str, Vec<&Rendition>)> = Vec::new();
@@ -85,7 +92,34 @@ pub(super) fn multivariant(renditions: &[Rendition], folder: &str, terms: &Terms
             let _ = writeln!(out, "{}", uri(rendition));
         }
     }
+    let sounds: Vec<_> = match groups.is_empty() {
+        true => vec![None],
+        false => groups.iter().enumerate().map(Some).collect(),
+    };
+    for (rung, sound) in rungs.iter().flat_map(|rung| sounds.iter().map(move |sound| (rung, *sound))) {
+        write_rung(&mut out, rung, sound);
+        let playlist = File::playlist(TrackId::VIDEO, span);
+        let _ = writeln!(out, "{}/{playlist}{}", rung.name.channel(), terms.query);
+    }
     out
+}
+
+/// A rung, whether or not it is made already.
+fn write_rung(out: &mut String, rung: &Offer, sound: Option<(usize, &(&str, Vec<&Rendition>))>) {
+    let (mut peak, mut codecs) = (rung.bits_per_second, rung.mime.clone());
+    if let Some((_, (codec, group))) = sound {
+        peak += group.iter().map(|rendition| rendition.bits_per_second().0).max().unwrap_or_default();
+        let _ = write!(codecs, ",{codec}");
+    }
+    let (width, height) = (rung.width, rung.height);
+    let _ = write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak},CODECS=\"{codecs}\",RESOLUTION={width}x{height}");
+    if let Some(rate) = rung.fps {
+        let _ = write!(out, ",FRAME-RATE={rate:.3}");
+    }
+    if let Some((index, _)) = sound {
+        let _ = write!(out, ",AUDIO=\"sound{index}\"");
+    }
+    out.push('\n');
 }
 
 fn write_variant(

@@ -70,6 +70,10 @@ pub(super) struct Segmenter {
     /// How long segments shall not become longer than, once that was promised.
     segment_max: Option<Duration>,
     discontinuities: u64,
+    /// Whether the next keyframe that leads begins a segment, if somebody else has decided that.
+    cue: Option<bool>,
+    /// Where the leading track has begun its newest segment.
+    newest: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -108,12 +112,25 @@ impl Segmenter {
             gops: gop.filter(|gop| *gop < limits::SEGMENT_MAX).into_iter().collect(),
             segment_max: None,
             discontinuities: 0,
+            cue: None,
+            newest: None,
         }
     }
 
     /// Begins with so many interruptions before.
     pub(super) fn after(self, discontinuities: u64) -> Self {
         Self { discontinuities, ..self }
+    }
+
+    /// Says whether the leading track begins a segment with its next keyframe; None leaves it to the rules.
+    pub(super) fn cue(&mut self, begins: Option<bool>) {
+        self.cue = begins;
+    }
+
+    /// Whether the leading track has begun its newest segment with the frame that is shown at `pts`. None while
+    /// frames are collected.
+    pub(super) fn has_begun_at(&self, pts: Time) -> Option<bool> {
+        self.part_target.map(|_| self.newest == Some(pts))
     }
 
     /// What no part is longer than: the part target duration. None before the first part.
@@ -320,6 +337,9 @@ impl Segmenter {
             let least = if self.is_under_way { self.goals.segment } else { self.goals.segment / 4 };
             let goal = elapsed + about >= least;
             return match packet.track.kind {
+                Kind::Video if let Some(begins) = self.cue => {
+                    packet.flags.keyframe && (is_interrupted || begins)
+                }
                 Kind::Video => {
                     packet.flags.keyframe && (is_interrupted || goal || self.would_break_promise(elapsed))
                 }
@@ -371,6 +391,7 @@ impl Segmenter {
             track.boundaries.pop_front();
         }
         if leads {
+            self.newest = Some(packet.pts);
             self.is_under_way |= continues;
             for other in
                 self.tracks.iter_mut().filter(|other| other.id != packet.track && other.segment.is_some())

@@ -88,6 +88,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
     let open = Router::new()
         .route("/api/v1/channels", get(channels))
         .route("/api/v1/channels/{app}/{channel}", get(channel))
+        .route("/api/v1/channels/{app}/{channel}/las.json", get(las))
         .route("/api/v1/beacon", post(beacon).layer(DefaultBodyLimit::max(beacon::limits::BODY_BYTES_MAX)))
         .merge(recorded::routes(env.clone()))
         .method_not_allowed_fallback(method_not_allowed)
@@ -102,6 +103,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(exposition))
         .route("/api/v1/sessions", get(sessions))
+        .route("/api/v1/transcoding", get(transcoding))
         .fallback(file);
     open.merge(pages)
         .method_not_allowed_fallback(method_not_allowed)
@@ -217,6 +219,27 @@ async fn sessions(State(app): State<App>, request: Request) -> Response {
         return unauthorized(&request, "");
     }
     json(&status::sessions(&app.env))
+}
+
+async fn transcoding(State(app): State<App>, request: Request) -> Response {
+    if !asker(&app.env, &request).operator {
+        return unauthorized(&request, "");
+    }
+    json(&status::transcoding(&app.env))
+}
+
+async fn las(
+    State(app): State<App>,
+    Path((name, channel)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let manifest = StreamName::parse(&name, &channel)
+        .ok()
+        .and_then(|name| status::las(&app.env, &name, &asker(&app.env, &request)));
+    match manifest {
+        Some(manifest) => json(&manifest),
+        None => problem(StatusCode::NOT_FOUND, format!("There is no channel {name}/{channel}.")),
+    }
 }
 
 async fn beacon(State(app): State<App>, request: Request) -> Response {

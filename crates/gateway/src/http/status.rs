@@ -10,7 +10,8 @@ use media::{Codec, Kind, StreamName, codec};
 use crate::metrics::{RelayDirection, Role};
 use crate::policy::{Action, Request};
 use crate::sessions::Session;
-use crate::{Env, Secret};
+use crate::transcode::{self, Offer};
+use crate::{Env, Secret, signature};
 
 /// Sessions in one answer. Each takes about 250 bytes of JSON.
 const SESSIONS_LISTED_MAX: usize = 10_000;
@@ -26,11 +27,12 @@ pub(crate) struct Asker {
     pub(crate) operator: bool,
 }
 
-/// The channels that `asker` may play, by name. Names that players merely wait for are not channels.
+/// The channels that `asker` may play, by name. Names that players merely wait for are not channels, and rungs are told of with
+/// the channel that they are of.
 pub(crate) fn channels(env: &Env, asker: &Asker) -> api::Channels {
     let now = Instant::now();
     let mut streams = env.origin.streams();
-    streams.retain(|stream| may_play(env, &stream.name, asker));
+    streams.retain(|stream| may_play(env, &stream.name, asker) && !env.transcoding.is_rung(&stream.name));
     streams.sort_by(|a, b| a.name.cmp(&b.name));
     api::Channels { channels: streams.iter().filter_map(|stream| channel(env, stream, now)).collect() }
 }
@@ -53,7 +55,7 @@ pub(crate) fn channel_detail(env: &Env, name: &StreamName, asker: &Asker) -> Opt
     });
     Some(api::ChannelDetail {
         channel: channel(env, &stream, now)?,
-        rewind_problem: env.timeshift.problem().filter(|_| env.config.timeshift.is_for(name)),
+        rewind_problem: env.timeshift.problem().filter(|_| env.keeps_past(name)),
         tracks: stream.tracks.iter().map(track).collect(),
         publisher,
         standby: stream.standby as u64,
@@ -96,6 +98,105 @@ pub(crate) fn sessions(env: &Env) -> api::Sessions {
     }
 }
 
+/// The rungs that are made now. Which there are says what is watched, so only the operator may see them.
+pub(crate) fn transcoding(env: &Env) -> api::Transcoding {
+    let now = Instant::now();
+    let (cores, cores_max) = env.transcoding.load();
+    let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+    let running = env.transcoding.reports().into_iter().map(|(name, report)| {
+        let viewers = env.origin.presence(&name).viewers as u64;
+        api::RunningRung {
+            live: report.is_live,
+            uptime_ms: to_millis(now.saturating_duration_since(report.since)),
+            viewers,
+            backend: report.usage.backend.map(|backend| backend.to_string()),
+            frames_per_second: rounded(report.fps),
+            cores: rounded(report.cores),
+            frames: report.usage.frames,
+            dropped_frames: report.usage.dropped,
+            restarts: report.usage.restarts,
+            error: report.usage.error.clone(),
+            rung: rung(&report.offer(name)),
+        }
+    });
+    let refused = env.transcoding.refusals().into_iter();
+    api::Transcoding {
+        cores: rounded(cores),
+        cores_max: rounded(cores_max),
+        rungs: running.collect(),
+        refused: refused.map(|(name, why)| api::RefusedRung { stream: name.to_string(), why }).collect(),
+    }
+}
+
+fn rung(offer: &Offer) -> api::Rung {
+    api::Rung {
+        name: offer.rung.clone(),
+        stream: offer.name.to_string(),
+        codec: codec_name(offer.codec.of_packets()),
+        mime: offer.mime.clone(),
+        width: offer.width,
+        height: offer.height,
+        fps: offer.fps.map(|fps| (fps * 100.0).round() / 100.0),
+        bitrate_bps: offer.bits_per_second,
+    }
+}
+
+/// A channel in all its sizes, if it exists and `asker` may play it.
+pub(crate) fn las(env: &Env, name: &StreamName, asker: &Asker) -> Option<api::LasManifest> {
+    if !may_play(env, name, asker) {
+        return None;
+    }
+    let is_public = may_play(env, name, &Asker { key: None, operator: false });
+    // What admits the asker, where something has to.
+    let query = asker.key.as_ref().filter(|_| !is_public).map(signature::query_of).unwrap_or_default();
+    let stream = env.origin.stream(name)?;
+    let sound = main_track(&stream, Kind::Audio).map(audio).and_then(|audio| audio.mime);
+    let codecs = |pictures: String| match &sound {
+        Some(sound) => format!("{pictures},{sound}"),
+        None => pictures,
+    };
+    let fps = f64::from(stream.frames_per_second);
+    let source = main_track(&stream, Kind::Video).map(|track| video(track, fps))?;
+    let representation = |id: usize, name: &str, quality: &str| api::LasRepresentation {
+        id: id as u32,
+        codec: String::new(),
+        url: format!("/{name}.flv{query}"),
+        backup_url: Vec::new(),
+        max_bitrate: 0,
+        width: 0,
+        height: 0,
+        frame_rate: 0,
+        quality_type: quality.to_owned(),
+        quality_type_name: quality.to_owned(),
+        hidden: false,
+        default_select: id == 1,
+    };
+    let first = api::LasRepresentation {
+        codec: codecs(source.mime.unwrap_or_default()),
+        max_bitrate: stream.bits_per_second / 1000,
+        width: source.width.unwrap_or_default(),
+        height: source.height.unwrap_or_default(),
+        frame_rate: fps.round() as u32,
+        ..representation(1, name.as_str(), "source")
+    };
+    let rungs =
+        transcode::offers(env, &stream).into_iter().zip(2..).map(|(offer, id)| api::LasRepresentation {
+            codec: codecs(offer.mime.clone()),
+            max_bitrate: offer.bits_per_second / 1000,
+            width: offer.width,
+            height: offer.height,
+            frame_rate: offer.fps.unwrap_or(fps).round() as u32,
+            hidden: !offer.is_listed(),
+            ..representation(id, offer.name.as_str(), &offer.rung)
+        });
+    let set = api::LasAdaptationSet {
+        id: 1,
+        duration: stream.gop.map_or(0, to_millis),
+        representation: std::iter::once(first).chain(rungs).collect(),
+    };
+    Some(api::LasManifest { version: "1.0.0".to_owned(), adaptation_set: vec![set] })
+}
+
 /// Whether new work is welcome: listeners are up and the node does not shut down.
 pub(crate) fn is_ready(env: &Env) -> bool {
     env.ready.load(Ordering::Acquire) && !env.shutdown.is_triggered()
@@ -108,6 +209,11 @@ pub(crate) fn metrics(env: &Env) -> String {
     let (pushes, pulls) = env.relays.states();
     env.metrics.relay().set_states(RelayDirection::Push, pushes.into_iter());
     env.metrics.relay().set_states(RelayDirection::Pull, pulls.into_iter());
+    let (used, cores) = env.transcoding.load();
+    let transcode = env.metrics.transcode();
+    transcode.rungs.set(env.transcoding.reports().len() as i64);
+    transcode.cores.set(used);
+    transcode.cores_max.set(cores);
     env.metrics.render(live, streams.iter().map(|stream| stream.readers).sum())
 }
 
@@ -127,14 +233,23 @@ fn channel(env: &Env, stream: &StreamStatus, now: Instant) -> Option<api::Channe
         live: stream.live,
         started_at: rfc3339(SystemTime::now() - uptime),
         uptime_ms: to_millis(uptime),
-        viewers: stream.viewers as u64,
+        viewers: viewers(env, stream) as u64,
         video: main_track(stream, Kind::Video).map(|track| video(track, fps)),
         audio: main_track(stream, Kind::Audio).map(audio),
         bitrate_bps: stream.bits_per_second,
         gop_ms: stream.gop.map(to_millis),
         rewind_s: env.packagers.rewind(&stream.name).map(|reach| reach.as_secs()),
+        rungs: transcode::offers(env, stream).iter().map(rung).collect(),
         title: stream.metadata.as_deref().and_then(title),
     })
+}
+
+/// Who watch a stream, in whatever size.
+fn viewers(env: &Env, stream: &StreamStatus) -> usize {
+    let of_rungs = env.transcoding.demanded(&stream.name);
+    let watch_rungs: usize = of_rungs.iter().map(|rung| env.origin.presence(rung).viewers).sum();
+    // For each rung that is watched one viewer of the stream stands.
+    stream.viewers.saturating_sub(of_rungs.len()) + watch_rungs
 }
 
 /// The first track of a kind; tracks come in order of their numbers.

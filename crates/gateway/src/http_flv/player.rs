@@ -137,7 +137,8 @@ impl Player {
         egress.guard().set_outcome(outcome);
         match self.form {
             FlvForm::WebSocket => self.outbox.push(close_frame(code, reason)),
-            FlvForm::Plain if code == CLOSE_NOT_FOUND => self.refuse(&Refusal::not_found()),
+            // As long as nothing has been sent there is room for an answer.
+            FlvForm::Plain if !self.started => self.refuse(&Refusal::not_found()),
             FlvForm::Plain => {}
         }
         self.flush_last().await;

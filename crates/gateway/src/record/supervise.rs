@@ -110,6 +110,9 @@ fn look_at(env: &Arc<Env>, name: &StreamName, recorders: &mut JoinSet<StreamName
     if presence.rank.is_none() || table.unwanted.contains(name) {
         return;
     }
+    if env.transcoding.is_rung(name) {
+        return;
+    }
     let Some(rule) = env.config.record.rule_of(name) else { return };
     if rule.policy == RecordPolicy::OnDemand && !table.wanted.contains(name) {
         return;

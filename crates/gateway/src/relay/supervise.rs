@@ -58,6 +58,10 @@ fn all_names(env: &Env) -> HashSet<StreamName> {
 
 /// Makes the tasks of one stream what they should be.
 fn look_at(env: &Arc<Env>, name: &StreamName) {
+    // They are made here, of streams that are fetched.
+    if env.transcoding.is_rung(name) {
+        return;
+    }
     let presence = env.origin.presence(name);
     push(env, name, presence);
     pull(env, name, presence);

@@ -28,6 +28,7 @@ mod swf;
 mod tidy;
 mod timeshift;
 mod tls;
+mod transcode;
 mod ts;
 mod tunnel;
 mod vlc;

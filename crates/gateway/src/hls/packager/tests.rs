@@ -3,7 +3,7 @@ use crate::config::{Config, HlsConfig, TimeshiftConfig, parse_channel};
 use crate::hls::channel::Written;
 use crate::hls::joined::joined;
 use crate::hls::name::Directives;
-use crate::hls::window::Span;
+use crate::hls::window::{Line, Span};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use media::{Codec, Flags};
@@ -37,7 +37,7 @@ impl Stream {
             false => channel,
         });
         let reader = env.origin.read(&name, read_options(&env), now).unwrap();
-        Self { publisher: Some(publisher), packager: Packager::new(env, channel, reader), _trigger }
+        Self { publisher: Some(publisher), packager: Packager::new(env, channel, reader, None), _trigger }
     }
 
     /// Publishes frames of 20 ms from `start` to `end`, in milliseconds, and packages each as it comes.
@@ -228,7 +228,7 @@ fn a_track_that_does_not_come_back_is_no_longer_offered() {
     stream.publish_anew(configs()[0].clone());
     stream.push((10_000..15_000).step_by(40).map(picture));
     assert_eq!(channel.tracks(), [TrackId::VIDEO]);
-    let main = channel.multivariant("cam/", Span::Live).with_query("");
+    let main = channel.multivariant("cam/", Span::Live, &[]).with_query("");
     assert!(!String::from_utf8_lossy(&main).contains("audio0"));
     let of_sound = channel.playlist(TrackId::AUDIO, Directives::default()).unwrap().with_query("");
     assert!(
@@ -248,7 +248,7 @@ fn a_track_that_does_not_come_back_is_no_longer_offered() {
 fn assert_can_be_played(channel: &Channel, track: TrackId) {
     let init = channel.look(track, |rendition, _| rendition.segments.back().unwrap().init).unwrap();
     assert!(channel.init(track, init).is_some(), "what its list names is there");
-    let main = channel.multivariant("cam/", Span::Live).with_query("");
+    let main = channel.multivariant("cam/", Span::Live, &[]).with_query("");
     let main = String::from_utf8_lossy(&main).into_owned();
     assert!(main.contains(&format!("cam/{track}.m3u8")), "{main}");
     let (_, places) = channel.join().unwrap();
@@ -363,4 +363,39 @@ fn who_watches_the_end_of_a_stream_watches_its_next_beginning() {
     let anew = Channel::new(before.name.clone(), keep, now);
     anew.continue_after(&before);
     assert!(anew.viewers.is_watching(viewer, now));
+}
+
+#[test]
+fn segments_of_a_rung_are_those_of_its_stream() {
+    let (mut base, mut rung) = (Stream::new(), Stream::new());
+    rung.packager.guide = Some(Guide::new(base.packager.channel.clone()));
+    let pictures = |from: i64, to: i64| (from..to).step_by(40).map(picture);
+    let lines = |stream: &Stream| -> Vec<_> {
+        let channel = &stream.packager.channel;
+        let line = |line: Line| (line.start, line.date, line.duration, line.discontinuities, line.closed);
+        channel
+            .look(TrackId::VIDEO, |rendition, _| rendition.lines(Span::Rewind).map(line).collect())
+            .unwrap()
+    };
+    base.push([configs()[0].clone()]);
+    base.push(pictures(0, 11_000));
+    // The rung begins later, in the middle of a segment.
+    rung.push([configs()[0].clone()]);
+    rung.push(pictures(4_000, 11_000));
+    let (of_base, of_rung) = (lines(&base), lines(&rung));
+    let first = of_rung[0];
+    assert_eq!(first.0, Time::from_millis(4_000));
+    let around = of_base.iter().rev().find(|line| line.0 <= first.0).unwrap();
+    assert!(around.0 < first.0, "{of_base:?}");
+    assert_eq!(first.1, around.1 + first.0.since(around.0), "the time of day goes on within a segment");
+    let shared: Vec<_> = of_base.iter().filter(|line| line.0 > first.0 && line.4).collect();
+    assert!(shared.len() >= 2 && shared.iter().all(|line| of_rung.contains(line)), "{of_base:?} {of_rung:?}");
+    // An interruption of the stream is one of its rung, in which nothing is missing.
+    let mut cuts = Vec::new();
+    base.packager.interrupt(&mut cuts);
+    base.push(pictures(11_000, 16_000));
+    rung.push(pictures(11_000, 16_000));
+    let (of_base, of_rung) = (lines(&base), lines(&rung));
+    let after: Vec<_> = of_base.iter().filter(|line| line.3 == 1 && line.4).collect();
+    assert!(!after.is_empty() && after.iter().all(|line| of_rung.contains(line)), "{of_base:?} {of_rung:?}");
 }

@@ -140,7 +140,7 @@ fn an_ended_playlist_says_so_and_promises_nothing() {
 #[test]
 fn the_multivariant_playlist_describes_each_video_with_each_kind_of_sound() {
     let renditions = [TrackId::VIDEO, TrackId::AUDIO, TrackId::audio(1)].map(|id| rendition(id, 4, 4, None));
-    let written = multivariant(&renditions, "cam/", &terms("?key=secret-key"), Span::Live);
+    let written = multivariant(&renditions, "cam/", &terms("?key=secret-key"), Span::Live, &[]);
     let expected = "#EXTM3U
 #EXT-X-VERSION:9
 #EXT-X-INDEPENDENT-SEGMENTS
@@ -153,8 +153,28 @@ fn the_multivariant_playlist_describes_each_video_with_each_kind_of_sound() {
 }
 
 #[test]
+fn rungs_follow_the_stream_and_have_its_sound() {
+    let rung = Offer {
+        name: crate::config::parse_channel("live/cam~480p").unwrap(),
+        rung: "480p".to_owned(),
+        codec: engine::encode::Codec::H264,
+        width: 854,
+        height: 480,
+        fps: Some(30.0),
+        bits_per_second: 1_200_000,
+        mime: "avc1.64001f".to_owned(),
+    };
+    let renditions = [TrackId::VIDEO, TrackId::AUDIO].map(|id| rendition(id, 4, 4, None));
+    let written = multivariant(&renditions, "cam/", &terms("?key=k"), Span::Live, &[rung]);
+    let expected = "\ncam/video0.m3u8?key=k
+#EXT-X-STREAM-INF:BANDWIDTH=1280000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=854x480,FRAME-RATE=30.000,AUDIO=\"sound0\"
+cam~480p/video0.m3u8?key=k\n";
+    assert!(written.ends_with(expected), "{written}");
+}
+
+#[test]
 fn sound_alone_is_a_variant_of_its_own() {
-    let written = multivariant(&[rendition(TrackId::AUDIO, 2, 2, None)], "cam/", &terms(""), Span::Live);
+    let written = multivariant(&[rendition(TrackId::AUDIO, 2, 2, None)], "cam/", &terms(""), Span::Live, &[]);
     assert!(written.ends_with("CODECS=\"mp4a.40.2\"\ncam/audio0.m3u8\n"), "{written}");
     assert!(!written.contains("EXT-X-MEDIA:"));
 }

@@ -1,0 +1,132 @@
+//! Rungs: smaller versions of channels, made while somebody watches them.
+
+use serde::{Deserialize, Serialize};
+
+/// A rung that a channel has, whether or not it is made at this moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rung {
+    /// What it is called: `480p`.
+    pub name: String,
+    /// The stream to play: `live/cam~480p`.
+    pub stream: String,
+    /// `h264`, `h265` or `av1`.
+    pub codec: String,
+    /// The codec as in a MIME type (RFC 6381).
+    pub mime: String,
+    /// Width of the picture in pixels.
+    pub width: u32,
+    /// Height of the picture in pixels.
+    pub height: u32,
+    /// Frames per second; absent while those of the channel are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Of its pictures at most, in bits per second.
+    pub bitrate_bps: u64,
+}
+
+/// All rungs that are made now, and what they take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transcoding {
+    /// Processor cores that they take, with decoding.
+    pub cores: f64,
+    /// Processor cores that they may take.
+    pub cores_max: f64,
+    /// Those that run, by stream.
+    pub rungs: Vec<RunningRung>,
+    /// Those that somebody asked for lately and that could not be made.
+    pub refused: Vec<RefusedRung>,
+}
+
+/// A rung that is made now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunningRung {
+    /// What it is, and where it is played.
+    #[serde(flatten)]
+    pub rung: Rung,
+    /// Whether there are pictures of it already.
+    pub live: bool,
+    /// How long ago somebody asked for it.
+    pub uptime_ms: u64,
+    /// Players attached now.
+    pub viewers: u64,
+    /// Who encodes: `x264`, ...; absent until that is known.
+    pub backend: Option<String>,
+    /// Frames per second that come out, measured.
+    pub frames_per_second: f64,
+    /// Processor cores that it takes: estimated, then measured.
+    pub cores: f64,
+    /// Frames that came out.
+    pub frames: u64,
+    /// Frames that were left out because its encoder does not keep up.
+    pub dropped_frames: u64,
+    /// How often its encoder failed and was replaced.
+    pub restarts: u64,
+    /// What was wrong with it last.
+    pub error: Option<String>,
+}
+
+/// A rung that could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedRung {
+    /// The stream that was asked for.
+    pub stream: String,
+    /// Why there is none, for people.
+    pub why: String,
+}
+
+/// A channel in all its sizes, as players of LAS read it (Live Adaptive Streaming, "media presentation description"): one FLV
+/// stream for each, of which `startPts` names the keyframe to begin with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LasManifest {
+    /// Of the description: `1.0.0`.
+    pub version: String,
+    /// One.
+    pub adaptation_set: Vec<LasAdaptationSet>,
+}
+
+/// Streams that a player may change between.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LasAdaptationSet {
+    /// Its number.
+    pub id: u32,
+    /// Time between keyframes in milliseconds.
+    pub duration: u64,
+    /// The streams, largest first.
+    pub representation: Vec<LasRepresentation>,
+}
+
+/// One stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LasRepresentation {
+    /// Its number.
+    pub id: u32,
+    /// Codecs as in a MIME type.
+    pub codec: String,
+    /// Where it is, as a path of this server with what admits the asker.
+    pub url: String,
+    /// None.
+    pub backup_url: Vec<String>,
+    /// In kilobits per second.
+    pub max_bitrate: u64,
+    /// Width of the picture in pixels.
+    pub width: u32,
+    /// Height of the picture in pixels.
+    pub height: u32,
+    /// Frames per second, rounded.
+    pub frame_rate: u32,
+    /// What it is called: `480p`, or `source`.
+    pub quality_type: String,
+    /// The same for people.
+    pub quality_type_name: String,
+    /// Whether players leave it out of their list.
+    pub hidden: bool,
+    /// Whether players begin with it.
+    pub default_select: bool,
+}

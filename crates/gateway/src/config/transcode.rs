@@ -1,0 +1,426 @@
+//! The part of the configuration that is about rungs: smaller versions of live streams, made while somebody watches them.
+
+use super::{DURATION_MS_MAX, KeyDoc};
+use crate::pattern::Pattern;
+use engine::encode::{Backend, Codec, Preset};
+use engine::ladder::{self, Template};
+use media::StreamName;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::time::Duration;
+
+section! {
+    /// Rungs: smaller versions of live streams, for viewers whose network is slow. `live/cam~480p` is one of `live/cam`. They are
+    /// made while somebody watches them. `docs/transcoding.md` has recipes.
+    TranscodeConfig {
+        /// Whether there are any.
+        enabled: bool = true,
+        /// Whether HLS and DASH offer the rungs beside the stream itself, so that players change between them on their own.
+        listed: bool = true,
+        /// How long a rung is still made after its last viewer has left.
+        idle_stop_ms: u64 = 10_000,
+        /// How many processor cores all rungs together may take. 0 is all but a quarter of them.
+        cores_max: f64 = 0.0,
+        /// Who encodes where a template does not say, best first, such as `["nvenc"]`: `rushlight engine probe` shows what works here. What
+        /// fails is passed over, and encoders on the processor come after them.
+        backends: Vec<BackendName> = Vec::new(),
+        /// How much rungs make way for everything else on the machine: 0 not at all, 19 as far as can be.
+        nice: u8 = 5,
+        /// Which streams have rungs. Without rules, all have those that suit their size.
+        rule: Vec<TranscodeRule> = Vec::new(),
+        /// Rungs of your own, to be named in rules.
+        template: Vec<TranscodeTemplate> = Vec::new(),
+    }
+}
+
+section! {
+    /// A rule: which rungs streams of this name have. The first rule that fits a stream counts.
+    TranscodeRule {
+        /// The stream: `"live/me"`, or a pattern: `"live/*"`, `"live/show-*"`, `"*/*"`.
+        stream: String = String::new(),
+        /// `"auto"` for those that suit the stream, or a list: `["720p", "480p", "join"]`, of 1440p, 1080p, 720p, 480p, 360p, 240p,
+        /// `join` (small, with close keyframes) and templates of your own. An empty list is none. No rung exceeds its stream.
+        ladder: Ladder = Ladder::Auto,
+    }
+}
+
+section! {
+    /// A rung of your own.
+    TranscodeTemplate {
+        /// What it is called: letters, digits, `-`, `_` and `.`. It may be one of the known names, and takes its place.
+        name: String = String::new(),
+        /// The short side of the picture in pixels: 720 is 1280x720, or 720x1280 of a tall picture.
+        height: u32 = 720,
+        /// `"h264"`, `"h265"`, or `"av1"`.
+        codec: CodecName = CodecName::H264,
+        /// Who encodes: `"x264"`, `"x265"`, `"svt-av1"`, `"openh264"`, `"nvenc"`, `"vaapi"`, `"qsv"`, `"v4l2"` or `"videotoolbox"`.
+        /// Unset, the best that works.
+        backend: Option<BackendName> = None,
+        /// The most frames per second; 0 is as many as the stream has.
+        fps_max: f64 = 0.0,
+        /// The most bits per second.
+        bitrate_bps: u32 = 2_500_000,
+        /// How good pictures look at most, as a number of the codec: for H.264 18 is hard to tell from the stream, 28 is coarse. Simple
+        /// pictures then take less than `bitrate_bps`. 0 fills it always.
+        quality: f32 = 24.0,
+        /// Keyframes at most so many milliseconds apart, beside those of the stream; 0 is only there.
+        gop_ms: u64 = 0,
+        /// Frames that refer to later ones between two that do not: they make a rung smaller, and later.
+        b_frames: u8 = 0,
+        /// How much work goes into a picture: `"ultrafast"`, `"superfast"`, `"veryfast"`, `"faster"`, `"fast"` or `"medium"`.
+        preset: PresetName = PresetName(Preset::Superfast),
+    }
+}
+
+/// The rungs of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(untagged, expecting = "write \"auto\", or a list of rungs such as [\"720p\", \"480p\"]")]
+pub enum Ladder {
+    /// Those that suit the stream.
+    #[default]
+    #[serde(with = "auto")]
+    Auto,
+    /// These, as far as they suit it.
+    Named(Vec<String>),
+}
+
+/// The word `"auto"`.
+mod auto {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("auto")
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<(), D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "auto" => Ok(()),
+            other => Err(D::Error::custom(format!("{other:?} is neither \"auto\" nor a list of rungs"))),
+        }
+    }
+}
+
+/// A codec as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodecName {
+    /// H.264, which everything plays.
+    #[default]
+    H264,
+    /// H.265.
+    H265,
+    /// AV1.
+    Av1,
+}
+
+/// A preset as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PresetName(pub Preset);
+
+impl TryFrom<String> for PresetName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = || Preset::ALL.map(Preset::name).join(", ");
+        Preset::parse(&name)
+            .map(Self)
+            .ok_or_else(|| format!("{name:?} is no preset: write one of {}", known()))
+    }
+}
+
+impl From<PresetName> for String {
+    fn from(preset: PresetName) -> Self {
+        preset.0.name().to_owned()
+    }
+}
+
+/// A back end as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BackendName(pub Backend);
+
+impl TryFrom<String> for BackendName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = || Backend::ALL.map(Backend::name).join(", ");
+        Backend::parse(&name)
+            .map(Self)
+            .ok_or_else(|| format!("{name:?} is no encoder: write one of {}", known()))
+    }
+}
+
+impl From<BackendName> for String {
+    fn from(backend: BackendName) -> Self {
+        backend.0.name().to_owned()
+    }
+}
+
+/// Taller pictures no encoder in use takes in real time.
+const HEIGHTS: std::ops::RangeInclusive<u32> = 64..=4320;
+/// Below this nobody sees anything; above it is a unit mistaken.
+const BITRATES: std::ops::RangeInclusive<u32> = 50_000..=200_000_000;
+/// More rungs of one stream than viewers tell apart.
+const RUNGS_MAX: usize = 16;
+/// More is delay without gain.
+const B_FRAMES_MAX: u8 = 8;
+/// The scales of all codecs end below this.
+const QUALITY_MAX: f32 = 63.0;
+/// More than any machine has.
+const CORES_MAX: f64 = 4096.0;
+/// Of the kernel.
+const NICE_MAX: u8 = 19;
+
+impl TranscodeConfig {
+    /// Calls `wrong` with the key and the message of every problem.
+    pub(super) fn validate(&self, wrong: &mut impl FnMut(&str, String)) {
+        if self.idle_stop_ms > DURATION_MS_MAX {
+            wrong(
+                "transcode.idle_stop_ms",
+                format!("must lie between 0 and {DURATION_MS_MAX} (milliseconds)"),
+            );
+        }
+        if !(0.0..=CORES_MAX).contains(&self.cores_max) {
+            wrong("transcode.cores_max", "must be 0 (all but a quarter) or a number of cores".to_owned());
+        }
+        if self.nice > NICE_MAX {
+            wrong("transcode.nice", format!("must lie between 0 and {NICE_MAX}"));
+        }
+        let mut names = HashSet::new();
+        for (i, template) in self.template.iter().enumerate() {
+            template.validate(&mut |key, message| wrong(&format!("transcode.template.{i}.{key}"), message));
+            if !names.insert(&template.name) {
+                wrong(
+                    &format!("transcode.template.{i}.name"),
+                    format!("{:?} is listed twice", template.name),
+                );
+            }
+        }
+        let mut streams = HashSet::new();
+        for (i, rule) in self.rule.iter().enumerate() {
+            let key = format!("transcode.rule.{i}");
+            match Pattern::parse(&rule.stream) {
+                Err(message) => wrong(&format!("{key}.stream"), message),
+                Ok(_) if !streams.insert(&rule.stream) => {
+                    let message = format!("{} is listed twice, and the first rule counts", rule.stream);
+                    wrong(&format!("{key}.stream"), message);
+                }
+                Ok(_) => {}
+            }
+            let Ladder::Named(rungs) = &rule.ladder else { continue };
+            if rungs.len() > RUNGS_MAX {
+                wrong(&format!("{key}.ladder"), format!("has more than {RUNGS_MAX} rungs"));
+            }
+            for (j, rung) in rungs.iter().enumerate() {
+                let key = format!("{key}.ladder.{j}");
+                if self.template(rung).is_none() {
+                    let message = "is no rung: write 1440p, 1080p, 720p, 480p, 360p, 240p, join, or the name of a template";
+                    wrong(&key, format!("{rung:?} {message}"));
+                } else if rungs[..j].contains(rung) {
+                    wrong(&key, format!("{rung:?} is listed twice"));
+                }
+            }
+        }
+    }
+
+    /// How long a rung is made after its last viewer has left.
+    pub fn idle_stop(&self) -> Duration {
+        Duration::from_millis(self.idle_stop_ms)
+    }
+
+    /// How many cores rungs may take.
+    pub fn cores(&self) -> f64 {
+        if self.cores_max > 0.0 {
+            return self.cores_max;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        cores as f64 * 0.75
+    }
+
+    /// Which rungs a stream has, if it has any.
+    pub(crate) fn ladder_of(&self, name: &StreamName) -> Option<&Ladder> {
+        const AUTO: &Ladder = &Ladder::Auto;
+        if !self.enabled {
+            return None;
+        }
+        if self.rule.is_empty() {
+            return Some(AUTO);
+        }
+        let fits =
+            |rule: &&TranscodeRule| Pattern::parse(&rule.stream).is_ok_and(|pattern| pattern.matches(name));
+        self.rule.iter().find(fits).map(|rule| &rule.ladder)
+    }
+
+    /// The template of that name: one of the configuration, or one that is known.
+    pub(crate) fn template(&self, name: &str) -> Option<Template> {
+        let own = self.template.iter().find(|template| template.name == name);
+        own.map(TranscodeTemplate::to_template).or_else(|| ladder::standard(name))
+    }
+}
+
+impl TranscodeTemplate {
+    fn validate(&self, wrong: &mut impl FnMut(&str, String)) {
+        if !ladder::is_name(&self.name) {
+            wrong("name", "a rung has a short name of letters, digits, '-', '_' and '.'".to_owned());
+        }
+        if !HEIGHTS.contains(&self.height) {
+            wrong("height", format!("must lie between {} and {}", HEIGHTS.start(), HEIGHTS.end()));
+        }
+        if !BITRATES.contains(&self.bitrate_bps) {
+            wrong("bitrate_bps", format!("must lie between {} and {}", BITRATES.start(), BITRATES.end()));
+        }
+        if !(self.fps_max == 0.0 || (1.0..=1000.0).contains(&self.fps_max)) {
+            wrong("fps_max", "must be 0 (as the stream) or lie between 1 and 1000".to_owned());
+        }
+        if !(0.0..=QUALITY_MAX).contains(&self.quality) {
+            wrong("quality", format!("must lie between 0 (fill the bit rate) and {QUALITY_MAX}"));
+        }
+        if self.gop_ms != 0 && !(100..=60_000).contains(&self.gop_ms) {
+            wrong(
+                "gop_ms",
+                "must be 0 (as the stream) or lie between 100 and 60000 (milliseconds)".to_owned(),
+            );
+        }
+        if self.b_frames > B_FRAMES_MAX {
+            wrong("b_frames", format!("must lie between 0 and {B_FRAMES_MAX}"));
+        }
+        if let Some(BackendName(backend)) = self.backend
+            && codec_of(backend).is_some_and(|codec| codec != self.to_codec())
+        {
+            wrong("backend", format!("{backend} does not make the codec that is asked for"));
+        }
+    }
+
+    fn to_codec(&self) -> Codec {
+        match self.codec {
+            CodecName::H264 => Codec::H264,
+            CodecName::H265 => Codec::H265,
+            CodecName::Av1 => Codec::Av1,
+        }
+    }
+
+    fn to_template(&self) -> Template {
+        Template {
+            name: self.name.clone(),
+            height: self.height,
+            codec: self.to_codec(),
+            backend: self.backend.map(|backend| backend.0),
+            fps_max: (self.fps_max > 0.0).then_some(self.fps_max),
+            bitrate_bps: self.bitrate_bps,
+            quality: (self.quality > 0.0).then_some(self.quality),
+            gop: (self.gop_ms > 0).then(|| Duration::from_millis(self.gop_ms)),
+            b_frames: self.b_frames,
+            preset: self.preset.0,
+            threads: 0,
+        }
+    }
+}
+
+/// The codec of a back end that has only one.
+fn codec_of(backend: Backend) -> Option<Codec> {
+    match backend {
+        Backend::X264 | Backend::OpenH264 => Some(Codec::H264),
+        Backend::X265 => Some(Codec::H265),
+        Backend::SvtAv1 => Some(Codec::Av1),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn rule(stream: &str, rungs: &[&str]) -> TranscodeRule {
+        let ladder = Ladder::Named(rungs.iter().map(|rung| (*rung).to_owned()).collect());
+        TranscodeRule { stream: stream.to_owned(), ladder }
+    }
+
+    fn name(app: &str, channel: &str) -> StreamName {
+        StreamName::parse(app, channel).unwrap()
+    }
+
+    #[test]
+    fn without_rules_every_stream_has_what_suits_it() {
+        let config = TranscodeConfig::default();
+        assert_eq!(config.ladder_of(&name("live", "cam")), Some(&Ladder::Auto));
+        let off = TranscodeConfig { enabled: false, ..config };
+        assert_eq!(off.ladder_of(&name("live", "cam")), None);
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_counts_and_others_have_no_rungs() {
+        let rules = vec![rule("live/quiet", &[]), rule("live/*", &["480p"])];
+        let config = TranscodeConfig { rule: rules, ..TranscodeConfig::default() };
+        let rungs = |app, channel| match config.ladder_of(&name(app, channel)) {
+            Some(Ladder::Named(rungs)) => Some(rungs.len()),
+            _ => None,
+        };
+        assert_eq!(
+            (rungs("live", "quiet"), rungs("live", "cam"), rungs("tv", "cam")),
+            (Some(0), Some(1), None)
+        );
+    }
+
+    #[test]
+    fn a_template_takes_the_place_of_a_known_one() {
+        let own = TranscodeTemplate {
+            name: "480p".to_owned(),
+            height: 480,
+            bitrate_bps: 600_000,
+            gop_ms: 1000,
+            ..TranscodeTemplate::default()
+        };
+        let config = TranscodeConfig { template: vec![own], ..TranscodeConfig::default() };
+        let template = config.template("480p").unwrap();
+        assert_eq!((template.bitrate_bps, template.gop), (600_000, Some(Duration::from_secs(1))));
+        assert_eq!(config.template("720p"), ladder::standard("720p"));
+        assert_eq!(config.template("own"), None);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let bad = TranscodeTemplate {
+            name: "a~b".to_owned(),
+            height: 1,
+            bitrate_bps: 1,
+            fps_max: 0.5,
+            quality: -1.0,
+            gop_ms: 1,
+            b_frames: 9,
+            backend: Some(BackendName(Backend::SvtAv1)),
+            ..TranscodeTemplate::default()
+        };
+        let twice = TranscodeTemplate { name: "own".to_owned(), ..TranscodeTemplate::default() };
+        let transcode = TranscodeConfig {
+            idle_stop_ms: 1 << 40,
+            cores_max: -1.0,
+            nice: 20,
+            rule: vec![rule("live", &["own", "own", "777p"]), rule("a/*", &[]), rule("a/*", &[])],
+            template: vec![bad, twice.clone(), twice],
+            ..TranscodeConfig::default()
+        };
+        let problems = Config { transcode, ..Config::default() }.validate().unwrap_err();
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        let expected = [
+            "transcode.idle_stop_ms",
+            "transcode.cores_max",
+            "transcode.nice",
+            "transcode.template.0.name",
+            "transcode.template.0.height",
+            "transcode.template.0.bitrate_bps",
+            "transcode.template.0.fps_max",
+            "transcode.template.0.quality",
+            "transcode.template.0.gop_ms",
+            "transcode.template.0.b_frames",
+            "transcode.template.0.backend",
+            "transcode.template.2.name",
+            "transcode.rule.0.stream",
+            "transcode.rule.0.ladder.1",
+            "transcode.rule.0.ladder.2",
+            "transcode.rule.2.stream",
+        ];
+        assert_eq!(keys, expected);
+    }
+}

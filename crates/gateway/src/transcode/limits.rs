@@ -1,0 +1,38 @@
+//! The most of everything that rungs use, and the times they keep.
+
+use std::time::Duration;
+
+/// Rungs at once. Each is a process of its own, and a stream in the hub.
+pub(super) const RUNGS_MAX: usize = 256;
+
+/// Rungs that viewers wait for whose stream is not there. Those beyond are looked at when somebody asks again.
+pub(super) const WAITING_MAX: usize = 1024;
+
+/// How long sound waits for the pictures of its time. An encoder that is so late has failed, or does not keep up, and players would
+/// stop for want of sound.
+pub(super) const SOUND_HELD: Duration = Duration::from_secs(1);
+
+/// Packets of sound and data that wait for pictures: a second of eight tracks.
+pub(super) const HELD_MAX: usize = 1024;
+
+/// How often it is measured what rungs cost. Processor time is counted in steps of 10 ms, and this is 200 of them.
+pub(super) const MEASURE: Duration = Duration::from_secs(2);
+
+/// Measurements one after the other that must find the same before a rung is stopped for it: a start, or a burst of joins, is over by
+/// then.
+pub(super) const OVERLOADS: u32 = 3;
+
+/// The part of its frames that a rung leaves out when it does not keep up. A few are lost whenever an encoder is replaced.
+pub(super) const DROPPED_PART: f64 = 0.1;
+
+/// How far the rate that suits a rung may move from the one that it has before the encoder is told.
+pub(super) const RATE_STEP: f64 = 1.25;
+
+/// How long a rung that was refused, or has failed, stays so for those who ask again.
+pub(super) const REFUSED: Duration = Duration::from_secs(5);
+
+/// How long a stream that is there may take until it says what its pictures are.
+pub(super) const DESCRIBED: Duration = Duration::from_secs(10);
+
+/// What a table of refusals holds. Names come from viewers.
+pub(super) const REFUSALS_MAX: usize = 1024;

@@ -1,0 +1,363 @@
+//! One rung: from its encoder, and from the sound of its stream, into the hub.
+
+use super::interleave::Interleave;
+use super::limits::{DESCRIBED, DROPPED_PART, MEASURE, RATE_STEP};
+use super::metadata::adapted;
+use super::{RANK, describe};
+use crate::Env;
+use engine::encode::Config;
+use engine::host::{Outlet, Output, Usage};
+use engine::ladder::{Template, fit};
+use hub::{BatchLimits, Entry, Feedback, Next, Publisher, ReadOptions, Reader, WriteError};
+use media::{Packet, Role, StreamName, Time, TrackId};
+use std::future::{pending, poll_fn};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
+use tracing::{info, warn};
+
+/// One pick: sound is small.
+const BATCH: BatchLimits = BatchLimits { packets_max: 128, bytes_max: 1 << 20 };
+
+/// What a rung is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Order {
+    /// Whether somebody watches it.
+    pub(super) watched: bool,
+    /// What its encoder is to make.
+    pub(super) config: Config,
+    /// Why it is to end, if it is.
+    pub(super) stop: Option<String>,
+}
+
+/// Why a rung has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its stream is over.
+    Over,
+    /// Nobody watched it for a while.
+    Unwatched,
+    /// Somebody publishes this name.
+    TakenOver,
+    /// It was told to.
+    Stopped(String),
+    /// There is no way to make it.
+    Failed(String),
+}
+
+pub(super) struct Rung {
+    pub(super) env: Arc<Env>,
+    pub(super) base: StreamName,
+    pub(super) name: StreamName,
+    pub(super) template: Template,
+    pub(super) config: Config,
+    pub(super) outlet: Outlet,
+    /// Makes another outlet, for pictures of another size.
+    pub(super) transcoder: engine::host::Transcoder,
+    pub(super) orders: watch::Receiver<Order>,
+    pub(super) asked: Instant,
+}
+
+/// What there is once pictures come.
+struct Feed {
+    publisher: Publisher,
+    sound: Option<Reader>,
+    interleave: Interleave,
+}
+
+impl Rung {
+    /// Makes the rung until it ends.
+    pub(super) async fn run(mut self) -> End {
+        let mut feed = None;
+        let end = self.work(&mut feed).await;
+        if let Some(Feed { mut publisher, mut interleave, .. }) = feed
+            && end != End::TakenOver
+        {
+            // What is left of the sound goes with the last pictures.
+            let late = Instant::now() + 2 * super::limits::SOUND_HELD;
+            while let Some(packet) = interleave.pop(late) {
+                if publisher.write(packet, Instant::now()).is_err() {
+                    break;
+                }
+            }
+            publisher.finish();
+        }
+        end
+    }
+
+    async fn work(&mut self, feed: &mut Option<Feed>) -> End {
+        let mut kept = Vec::new();
+        let mut batch = Vec::new();
+        let began = tokio::time::Instant::now();
+        let mut measure = interval_at(began + MEASURE, MEASURE);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut measured = Measured { usage: Usage::default(), at: Instant::now() };
+        let mut idle_since = None;
+        loop {
+            let order = self.orders.borrow_and_update().clone();
+            if let Some(why) = order.stop {
+                return End::Stopped(why);
+            }
+            if !is_alike(&order.config, &self.config) {
+                // The stream has changed: the encoder of what was before ends.
+                self.outlet = self.transcoder.add(order.config.clone());
+                self.config = order.config;
+                measured = Measured { usage: Usage::default(), at: Instant::now() };
+            }
+            idle_since = if order.watched { None } else { idle_since.or(Some(Instant::now())) };
+            let wakes = [
+                idle_since.map(|since| since + self.env.config.transcode.idle_stop()),
+                feed.as_ref().and_then(|feed| feed.interleave.due_at()),
+                feed.as_ref().and_then(|feed| feed.publisher.flush_at()),
+                feed.is_none().then(|| self.asked + DESCRIBED),
+            ];
+            let wake_at = wakes.into_iter().flatten().min();
+            tokio::select! {
+                biased;
+                changed = self.orders.changed() => if changed.is_err() { return End::Over },
+                output = self.outlet.next() => match output {
+                    None => return self.without_outlet(),
+                    Some(Output::Replaced { why }) => {
+                        warn!(stream = %self.name, why, "the encoder of a rung has failed and was replaced");
+                    }
+                    Some(Output::Packet(packet)) => {
+                        if let ControlFlow::Break(end) = self.take(packet, feed, &mut kept) {
+                            return end;
+                        }
+                    }
+                },
+                beside = poll_fn(|cx| poll_beside(feed.as_mut(), &mut batch, cx)) => match (beside, feed.as_mut()) {
+                    (Beside::Told(Feedback::TakenOver), _) => return End::TakenOver,
+                    (Beside::Sound(next), Some(feed)) => self.take_sound(next, &mut batch, feed),
+                    _ => {}
+                },
+                _ = measure.tick() => self.measure(&mut measured),
+                () = wake(wake_at) => {}
+            }
+            let now = Instant::now();
+            if feed.is_none() && now >= self.asked + DESCRIBED {
+                let why = self.outlet.usage().error.unwrap_or_else(|| "no picture came of it".to_owned());
+                return End::Failed(why);
+            }
+            if idle_since.is_some_and(|since| now >= since + self.env.config.transcode.idle_stop()) {
+                return End::Unwatched;
+            }
+            if let Some(Feed { publisher, interleave, .. }) = feed {
+                while let Some(packet) = interleave.pop(now) {
+                    if let Err(WriteError::TakenOver) = publisher.write(packet, now) {
+                        return End::TakenOver;
+                    }
+                }
+                if publisher.flush_at().is_some_and(|at| at <= now) {
+                    publisher.flush();
+                }
+            }
+        }
+    }
+
+    /// Nothing more comes from the encoder: the stream has ended, or there is no encoder that can do it.
+    fn without_outlet(&self) -> End {
+        match self.outlet.usage().error {
+            Some(why) if self.env.origin.presence(&self.base).rank.is_some() => End::Failed(why),
+            _ => End::Over,
+        }
+    }
+
+    /// Takes a packet of the encoder. `kept` is what comes before the first frame.
+    fn take(&mut self, packet: Packet, feed: &mut Option<Feed>, kept: &mut Vec<Packet>) -> ControlFlow<End> {
+        let now = Instant::now();
+        let packet = Packet { track: TrackId::VIDEO, ..packet };
+        let Some(Feed { publisher, interleave, .. }) = feed else {
+            if packet.role != Role::Frame {
+                kept.push(packet);
+                return ControlFlow::Continue(());
+            }
+            return match self.begin(packet, kept, now) {
+                Ok(begun) => {
+                    *feed = Some(begun);
+                    ControlFlow::Continue(())
+                }
+                Err(end) => ControlFlow::Break(end),
+            };
+        };
+        if packet.role == Role::Frame {
+            interleave.note_pictures(packet.dts);
+        }
+        match publisher.write(packet, now) {
+            Err(WriteError::TakenOver) => ControlFlow::Break(End::TakenOver),
+            // After another error the rest of the rung is as good as before.
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Begins to publish, with the first picture. What decoders must know of the sound comes before it.
+    fn begin(&mut self, first: Packet, kept: &mut Vec<Packet>, now: Instant) -> Result<Feed, End> {
+        let publisher = self.env.origin.publish_ranked(&self.name, RANK, now);
+        let mut publisher = match publisher {
+            Ok(publisher) if publisher.is_standby() => return Err(End::TakenOver),
+            Ok(publisher) => publisher,
+            Err(error) => return Err(End::Failed(error.to_string())),
+        };
+        let mut interleave = Interleave::default();
+        interleave.note_pictures(first.dts);
+        let mut sound = self.open_sound(now);
+        if let Some(reader) = &mut sound {
+            let batch = join_at(reader, first.dts, now);
+            let mut has_frame = false;
+            for entry in batch {
+                let packet = self.of_rung(&entry, first.dts);
+                has_frame |= packet.role == Role::Frame;
+                // A failure is missing for decoders, and not for the hub.
+                match has_frame {
+                    false => drop(publisher.write(packet, now)),
+                    true => interleave.push(packet, now),
+                }
+            }
+        }
+        for packet in kept.drain(..) {
+            let _ = publisher.write(Packet { dts: first.dts, pts: first.dts, ..packet }, now);
+        }
+        let _ = publisher.write(first, now);
+        info!(
+            stream = %self.name,
+            size = format_args!("{}x{}", self.config.width, self.config.height),
+            after_ms = now.saturating_duration_since(self.asked).as_millis(),
+            "a rung begins"
+        );
+        if let Some(running) = self.env.transcoding.table().running.get_mut(&self.name) {
+            running.report.is_live = true;
+        }
+        Ok(Feed { publisher, sound, interleave })
+    }
+
+    /// A reader of everything but pictures.
+    fn open_sound(&self, now: Instant) -> Option<Reader> {
+        let options = ReadOptions {
+            video: false,
+            pace: None,
+            passive: true,
+            wait_max: Duration::ZERO,
+            ..ReadOptions::default()
+        };
+        let opened = self.env.origin.read(&self.base, options, now);
+        opened.inspect_err(|error| warn!(stream = %self.name, %error, "a rung has no sound")).ok()
+    }
+
+    fn take_sound(&self, next: Next, batch: &mut Vec<Arc<Entry>>, feed: &mut Feed) {
+        let now = Instant::now();
+        for entry in batch.drain(..) {
+            feed.interleave.push(self.of_rung(&entry, entry.packet.dts), now);
+        }
+        if let Next::Ended(_) = next {
+            feed.sound = None;
+        }
+    }
+
+    /// A packet of the stream as one of the rung.
+    fn of_rung(&self, entry: &Entry, dts: Time) -> Packet {
+        let packet = adapted(entry.packet.clone(), &self.config);
+        match packet.role {
+            Role::Frame => packet,
+            _ => Packet { dts, pts: dts, ..packet },
+        }
+    }
+
+    /// Notes what the rung takes, and what rate suits it by now.
+    fn measure(&mut self, before: &mut Measured) {
+        let now = Instant::now();
+        let usage = self.outlet.usage();
+        let passed = now.saturating_duration_since(before.at).as_secs_f64();
+        let viewers = self.env.origin.presence(&self.name).viewers;
+        let mut table = self.env.transcoding.table();
+        if let Some(running) = table.running.get_mut(&self.name)
+            && passed > 0.0
+        {
+            let report = &mut running.report;
+            let worked = usage.cpu.saturating_sub(before.usage.cpu).as_secs_f64();
+            let made = usage.frames.saturating_sub(before.usage.frames);
+            let taken = usage.pictures.saturating_sub(before.usage.pictures);
+            let dropped = usage.dropped.saturating_sub(before.usage.dropped);
+            report.fps = made as f64 / passed;
+            if made > 0 {
+                report.cores = worked / passed;
+            }
+            let is_late = dropped as f64 > DROPPED_PART * (taken.max(1) as f64);
+            let metrics = self.env.metrics.transcode();
+            metrics.frames.inc_by(made);
+            metrics.dropped_frames.inc_by(dropped);
+            metrics.restarts.inc_by(usage.restarts.saturating_sub(before.usage.restarts));
+            report.usage = usage.clone();
+            running.is_late = is_late;
+            table.weigh(&self.name, viewers);
+        }
+        drop(table);
+        *before = Measured { usage, at: now };
+        let source = self.env.origin.stream(&self.base).and_then(|status| describe(&status).ok());
+        let Some(fitting) = source.and_then(|source| fit(&self.template, &source)) else { return };
+        let (old, new) = (f64::from(self.config.bitrate_bps), f64::from(fitting.bitrate_bps));
+        if new > old * RATE_STEP || new * RATE_STEP < old {
+            self.outlet.set_bitrate(fitting.bitrate_bps);
+            self.config.bitrate_bps = fitting.bitrate_bps;
+            if let Some(running) = self.env.transcoding.table().running.get_mut(&self.name) {
+                running.report.config.bitrate_bps = fitting.bitrate_bps;
+            }
+        }
+    }
+}
+
+/// Whether an encoder of one can go on as that of the other: the rate changes while it runs.
+pub(super) fn is_alike(a: &Config, b: &Config) -> bool {
+    Config { bitrate_bps: b.bitrate_bps, ..a.clone() } == *b
+}
+
+/// A measurement, to which the next one is compared.
+struct Measured {
+    usage: Usage,
+    at: Instant,
+}
+
+/// What there is from `dts` on, or from where the log begins.
+fn join_at(reader: &mut Reader, dts: Time, now: Instant) -> Vec<Arc<Entry>> {
+    let mut batch = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut read = |reader: &mut Reader| {
+        batch.clear();
+        while let Poll::Ready(Next::Packets) = reader.poll_next(now, &mut batch, BATCH, &mut cx) {}
+        std::mem::take(&mut batch)
+    };
+    // It can go back once it has begun, which without pictures is at the newest sound.
+    let newest = read(reader);
+    let place = reader.reach(now).map(|(first, last)| dts.clamp(first, last));
+    match place.is_some_and(|place| reader.seek(place, now).is_ok()) {
+        true => read(reader),
+        false => newest,
+    }
+}
+
+async fn wake(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+/// What comes beside pictures.
+enum Beside {
+    Sound(Next),
+    /// By those who read the rung.
+    Told(Feedback),
+}
+
+fn poll_beside(feed: Option<&mut Feed>, batch: &mut Vec<Arc<Entry>>, cx: &mut Context<'_>) -> Poll<Beside> {
+    let Some(feed) = feed else { return Poll::Pending };
+    if let Poll::Ready(feedback) = feed.publisher.poll_feedback(cx) {
+        return Poll::Ready(Beside::Told(feedback));
+    }
+    match &mut feed.sound {
+        Some(sound) => sound.poll_next(Instant::now(), batch, BATCH, cx).map(Beside::Sound),
+        None => Poll::Pending,
+    }
+}

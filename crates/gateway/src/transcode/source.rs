@@ -1,0 +1,126 @@
+//! What is known of a stream, and the rungs that follow from it. Pure.
+
+use crate::config::{Ladder, TranscodeConfig};
+use crate::http::codec_name;
+use engine::encode::{self, Config};
+use engine::ladder::{self, Source, Template};
+use hub::StreamStatus;
+use media::{Codec, StreamName, TrackId, codec};
+use std::fmt;
+
+/// Why a stream has no rungs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// It has no pictures, or none have come yet.
+    NoPictures,
+    /// What it says of them does not tell their size, or has not come yet.
+    NoSize,
+    /// They are not decoded.
+    Codec(Codec),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPictures => f.write_str("the stream has no pictures"),
+            Self::NoSize => f.write_str("the stream does not say how large its pictures are"),
+            Self::Codec(codec) => {
+                write!(
+                    f,
+                    "pictures of codec {} are not transcoded: publish H.264, H.265 or AV1",
+                    codec_name(*codec)
+                )
+            }
+        }
+    }
+}
+
+/// What is known of the first video track of a stream.
+///
+/// # Errors
+///
+/// There are no rungs of it, at least not yet.
+pub(crate) fn describe(status: &StreamStatus) -> Result<Source, Unfit> {
+    let track = status.tracks.iter().find(|track| track.id == TrackId::VIDEO).ok_or(Unfit::NoPictures)?;
+    let codec = match track.codec {
+        Codec::H264 => encode::Codec::H264,
+        Codec::H265 => encode::Codec::H265,
+        Codec::Av1 => encode::Codec::Av1,
+        other => return Err(Unfit::Codec(other)),
+    };
+    let summary = track.config.as_deref().and_then(|config| codec::summary(track.codec, config));
+    let summary = summary.ok_or(Unfit::NoSize)?;
+    let (Some(width), Some(height)) = (summary.width, summary.height) else { return Err(Unfit::NoSize) };
+    let measured = f64::from(status.frames_per_second);
+    Ok(Source {
+        width,
+        height,
+        codec: Some(codec),
+        // What is measured is true; what a stream says of itself often is not.
+        fps: Some(measured).filter(|fps| *fps > 0.0).or(summary.fps),
+        bitrate_bps: u32::try_from(status.bits_per_second).ok().filter(|bps| *bps > 0),
+    })
+}
+
+/// The rungs of a stream, largest first, with what the encoder of each is asked for.
+pub(crate) fn ladder_of(
+    config: &TranscodeConfig,
+    name: &StreamName,
+    source: &Source,
+) -> Vec<(Template, Config)> {
+    let templates: Vec<_> = match config.ladder_of(name) {
+        None => return Vec::new(),
+        Some(Ladder::Auto) => {
+            let own = |template: Template| {
+                // A template of the operator has the place of the known one, and what is known adapts to the stream.
+                let is_own = config.template.iter().any(|own| own.name == template.name);
+                if is_own { config.template(&template.name).unwrap_or(template) } else { template }
+            };
+            ladder::automatic(source).into_iter().map(own).collect()
+        }
+        Some(Ladder::Named(rungs)) => rungs.iter().filter_map(|rung| config.template(rung)).collect(),
+    };
+    ladder::choose(&templates, source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{TranscodeRule, TranscodeTemplate, parse_channel};
+
+    const SOURCE: Source = Source {
+        width: 1280,
+        height: 720,
+        codec: Some(encode::Codec::H264),
+        fps: Some(30.0),
+        bitrate_bps: Some(4_000_000),
+    };
+
+    fn names(config: &TranscodeConfig) -> Vec<String> {
+        let rungs = ladder_of(config, &parse_channel("live/cam").unwrap(), &SOURCE);
+        rungs.into_iter().map(|(template, _)| template.name).collect()
+    }
+
+    #[test]
+    fn rungs_are_those_of_the_rule_as_far_as_they_suit_the_stream() {
+        let mut config = TranscodeConfig::default();
+        assert_eq!(names(&config), ["480p", "360p", "240p", "join"]);
+        let rungs = ["1080p", "360p", "tiny"].map(str::to_owned).to_vec();
+        config.rule = vec![TranscodeRule { stream: "live/*".to_owned(), ladder: Ladder::Named(rungs) }];
+        let template = |name: &str, height| TranscodeTemplate {
+            name: name.to_owned(),
+            height,
+            bitrate_bps: 99_000,
+            ..TranscodeTemplate::default()
+        };
+        config.template = vec![template("tiny", 160)];
+        assert_eq!(names(&config), ["360p", "tiny"]);
+        config.rule.clear();
+        config.template = vec![template("480p", 400)];
+        let rungs = ladder_of(&config, &parse_channel("live/cam").unwrap(), &SOURCE);
+        assert_eq!(
+            (rungs[0].0.name.as_str(), rungs[0].1.height, rungs[0].1.bitrate_bps),
+            ("480p", 400, 99_000)
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! The thread of all rungs, and who starts and ends them.
+
+use super::branch::Branch;
+use super::limits::{MEASURE, REFUSALS_MAX, REFUSED, WAITING_MAX};
+use super::{Active, Demand, RANK};
+use crate::Env;
+use hub::{Changed, Start};
+use media::StreamName;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, warn};
+
+/// Starts the thread of rungs, if there may be any.
+pub(crate) fn start(env: Arc<Env>) -> io::Result<()> {
+    if !env.config.transcode.enabled {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("transcode".to_owned()).spawn(move || {
+        runtime.block_on(env.clone().keep_running("rungs", move || run(env.clone())));
+        // A process that hangs keeps nobody from ending.
+        runtime.shutdown_background();
+    })?;
+    Ok(())
+}
+
+/// The tasks of all streams that have rungs now.
+struct Supervisor {
+    env: Arc<Env>,
+    branches: HashMap<StreamName, Arc<Notify>>,
+    tasks: JoinSet<StreamName>,
+}
+
+/// Makes rungs until the node shuts down.
+async fn run(env: Arc<Env>) {
+    let mut watch = env.origin.watch();
+    let shutdown = env.shutdown.clone();
+    let mut supervisor = Supervisor { env, branches: HashMap::new(), tasks: JoinSet::new() };
+    let mut measure = interval(MEASURE);
+    measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.triggered() => break,
+            Some(ended) = supervisor.tasks.join_next() => {
+                if let Ok(base) = ended {
+                    supervisor.branches.remove(&base);
+                    // Whoever came while it ended.
+                    supervisor.look_at(&base);
+                }
+            }
+            changed = poll_fn(|cx| watch.poll_changed(cx)) => match changed {
+                Changed::Stream(name) => supervisor.look_at(&name),
+                Changed::Many => {
+                    let names = supervisor.env.origin.names();
+                    names.iter().for_each(|name| supervisor.look_at(name));
+                }
+            },
+            _ = measure.tick() => supervisor.measure(),
+        }
+    }
+    // They see the shutdown themselves.
+    while supervisor.tasks.join_next().await.is_some() {}
+    supervisor.env.transcoding.table().demands.clear();
+}
+
+impl Supervisor {
+    fn look_at(&mut self, name: &StreamName) {
+        match self.env.transcoding.rung_of(name) {
+            Some((base, _)) => self.look_at_rung(name, base),
+            None => {
+                let waiting: Vec<_> = {
+                    let table = self.env.transcoding.table();
+                    let own = table.demands.iter().filter(|(_, demand)| demand.base == *name);
+                    own.map(|(rung, _)| rung.clone()).collect()
+                };
+                waiting.iter().for_each(|rung| self.look_at_rung(rung, name.clone()));
+            }
+        }
+    }
+
+    fn look_at_rung(&mut self, name: &StreamName, base: StreamName) {
+        let presence = self.env.origin.presence(name);
+        let wanted = presence.viewers > 0 && !super::is_taken(&presence);
+        self.demand(name, &base, wanted);
+        if let Some(branch) = self.branches.get(&base) {
+            // One that is ending leaves it to whoever takes note of its end.
+            branch.notify_one();
+            return;
+        }
+        if !wanted || !self.env.origin.presence(&base).begun {
+            return;
+        }
+        if refused_lately(&self.env, name) {
+            return kick(&self.env, name);
+        }
+        let Some(launch) = self.env.transcoding.launch.get().cloned() else {
+            return refuse(
+                &self.env,
+                name,
+                "this program was built without the media engine (feature \"engine\")",
+            );
+        };
+        let changed = Arc::new(Notify::new());
+        changed.notify_one();
+        self.branches.insert(base.clone(), changed.clone());
+        let env = self.env.clone();
+        self.tasks.spawn(async move {
+            let _active = Active::new(env.clone());
+            let branch = Branch::new(env.clone(), base.clone(), launch, changed);
+            if net::catch_panic(branch.run()).await.is_err() {
+                env.metrics.panicked();
+                error!(stream = %base, "the rungs of a stream panicked and were ended; this is a bug, please report it");
+            }
+            env.transcoding.table().forget(&base);
+            base
+        });
+    }
+
+    /// Says to the stream of a rung whether it is wanted, so that a relay fetches it.
+    fn demand(&self, name: &StreamName, base: &StreamName, wanted: bool) {
+        let origin = &self.env.origin;
+        let mut table = self.env.transcoding.table();
+        // A reader of a stream that has ended is none of the one that begins anew.
+        let is_told = table.demands.contains_key(name) && origin.presence(base).viewers > 0;
+        let before = match wanted {
+            true if is_told || table.demands.len() >= WAITING_MAX => None,
+            _ => table.demands.remove(name),
+        };
+        drop(table);
+        drop(before);
+        if !wanted || is_told {
+            return;
+        }
+        let options = self.env.read_options(Start::Live);
+        if let Ok(mut presence) = origin.read(base, options, Instant::now()) {
+            presence.pause();
+            let demand = Demand { base: base.clone(), _presence: presence };
+            let mut table = self.env.transcoding.table();
+            if table.demands.len() < WAITING_MAX {
+                table.demands.insert(name.clone(), demand);
+            }
+        }
+    }
+
+    /// Looks at what all rungs take.
+    fn measure(&self) {
+        let mut table = self.env.transcoding.table();
+        table.refused.retain(|_, (at, _)| at.elapsed() < 12 * REFUSED);
+        let late = table.running.values().any(|running| running.is_late);
+        let Some(name) = table.budget.note_round(late) else { return };
+        let (used, cores) = (table.budget.used(), table.budget.cores());
+        let why = format!("the machine is full: rungs take {used:.2} of {cores:.2} processor cores");
+        table.stop(&name, &why);
+        table.refused.insert(name.clone(), (Instant::now(), why.clone()));
+        drop(table);
+        self.env.metrics.transcode().stopped.inc();
+        warn!(stream = %name, why, "a rung is stopped");
+    }
+}
+
+/// Whether a rung could not be made a moment ago.
+pub(super) fn refused_lately(env: &Env, name: &StreamName) -> bool {
+    let table = env.transcoding.table();
+    table.refused.get(name).is_some_and(|(at, _)| at.elapsed() < REFUSED)
+}
+
+/// Tells those who wait for a rung that it does not come, and everybody why.
+pub(super) fn refuse(env: &Env, name: &StreamName, why: &str) {
+    let mut table = env.transcoding.table();
+    if table.refused.len() >= REFUSALS_MAX {
+        table.refused.clear();
+    }
+    let is_news = table
+        .refused
+        .insert(name.clone(), (Instant::now(), why.to_owned()))
+        .is_none_or(|(at, before)| before != why || at.elapsed() >= REFUSED);
+    drop(table);
+    if is_news {
+        env.metrics.transcode().refused.inc();
+        warn!(stream = %name, why, "a rung is refused");
+    }
+    kick(env, name);
+}
+
+/// Ends the wait for a rung: its stream begins and ends.
+pub(super) fn kick(env: &Env, name: &StreamName) {
+    if let Ok(publisher) = env.origin.publish_ranked(name, RANK, Instant::now()) {
+        publisher.finish();
+    }
+}

@@ -1,0 +1,260 @@
+//! Rungs: smaller versions of a stream, made while somebody watches them.
+
+use e2e::flv::{Reader, Tag};
+use e2e::hls::{Playlist, attribute, fetch};
+use e2e::program::{self, Repeat};
+use e2e::{Process, Server, clip, http, need, until};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// A rung ends soon after its last viewer, and a busy machine makes rungs all the same.
+const SETTINGS: &[&str] = &["transcode.idle_stop_ms=1000", "transcode.cores_max=16"];
+
+/// A server with a stream of 1280x720 with a keyframe each second, that goes on until the process is dropped.
+fn with_a_large_stream(ffmpeg: &Path, settings: &[&str]) -> Result<(Server, Process), String> {
+    let large = clip::large(ffmpeg)?;
+    let server = Server::with(settings);
+    let publisher = program::publish(ffmpeg, &large, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    Ok((server, publisher))
+}
+
+/// What `ffprobe` says of the pictures behind a URL: codec and size.
+fn pictures(url: &str) -> Result<String, String> {
+    let mut command = Command::new(program::find("ffprobe")?);
+    command.args([
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "stream=codec_name,width,height",
+    ]);
+    // HLS is a program beside its streams, so that they are told twice.
+    let told = e2e::process::run(command.args(["-of", "csv=p=0", url]))?;
+    Ok(told.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Reads until `keyframes` have come.
+fn tags_of(reader: &mut Reader<http::Body>, keyframes: usize) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    while tags.iter().filter(|tag: &&Tag| tag.is_keyframe()).count() < keyframes {
+        tags.push(reader.tag().expect("the stream goes on"));
+    }
+    tags
+}
+
+fn keyframes(tags: &[Tag]) -> Vec<i64> {
+    tags.iter().filter(|tag| tag.is_keyframe()).map(Tag::shown_at).collect()
+}
+
+/// The packets of sound, by time.
+fn sound(tags: &[Tag]) -> BTreeMap<u32, &[u8]> {
+    let frames = tags.iter().filter(|tag| tag.kind == 8 && !tag.is_config());
+    frames.map(|tag| (tag.timestamp, &tag.body[..])).collect()
+}
+
+fn rungs(server: &Server) -> Vec<Value> {
+    let transcoding = server.api("transcoding").expect("it is always told");
+    transcoding["rungs"].as_array().cloned().unwrap_or_default()
+}
+
+/// The processes that a process has started.
+fn children(of: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{of}/task")).expect("the server runs");
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Whether `part` is all of `whole` between its own first and last.
+fn is_run_of<K: Ord + Copy + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    part: &BTreeMap<K, V>,
+    whole: &BTreeMap<K, V>,
+) -> bool {
+    let (Some((first, _)), Some((last, _))) = (part.first_key_value(), whole.last_key_value()) else {
+        return false;
+    };
+    let last = (*last).min(*part.last_key_value().expect("it is not empty").0);
+    first <= &last && part.range(first..=&last).eq(whole.range(first..=&last))
+}
+
+#[test]
+fn a_rung_is_smaller_and_has_the_keyframes_and_the_sound_of_its_stream() {
+    let ffmpeg = need!(program::ffmpeg());
+    need!(program::find("ffprobe"));
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
+    let mut stream = server.open_flv("cam", "").unwrap();
+    let mut rung = server.open_flv("cam~480p", "").unwrap();
+    let (of_rung, of_stream) = (tags_of(&mut rung, 4), tags_of(&mut stream, 5));
+    let shown = keyframes(&of_rung);
+    // It may begin between two keyframes of the stream; from then on both have the same.
+    let common: Vec<_> = keyframes(&of_stream).into_iter().filter(|pts| *pts > shown[0]).collect();
+    assert!(shown[1..].iter().zip(&common).all(|(a, b)| a == b), "{shown:?} {:?}", keyframes(&of_stream));
+    let pictures_of = |tags: &[Tag]| -> BTreeMap<i64, ()> {
+        tags.iter().filter(|tag| tag.is_picture()).map(|tag| (tag.shown_at(), ())).collect()
+    };
+    // Those that come last are not all there yet, where they are shown in another order.
+    let whole = pictures_of(&of_stream);
+    let part = pictures_of(&of_rung).into_iter().filter(|(pts, ())| *pts <= shown[3]).collect();
+    assert!(is_run_of(&part, &whole), "no picture is missing");
+    let (sound_of_rung, sound_of_stream) = (sound(&of_rung), sound(&of_stream));
+    assert!(sound_of_rung.len() > 50 && is_run_of(&sound_of_rung, &sound_of_stream), "sound is the same");
+    let first = of_rung.iter().find(|tag| tag.is_picture()).unwrap();
+    assert!(first.is_keyframe());
+    let bytes =
+        |tags: &[Tag]| tags.iter().filter(|tag| tag.kind == 9).map(|tag| tag.body.len()).sum::<usize>();
+    assert!(bytes(&of_rung) < bytes(&of_stream));
+    for url in [
+        server.rtmp_url("cam~480p"),
+        server.flv_url("cam~480p"),
+        format!("http://{}/live/cam~480p.m3u8", server.http),
+    ] {
+        assert_eq!(pictures(&url).unwrap(), "h264,854,480", "{url}");
+    }
+    let listed = server.api("channels").unwrap();
+    let names: Vec<_> =
+        listed["channels"].as_array().unwrap().iter().map(|channel| &channel["name"]).collect();
+    assert_eq!(names, ["live/cam"], "a rung is no channel of its own");
+    let has = listed["channels"][0]["rungs"].as_array().unwrap().len();
+    assert_eq!(has, 4, "{listed}");
+}
+
+#[test]
+fn a_rung_ends_with_its_last_viewer_and_comes_back_with_the_next() {
+    let ffmpeg = need!(program::ffmpeg());
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
+    assert!(rungs(&server).is_empty() && children(server.process.id()).is_empty(), "nobody asked");
+    for _ in 0..2 {
+        let mut first = server.open_flv("cam~240p", "").unwrap();
+        let mut second = server.open_flv("cam~360p", "").unwrap();
+        tags_of(&mut first, 2);
+        tags_of(&mut second, 2);
+        let running = rungs(&server);
+        assert_eq!(running.len(), 2, "{running:?}");
+        assert_eq!(children(server.process.id()).len(), 3, "one decoder for both");
+        assert_eq!(server.channel("cam").unwrap()["viewers"], 2, "who watches a rung watches the stream");
+        drop(first);
+        until("one rung ends", || (rungs(&server).len() == 1).then_some(()));
+        tags_of(&mut second, 1);
+        drop(second);
+        until("both rungs end", || rungs(&server).is_empty().then_some(()));
+        until("their processes end", || children(server.process.id()).is_empty().then_some(()));
+    }
+    assert_eq!(server.channel("cam").unwrap()["viewers"], 0);
+}
+
+#[test]
+fn workers_that_are_killed_are_replaced_and_the_stream_does_not_notice() {
+    let ffmpeg = need!(program::ffmpeg());
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
+    let mut stream = server.open_flv("cam", "").unwrap();
+    let mut rung = server.open_flv("cam~240p", "").unwrap();
+    let mut of_stream = tags_of(&mut stream, 1);
+    let before = tags_of(&mut rung, 2);
+    let workers = children(server.process.id());
+    assert_eq!(workers.len(), 2);
+    for worker in &workers {
+        e2e::process::run(Command::new("kill").args(["-9", &worker.to_string()])).unwrap();
+    }
+    let after = tags_of(&mut rung, 3);
+    let (last, again) = (*keyframes(&before).last().unwrap(), keyframes(&after));
+    assert!(again.iter().all(|pts| *pts > last) && again.is_sorted(), "{last} {again:?}");
+    let now = children(server.process.id());
+    assert!(now.len() == 2 && now.iter().all(|worker| !workers.contains(worker)), "{workers:?} {now:?}");
+    until("the restart is told", || {
+        rungs(&server).first().filter(|rung| rung["restarts"].as_u64() >= Some(1)).map(drop)
+    });
+    of_stream.extend(tags_of(&mut stream, 4));
+    let times: Vec<_> = of_stream.iter().filter(|tag| tag.is_picture()).map(|tag| tag.timestamp).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 41), "every picture of the stream came");
+}
+
+#[test]
+fn what_a_stream_has_no_rung_for_is_refused_at_once_and_told() {
+    let ffmpeg = need!(program::ffmpeg());
+    let mut settings = SETTINGS.to_vec();
+    settings.extend([
+        "access.channel=[{ name = \"live/cam\", play_key = \"only-for-friends\" }]",
+        "hub.wait_ms=60000",
+    ]);
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, &settings));
+    let status = |path: &str| fetch(server.http, path).status;
+    assert_eq!(status("/live/cam~480p.flv"), 403, "what opens the stream opens its rungs");
+    assert!(rungs(&server).is_empty());
+    assert_eq!(status("/live/cam~1080p.flv?key=only-for-friends"), 404);
+    let refused = server.api("transcoding").unwrap()["refused"].clone();
+    assert_eq!(refused[0]["stream"], "live/cam~1080p");
+    let why = refused[0]["why"].as_str().unwrap();
+    assert!(why.contains("1280x720") && why.contains("480p, 360p, 240p, join"), "{why}");
+    assert!(server.open_flv("cam~240p", "?key=only-for-friends").is_ok());
+}
+
+#[test]
+fn a_full_machine_makes_no_more_rungs() {
+    let ffmpeg = need!(program::ffmpeg());
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, &["transcode.cores_max=0.01"]));
+    let mut one = server.open_flv("cam~360p", "").unwrap();
+    tags_of(&mut one, 1);
+    assert_eq!(fetch(server.http, "/live/cam~240p.flv").status, 404, "there is room for one");
+    let told = server.api("transcoding").unwrap();
+    let why = told["refused"][0]["why"].as_str().unwrap();
+    assert!(why.contains("transcode.cores_max"), "{why}");
+    tags_of(&mut one, 2);
+    assert!(server.is_live("cam"));
+}
+
+/// The addresses of variants in a multivariant playlist, with their sizes.
+fn variants(text: &str) -> Vec<(String, String)> {
+    let lines: Vec<_> = text.lines().collect();
+    let variant = |pair: &[&str]| {
+        let attributes = pair[0].strip_prefix("#EXT-X-STREAM-INF:")?;
+        Some((attribute(attributes, "RESOLUTION")?, pair[1].to_owned()))
+    };
+    lines.windows(2).filter_map(variant).collect()
+}
+
+#[test]
+fn segments_of_rungs_begin_when_those_of_the_stream_do() {
+    let ffmpeg = need!(program::ffmpeg());
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
+    let read = |path: &str| -> String {
+        let answer = fetch(server.http, path);
+        assert_eq!(answer.status, 200, "{path}");
+        String::from_utf8(answer.body).unwrap()
+    };
+    let offered = variants(&read("/live/cam.m3u8"));
+    let sizes: Vec<_> = offered.iter().map(|(size, _)| size.as_str()).collect();
+    assert_eq!(sizes, ["1280x720", "854x480", "640x360", "426x240"]);
+    assert!(rungs(&server).is_empty(), "to be listed costs nothing");
+    let lines = |uri: &str| -> (Playlist, BTreeMap<i64, i64>) {
+        let playlist = Playlist::parse(&read(&format!("/live/{uri}")));
+        let closed = playlist.segments.iter().filter(|segment| segment.uri.is_some());
+        let lines =
+            closed.map(|segment| (segment.date_ms.unwrap(), (segment.duration * 1000.0).round() as i64));
+        (playlist.clone(), lines.collect())
+    };
+    let (stream, rung) = until("both have three segments in common", || {
+        let (rung, of_rung) = lines(&offered[2].1);
+        let (stream, of_stream) = lines(&offered[0].1);
+        // The first one of a rung may have begun within one of the stream.
+        let first = of_rung.keys().nth(1)?;
+        let common: BTreeMap<_, _> = of_rung.range(first..).map(|(at, long)| (*at, *long)).collect();
+        (common.len() >= 3).then(|| {
+            assert!(is_run_of(&common, &of_stream), "{common:?} of {of_stream:?}");
+            (stream, rung)
+        })
+    });
+    for tag in ["TARGETDURATION", "DISCONTINUITY-SEQUENCE"] {
+        assert_eq!(stream.number(tag), rung.number(tag), "{tag}");
+    }
+    let off = Server::with(&["transcode.listed=false"]);
+    let _publisher =
+        program::publish(&ffmpeg, &need!(clip::large(&ffmpeg)), Repeat::Forever, &off.rtmp_url("cam"));
+    off.await_live("cam");
+    let alone = String::from_utf8(fetch(off.http, "/live/cam.m3u8").body).unwrap();
+    assert_eq!(variants(&alone).len(), 1, "{alone}");
+}
