@@ -6,7 +6,7 @@
 //! | 4.1 | the text begins with `#EXTM3U`, has no byte order mark, no control characters, no empty lines |
 //! | 4.2 | attribute lists: names of capitals, digits and `-`, each once; text in quotes |
 //! | 4.4.1.2 | one `EXT-X-VERSION`, as high as what is used needs (section 8) |
-//! | 4.4.3.1 | `EXTINF`, rounded, is at most the target duration |
+//! | 4.4.3.1 | `EXTINF`, rounded, is at most the target duration, which does not change |
 //! | 4.4.3.2, 4.4.3.3 | sequence numbers stand before the first segment |
 //! | 4.4.3.7, 4.4.4.9 | parts have a part target, a URI and a duration of at most that target, and 85 % of it unless they are last |
 //! | 4.4.3.8 | hold back times and the skip boundary are long enough |
@@ -231,6 +231,12 @@ pub fn of_change(before: &str, after: &str) -> Vec<String> {
         }
         (number("#EXT-X-MEDIA-SEQUENCE:"), segments)
     };
+    let target = |text: &str| {
+        text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")).map(str::to_owned)
+    };
+    broken.unless(target(before) == target(after), "4.4.3.1", || {
+        format!("the target duration {:?} became {:?}", target(before), target(after))
+    });
     let ((old_first, old), (new_first, new)) = (read(before), read(after));
     broken.unless(new_first >= old_first, "6.2.1", || {
         format!("MEDIA-SEQUENCE from {old_first} to {new_first}")
@@ -391,6 +397,7 @@ mod tests {
             (later.replace("DISCONTINUITY-SEQUENCE:2", "DISCONTINUITY-SEQUENCE:1"), "6.2.1"),
             (later.replace("MEDIA-SEQUENCE:8", "MEDIA-SEQUENCE:6"), "6.2.1"),
             (later.replace("b.m4s", "c.m4s"), "6.2.2"),
+            (later.replace("TARGETDURATION:2", "TARGETDURATION:1"), "4.4.3.1"),
             (later.replace("0.80000", "0.90000"), "6.2.2"),
             (MEDIA.replace("#EXTINF:0.80000,\nb.m4s\n", ""), "6.2.2"),
         ] {

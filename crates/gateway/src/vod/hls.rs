@@ -1,6 +1,6 @@
 //! Playlists of a recording (RFC 8216bis). Pure.
 
-use super::limits::{GROWING_TARGET, SEGMENT};
+use super::limits::TARGET;
 use super::name::{File, SegmentId};
 use super::span::{Segment, Track};
 use super::timeline::{Part, Timeline};
@@ -151,14 +151,13 @@ pub(super) fn frame_rate(track: &Track) -> Option<f64> {
     track.written.summary().fps.or(counted).filter(|rate| media.id.kind == Kind::Video && *rate < 1000.0)
 }
 
-/// The target duration: that of all renditions (RFC 8216bis section 4.4.3.1), and while more comes one that stays.
-fn target(timeline: &Timeline, tracks: &[TrackId], window: &Range<Time>, is_complete: bool) -> u64 {
-    let least = if is_complete { SEGMENT } else { GROWING_TARGET };
+/// The target duration: that of all renditions (RFC 8216bis section 4.4.3.1).
+fn target(timeline: &Timeline, tracks: &[TrackId], window: &Range<Time>) -> u64 {
     let longest = tracks
         .iter()
         .flat_map(|id| segments(timeline, *id, window))
         .flat_map(|(_, track, segments)| segments.into_iter().map(move |segment| seconds(track, &segment)))
-        .fold(least.as_secs_f64(), f64::max);
+        .fold(TARGET.as_secs_f64(), f64::max);
     // As it is written, so that both are rounded the same way.
     ((longest * 1e5).round() / 1e5).round() as u64
 }
@@ -172,7 +171,7 @@ pub(super) fn media(timeline: &Timeline, id: TrackId, window: &Range<Time>, quer
     }
     // What comes after the window changes nothing.
     let is_complete = timeline.complete || timeline.end() > window.end;
-    let target = target(timeline, &tracks, window, is_complete);
+    let target = target(timeline, &tracks, window);
     let mut out = String::with_capacity(4096);
     let _ = writeln!(
         out,

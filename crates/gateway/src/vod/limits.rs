@@ -6,9 +6,10 @@ use std::time::Duration;
 /// shows something.
 pub(super) const SEGMENT: Duration = Duration::from_secs(6);
 
-/// How long segments are told to be at most while a recording is made: what comes is not known, and what was told must not
-/// change (RFC 8216bis section 6.2.1). Groups of pictures of ten seconds are the longest that are common.
-pub(super) const GROWING_TARGET: Duration = Duration::from_secs(12);
+/// How long segments are told to be at most: while a recording is made, what comes is not known, and what was told must not
+/// change (RFC 8216bis section 4.4.3.1), also not when it is complete. Groups of pictures of ten seconds are the longest that are
+/// common.
+pub(super) const TARGET: Duration = Duration::from_secs(12);
 
 /// Bytes of indexes that are kept: about forty hours of video with audio.
 pub(super) const INDEX_BYTES_MAX: usize = 256 << 20;

@@ -54,16 +54,18 @@ fn numbers(text: &str) -> Vec<(u32, String)> {
 }
 
 #[test]
-fn renditions_have_one_target_duration_and_one_that_grows_keeps_it() {
-    let complete = timeline(&[(true, 2), (false, 10)], true);
-    for id in [TrackId::VIDEO, TrackId::AUDIO] {
-        assert_eq!(target(&playlist(&complete, id)), "10", "{id}");
-    }
+fn renditions_have_one_target_duration_which_stays_while_they_grow_and_when_they_are_complete() {
     for files in [&[(true, 2)][..], &[(true, 2), (true, 10)], &[(true, 2), (true, 10), (true, 5)]] {
-        let growing = timeline(files, false);
-        for id in [TrackId::VIDEO, TrackId::AUDIO] {
-            assert_eq!(target(&playlist(&growing, id)), "12", "{id} {files:?}");
+        for complete in [false, true] {
+            let timeline = timeline(files, complete);
+            for id in [TrackId::VIDEO, TrackId::AUDIO] {
+                assert_eq!(target(&playlist(&timeline, id)), "12", "{id} {files:?} {complete}");
+            }
         }
+    }
+    let long = timeline(&[(true, 2), (false, 20)], true);
+    for id in [TrackId::VIDEO, TrackId::AUDIO] {
+        assert_eq!(target(&playlist(&long, id)), "20", "{id}");
     }
 }
 
