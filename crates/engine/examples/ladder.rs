@@ -7,7 +7,7 @@
 //! `WORKER` is the program `engine-worker`. With `--pace` packets come when they would live; otherwise as fast as they are taken.
 
 use bytes::BytesMut;
-use engine::encode::{Backend, Codec, Config, Preset};
+use engine::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
 use engine::host::{Launch, Options, Outlet, Output, Transcoder};
 use media::container::flv::Demuxer;
 use media::{Kind, Packet, Role};
@@ -38,6 +38,7 @@ async fn run() -> Result<(), String> {
         backends: vec![Backend::X264],
         decoder_threads: 2,
         nice: 0,
+        is_live: pace,
     };
     let (transcoder, mut inlet) = Transcoder::start(options);
     let begun = Instant::now();
@@ -98,6 +99,7 @@ fn parse(rung: &str) -> Option<Config> {
         bitrate_bps: parts.next()?.parse::<u32>().ok()? * 1000,
         quality: None,
         gop: None,
+        lookahead: LOOKAHEAD_LIVE,
         preset: Preset::parse(parts.next()?)?,
         b_frames: parts.next()?.parse().ok()?,
         threads: 1,

@@ -152,6 +152,9 @@ impl Preset {
     }
 }
 
+/// How far a live rung looks ahead: a third of a second at 30 pictures per second.
+pub const LOOKAHEAD_LIVE: u8 = 10;
+
 /// What one encoder makes of the pictures it is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -173,6 +176,8 @@ pub struct Config {
     pub gop: Option<Duration>,
     /// Frames that refer to later ones, between two that do not. They cost delay.
     pub b_frames: u8,
+    /// Pictures that rate control looks ahead, each of which holds back a picture; nothing without `b_frames`.
+    pub lookahead: u8,
     /// How much work is put into a picture.
     pub preset: Preset,
     /// Threads; 0 is as many as pay at this size.

@@ -2,7 +2,7 @@
 //!
 //! A rung is named by its short side, as people do: `720p` is 1280x720 for a wide picture and 720x1280 for a tall one.
 
-use crate::encode::{Backend, Codec, Config, Preset};
+use crate::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
 use std::time::Duration;
 
 /// What a rung is made like, whatever the source.
@@ -213,6 +213,7 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         quality: template.quality,
         gop: template.gop,
         b_frames: template.b_frames,
+        lookahead: LOOKAHEAD_LIVE,
         preset: template.preset,
         threads: template.threads,
     })

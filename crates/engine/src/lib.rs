@@ -24,6 +24,7 @@ mod ipc;
 pub mod ladder;
 pub mod limits;
 pub mod picture;
+pub mod rate;
 #[cfg(feature = "libav")]
 mod record;
 #[cfg(feature = "libav")]

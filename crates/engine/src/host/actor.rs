@@ -418,7 +418,8 @@ impl Actor {
             let mut lost = Vec::new();
             for (&id, rung) in &self.rungs {
                 let Some(worker) = &rung.worker else { continue };
-                let is_slow = self.slots.held(id) >= SLOTS_SLOW
+                let is_slow = self.options.is_live
+                    && self.slots.held(id) >= SLOTS_SLOW
                     && behind > BEHIND_MAX
                     && now.saturating_duration_since(rung.begun) > CATCH_UP;
                 rung.note_picture(is_slow);

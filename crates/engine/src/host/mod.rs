@@ -39,6 +39,8 @@ pub struct Options {
     pub decoder_threads: u8,
     /// How much the workers give way to others, 0 to 19.
     pub nice: u8,
+    /// Pictures are left out rather than to be late. Otherwise what comes in waits for the slowest encoder.
+    pub is_live: bool,
 }
 
 /// One decoded source and the encoders that read it. Its processes run while it has encoders.

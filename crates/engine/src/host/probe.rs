@@ -3,7 +3,7 @@
 use super::Launch;
 use super::memory::Memory;
 use super::process::{Heard, Worker, WorkerId};
-use crate::encode::{Backend, Codec, Config, Preset};
+use crate::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
 use crate::ipc::{Order, Report};
 use std::io;
 use std::time::Duration;
@@ -75,6 +75,7 @@ async fn one(launch: &Launch, backend: Backend, codec: Codec) -> io::Result<Resu
         quality: None,
         gop: None,
         b_frames: if codec == Codec::H264 { 2 } else { 0 },
+        lookahead: LOOKAHEAD_LIVE,
         preset: Preset::Superfast,
         threads: 0,
     };

@@ -95,6 +95,7 @@ mod tests {
             quality: None,
             gop,
             b_frames,
+            lookahead: 0,
             preset,
             threads,
         })

@@ -19,6 +19,7 @@ fn options() -> Options {
         backends: vec![Backend::X264, Backend::X265, Backend::SvtAv1],
         decoder_threads: 2,
         nice: 0,
+        is_live: false,
     }
 }
 
@@ -33,6 +34,7 @@ fn config(width: u32, height: u32) -> Config {
         quality: None,
         gop: None,
         b_frames: 2,
+        lookahead: 10,
         preset: Preset::Ultrafast,
         threads: 1,
     }

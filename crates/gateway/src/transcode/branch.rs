@@ -51,6 +51,7 @@ impl Branch {
             backends: config.backends.iter().map(|backend| backend.0).chain(BACKENDS).collect(),
             decoder_threads: 0,
             nice: config.nice,
+            is_live: true,
         };
         let (transcoder, inlet) = Transcoder::start(options);
         Self {

@@ -1,11 +1,14 @@
 //! `rushlight engine`.
 
+mod compare;
+
 use std::process::ExitCode;
 
 use engine::encode::Codec;
 use engine::host::{self, Launch};
 
 use super::{FAILED, block_on, fail};
+use compare::CompareArgs;
 
 /// Look at what encodes on this machine.
 #[derive(Debug, clap::Args)]
@@ -24,14 +27,17 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Say how many bits a rung of constant quality saves against a plain one, on clips of yours
+    Compare(CompareArgs),
     /// Decode or encode for a server that started this process
     #[command(hide = true)]
     Worker,
 }
 
 pub(crate) fn run(args: &EngineArgs) -> ExitCode {
-    match args.action {
-        Action::Probe { json } => probe(json),
+    match &args.action {
+        Action::Probe { json } => probe(*json),
+        Action::Compare(args) => compare(args),
         Action::Worker => match engine::worker::run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, error),
@@ -45,6 +51,15 @@ pub(crate) fn launch() -> std::io::Result<Launch> {
     let own = std::path::Path::new("/proc/self/exe");
     let program = if own.exists() { own.to_owned() } else { std::env::current_exe()? };
     Ok(Launch { program, arguments: vec!["engine".into(), "worker".into()] })
+}
+
+fn compare(args: &CompareArgs) -> ExitCode {
+    let compared = launch().map_err(|error| format!("this program does not find itself: {error}"));
+    match compared.map(|launch| block_on(compare::run(args, launch))) {
+        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
+        Ok(Ok(Err(why))) | Err(why) => fail(FAILED, why),
+        Ok(Err(code)) => code,
+    }
 }
 
 fn probe(json: bool) -> ExitCode {
