@@ -271,10 +271,10 @@ impl Asked {
         let local = |ticks: u64| i64::try_from(ticks).unwrap_or(i64::MAX).saturating_sub(start);
         let segment = part.span.segment(track, local(id.time), id.end.map(local));
         let segment = segment.ok_or_else(|| nothing("There is no such segment, or not yet."))?;
-        let samples = track.media.samples.get(segment.samples.clone()).unwrap_or_default();
+        let samples: Vec<_> = track.samples.range(segment.samples.clone()).copied().collect();
         let run = SampleRun {
             track: &track.written,
-            samples,
+            samples: &samples,
             end: track.decoded(segment.samples.end).saturating_sub(track.shift),
             shift: track.shift.saturating_add(start),
         };
@@ -418,8 +418,7 @@ async fn poster(env: &Env, entry: &Arc<Entry>, query: &str) -> Result<Plan, Refu
     let track = part.span.main().filter(|track| track.media.id.kind == Kind::Video).ok_or_else(no_picture)?;
     let local = part.local(&window).start.to_ticks(track.media.timescale);
     let index = track.entrance_until(local);
-    let sample =
-        track.media.samples.get(index).filter(|sample| sample.flags.keyframe).ok_or_else(no_picture)?;
+    let sample = track.samples.get(index).filter(|sample| sample.flags.keyframe).ok_or_else(no_picture)?;
     let mut plan = Plan::of(vec![part.file.clone()]);
     let end = sample.dts.saturating_add((Time::ZERO + POSTER).to_ticks(track.media.timescale));
     let samples = std::slice::from_ref(sample);

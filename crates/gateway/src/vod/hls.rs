@@ -42,8 +42,8 @@ pub(super) fn bits_per_second(listed: &[Listed<'_>]) -> (u64, u64) {
     let (mut peak, mut bytes, mut time) = (0, 0u64, 0.0);
     for (_, track, segments) in listed {
         for segment in segments {
-            let samples = track.media.samples.get(segment.samples.clone()).unwrap_or_default();
-            let size: u64 = samples.iter().map(|sample| u64::from(sample.size)).sum();
+            let samples = track.samples.range(segment.samples.clone());
+            let size: u64 = samples.map(|sample| u64::from(sample.size)).sum();
             let seconds = seconds(track, segment);
             peak = peak.max((size as f64 * 8.0 / seconds.max(0.5)) as u64);
             (bytes, time) = (bytes + size, time + seconds);
@@ -145,7 +145,7 @@ pub(super) fn multivariant(timeline: &Timeline, window: &Range<Time>, folder: &s
 /// Pictures per second: what the stream says, or how many there are.
 pub(super) fn frame_rate(track: &Track) -> Option<f64> {
     let media = &track.media;
-    let count = media.samples.len();
+    let count = track.samples.len();
     let time = track.decoded(count).saturating_sub(track.decoded(0)) as f64 / f64::from(media.timescale);
     let counted = (count > 1 && time > 0.0).then(|| count as f64 / time);
     track.written.summary().fps.or(counted).filter(|rate| media.id.kind == Kind::Video && *rate < 1000.0)

@@ -142,9 +142,9 @@ impl Indexes {
             Form::Finished | Form::Ended => source.bytes(),
         };
         let scan = read_on(&source, scan, length).await?;
-        // Of a file that grows it is a copy, of megabytes.
-        let of_scan = tokio::task::spawn_blocking(move || scan.spans(matches!(form, Form::Growing(_))));
-        let (found, scan) = of_scan.await.map_err(io::Error::other)?;
+        let found = scan.spans();
+        // What is not read on is not needed any more.
+        let scan = matches!(form, Form::Growing(_)).then_some(scan);
         let mut spans = Vec::with_capacity(found.len());
         let count = found.len();
         for (index, tracks) in found.into_iter().enumerate() {
@@ -154,8 +154,7 @@ impl Indexes {
         let index = Arc::new(FileIndex { name: name.clone(), version: source.version(), spans });
         let mut table = self.table();
         table.clock += 1;
-        // What is read on later is there twice.
-        let bytes = index.weight() * if scan.is_some() { 2 } else { 1 };
+        let bytes = index.weight();
         let slot = Slot { index: index.clone(), form, made: Instant::now(), used: table.clock, bytes, scan };
         table.bytes += bytes;
         table.slots.insert(key, slot);
@@ -207,12 +206,13 @@ fn slice((at, bytes): &(Range<u64>, Bytes), wanted: &Range<u64>) -> Option<Bytes
 /// Makes a span of tracks that were found. A track that cannot be described is left out.
 async fn describe(source: &Source, found: Vec<Found>, closed: bool) -> io::Result<Option<Span>> {
     let mut tracks = Vec::with_capacity(found.len());
-    for (number, (media, written)) in (1..).zip(found) {
-        let written = match written {
-            Some(written) => Some(written),
+    for (number, found) in (1..).zip(found) {
+        let media = &found.media;
+        let written = match &found.written {
+            Some(written) => Some(written.clone()),
             None => {
                 let is_needed = scan::needs_first_frame(media.codec);
-                let first = media.samples.first().filter(|_| is_needed);
+                let first = found.samples.first().filter(|_| is_needed);
                 let first = match first {
                     Some(sample) => {
                         let bytes = u64::from(sample.size).min(FIRST_BYTES_MAX);
@@ -225,7 +225,7 @@ async fn describe(source: &Source, found: Vec<Found>, closed: bool) -> io::Resul
                 written.and_then(|written| written.with_timescale(media.timescale)).ok()
             }
         };
-        tracks.extend(written.map(|written| (media, written)));
+        tracks.extend(written.map(|written| found.described(written)));
     }
     tokio::task::spawn_blocking(move || Span::new(tracks, closed)).await.map_err(io::Error::other)
 }

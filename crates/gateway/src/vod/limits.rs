@@ -32,6 +32,9 @@ pub(super) const FIRST_BYTES_MAX: u64 = 64 << 10;
 /// What is read at once, and waits for the peer: a few of them for each answer.
 pub(super) const PIECE_BYTES: u64 = 128 << 10;
 
+/// Samples that are kept together, and copied together while there are fewer: 32 KiB.
+pub(super) const SAMPLES_TOGETHER: usize = 1024;
+
 /// How far one track of a file that grows may be behind another before it counts as silent: some times what is written together.
 pub(super) const RAGGED: Duration = Duration::from_secs(2);
 

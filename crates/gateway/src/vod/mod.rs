@@ -22,6 +22,7 @@ mod pieces;
 mod plan;
 mod plans;
 mod playback;
+mod samples;
 mod scan;
 mod segments;
 mod snapshot;
@@ -68,8 +69,9 @@ pub(crate) fn check_file(bytes: &[u8]) {
     for scan in [scan::Scan::mp4(), scan::Scan::flv()] {
         let found = scan::scan_bytes(scan, bytes);
         for span in found.into_iter().filter_map(|tracks| {
-            let described = tracks.into_iter().filter_map(|(media, written)| Some((media, written?)));
-            span::Span::new(described.collect(), true)
+            let described =
+                |found: scan::Found| found.written.clone().map(|written| found.described(written));
+            span::Span::new(tracks.into_iter().filter_map(described).collect(), true)
         }) {
             span.check();
         }

@@ -124,12 +124,10 @@ fn add(joined: &mut Joined<'_>, track: &Track, start: Time, local: &Range<Time>,
     let count = match show {
         // Up to the keyframe, which is decoded before it is shown.
         Show::All => track.entrance_from(end),
-        Show::Exact => {
-            track.media.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < end)
-        }
+        Show::Exact => track.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < end),
     };
     let shift = track.shift.saturating_add(start.to_ticks(timescale));
-    for sample in track.media.samples.get(first..count).unwrap_or_default() {
+    for sample in track.samples.range(first..count) {
         joined.samples.push(Sample { dts: sample.dts.saturating_add(shift), ..*sample });
         joined.end = joined.end.max(sample.dts.saturating_add(shift));
     }

@@ -117,7 +117,7 @@ pub(super) fn samples(timeline: &Timeline, window: &Range<Time>) -> usize {
         let of_track = |track: &super::span::Track| {
             let until = |time: Time| {
                 let ticks = time.to_ticks(track.media.timescale);
-                track.media.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < ticks)
+                track.samples.partition_point(|sample| sample.dts.saturating_add(track.shift) < ticks)
             };
             until(local.end).saturating_sub(until(local.start))
         };

@@ -1,6 +1,8 @@
 //! From the bytes of a file to its spans: which bytes are needed next, and what they say. Pure.
 
 use super::limits::{LOOK_BYTES, SCAN_BYTES};
+use super::samples::Samples;
+use super::span::Described;
 use bytes::Bytes;
 use media::container::flv;
 use media::container::fmp4::{self, Indexer, MovieTrack, Sample};
@@ -10,19 +12,33 @@ use std::ops::Range;
 use std::time::Duration;
 use wire::Unwrap32;
 
-/// What is known of a track before the first frame is read: its samples, and how it is described if that is known.
-pub(super) type Found = (MovieTrack, Option<fmp4::Track>);
+/// What is known of a track before the first frame is read.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Found {
+    /// The track without its samples.
+    pub(super) media: MovieTrack,
+    pub(super) samples: Samples,
+    /// How it is described, if that is known.
+    pub(super) written: Option<fmp4::Track>,
+}
+
+impl Found {
+    /// As a track of a span.
+    pub(super) fn described(self, written: fmp4::Track) -> Described {
+        Described { media: self.media, samples: self.samples, written }
+    }
+}
 
 /// Reads the description of a file.
 #[derive(Debug)]
 pub(super) enum Scan {
-    Mp4(Indexer),
+    Mp4(Mp4),
     Flv(Flv),
 }
 
 impl Scan {
     pub(super) fn mp4() -> Self {
-        Self::Mp4(Indexer::new(0))
+        Self::Mp4(Mp4 { indexer: Indexer::new(0), samples: BTreeMap::new() })
     }
 
     pub(super) fn flv() -> Self {
@@ -32,7 +48,7 @@ impl Scan {
     /// The file has so many bytes.
     pub(super) fn grow(&mut self, length: u64) {
         match self {
-            Self::Mp4(indexer) => indexer.grow(length),
+            Self::Mp4(mp4) => mp4.indexer.grow(length),
             Self::Flv(flv) => flv.length = length,
         }
     }
@@ -40,8 +56,8 @@ impl Scan {
     /// The bytes that are needed next, and as many behind them as will most likely be.
     pub(super) fn wants(&self) -> Option<(Range<u64>, u64)> {
         match self {
-            Self::Mp4(indexer) => {
-                let range = indexer.wants()?;
+            Self::Mp4(mp4) => {
+                let range = mp4.indexer.wants()?;
                 let more = range.end.max(range.start + LOOK_BYTES);
                 Some((range, more))
             }
@@ -52,30 +68,43 @@ impl Scan {
     /// Reads them. After an error the file counts as ended.
     pub(super) fn push(&mut self, bytes: &Bytes) -> Result<(), String> {
         match self {
-            Self::Mp4(indexer) => indexer.push(bytes).map_err(|error| error.to_string()),
+            Self::Mp4(mp4) => mp4.push(bytes).map_err(|error| error.to_string()),
             Self::Flv(flv) => flv.push(bytes).map_err(|error| error.to_string()),
         }
     }
 
-    /// What was found: the tracks of each span. What is read later is added to it if `goes_on`.
-    pub(super) fn spans(self, goes_on: bool) -> (Vec<Vec<Found>>, Option<Self>) {
-        let there = |track: &MovieTrack| !track.samples.is_empty();
+    /// What was found: the tracks of each span. Of a file that grows they share their samples with what is read later.
+    pub(super) fn spans(&self) -> Vec<Vec<Found>> {
         match self {
-            Self::Mp4(indexer) if goes_on => {
-                let tracks = indexer.movie().tracks.iter().filter(|track| there(track));
-                (vec![tracks.map(|track| (track.clone(), None)).collect()], Some(Self::Mp4(indexer)))
-            }
-            Self::Mp4(indexer) => {
-                let tracks = indexer.finish().tracks.into_iter().filter(there);
-                (vec![tracks.map(|track| (track, None)).collect()], None)
-            }
-            Self::Flv(flv) => {
-                let described = |(media, written)| (media, Some(written));
-                let spans = if goes_on { flv.spans.clone() } else { Vec::new() };
-                let (spans, rest) = if goes_on { (spans, Some(Self::Flv(flv))) } else { (flv.spans, None) };
-                (spans.into_iter().map(|span| span.into_iter().map(described).collect()).collect(), rest)
-            }
+            Self::Mp4(mp4) => vec![mp4.found()],
+            Self::Flv(flv) => flv.spans.clone(),
         }
+    }
+}
+
+/// Reads an MP4 file.
+#[derive(Debug)]
+pub(super) struct Mp4 {
+    indexer: Indexer,
+    samples: BTreeMap<TrackId, Samples>,
+}
+
+impl Mp4 {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), media::container::Error> {
+        let pushed = self.indexer.push(bytes);
+        // Also after an error: what comes before it is played.
+        for (track, samples) in self.indexer.take_samples() {
+            self.samples.entry(track).or_default().extend(samples);
+        }
+        pushed
+    }
+
+    fn found(&self) -> Vec<Found> {
+        let found = |media: &MovieTrack| {
+            let samples = self.samples.get(&media.id).filter(|samples| !samples.is_empty())?;
+            Some(Found { media: media.clone(), samples: samples.clone(), written: None })
+        };
+        self.indexer.movie().tracks.iter().filter_map(found).collect()
     }
 }
 
@@ -100,7 +129,7 @@ pub(super) struct Flv {
     used: BTreeMap<TrackId, Bytes>,
     /// Another span begins at the next keyframe.
     roll: bool,
-    spans: Vec<Vec<(MovieTrack, fmp4::Track)>>,
+    spans: Vec<Vec<Found>>,
     packets: Vec<Packet>,
 }
 
@@ -166,10 +195,10 @@ impl Flv {
 
     fn frame(&mut self, packet: &Packet, position: u64) {
         let span = self.spans.last();
-        let known = |id| span.and_then(|span| span.iter().find(|(media, _)| media.id == id));
-        let is_same = known(packet.track).is_none_or(|(media, _)| media.codec == packet.codec);
+        let known = |id| span.and_then(|span| span.iter().find(|found| found.media.id == id));
+        let is_same = known(packet.track).is_none_or(|found| found.media.codec == packet.codec);
         self.roll |= !is_same;
-        let has_video = span.is_some_and(|span| span.iter().any(|(media, _)| media.id.kind == Kind::Video));
+        let has_video = span.is_some_and(|span| span.iter().any(|found| found.media.id.kind == Kind::Video));
         let is_entrance = packet.is_video_keyframe() || !has_video;
         if self.spans.is_empty() || (self.roll && is_entrance) {
             self.spans.push(Vec::new());
@@ -182,7 +211,7 @@ impl Flv {
             return;
         }
         let Some(span) = self.spans.last_mut() else { return };
-        let at = match span.iter().position(|(media, _)| media.id == packet.track) {
+        let at = match span.iter().position(|found| found.media.id == packet.track) {
             Some(at) => at,
             None => {
                 let config = config.cloned().unwrap_or_default();
@@ -192,15 +221,15 @@ impl Flv {
                 span.len() - 1
             }
         };
-        let Some((media, _)) = span.get_mut(at).filter(|(media, _)| media.codec == packet.codec) else {
+        let Some(found) = span.get_mut(at).filter(|found| found.media.codec == packet.codec) else {
             return;
         };
-        add_sample(media, packet, position);
+        add_sample(found, packet, position);
     }
 }
 
 /// A track that begins with `packet`, if there is a form for it in MP4, and it begins with a keyframe.
-fn new_track(before: usize, packet: &Packet, config: &Bytes) -> Option<(MovieTrack, fmp4::Track)> {
+fn new_track(before: usize, packet: &Packet, config: &Bytes) -> Option<Found> {
     if packet.track.kind == Kind::Video && !packet.flags.keyframe {
         return None;
     }
@@ -216,13 +245,14 @@ fn new_track(before: usize, packet: &Packet, config: &Bytes) -> Option<(MovieTra
         samples: Vec::new(),
         end: 0,
     };
-    Some((media, written))
+    Some(Found { media, samples: Samples::default(), written: Some(written) })
 }
 
-fn add_sample(media: &mut MovieTrack, packet: &Packet, position: u64) {
+fn add_sample(found: &mut Found, packet: &Packet, position: u64) {
+    let Found { media, samples, .. } = found;
     let payload = fmp4::sample(packet.codec, &packet.payload);
     let cut = (packet.payload.len() - payload.len()) as u64;
-    let last = media.samples.last().map(|sample| sample.dts);
+    let last = samples.last().map(|sample| sample.dts);
     // Times that go back have no form.
     let dts = packet.dts.to_ticks(media.timescale).max(last.unwrap_or(i64::MIN));
     let composition = packet.pts.to_ticks(media.timescale).saturating_sub(dts);
@@ -230,7 +260,7 @@ fn add_sample(media: &mut MovieTrack, packet: &Packet, position: u64) {
         Some(last) if dts > last => dts - last,
         _ => (Time::ZERO + FRAME).to_ticks(media.timescale),
     };
-    media.samples.push(Sample {
+    samples.push(Sample {
         position: position + cut,
         size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
         dts,
@@ -254,7 +284,7 @@ pub(super) fn scan_bytes(mut scan: Scan, file: &[u8]) -> Vec<Vec<Found>> {
             break;
         }
     }
-    scan.spans(false).0
+    scan.spans()
 }
 
 #[cfg(test)]
@@ -299,11 +329,11 @@ mod tests {
         let spans = scan_bytes(Scan::flv(), &file);
         let payloads = |tracks: &Vec<Found>| -> Vec<Vec<u8>> {
             let payload = |s: &Sample| file[s.position as usize..][..s.size as usize].to_vec();
-            tracks.iter().flat_map(|(media, _)| media.samples.iter().map(payload)).collect()
+            tracks.iter().flat_map(|found| found.samples.iter().map(payload)).collect()
         };
         let found: Vec<_> = spans.iter().map(payloads).collect();
         assert_eq!(found, [vec![b"first".to_vec(), b"second".to_vec()], vec![b"third".to_vec()]]);
-        assert_eq!((&spans[0][0].0.config[..], &spans[1][0].0.config[..]), (CONFIG, OTHER_CONFIG));
+        assert_eq!((&spans[0][0].media.config[..], &spans[1][0].media.config[..]), (CONFIG, OTHER_CONFIG));
     }
 
     #[test]
@@ -318,8 +348,7 @@ mod tests {
             let bytes = Bytes::copy_from_slice(&file[range.start as usize..range.end as usize]);
             assert!(scan.push(&bytes).is_err());
         }
-        let (spans, _) = scan.spans(true);
-        assert_eq!(spans[0][0].0.samples.len(), 1);
+        assert_eq!(scan.spans()[0][0].samples.len(), 1);
     }
 
     #[test]
@@ -337,6 +366,6 @@ mod tests {
                 scan.push(&bytes).unwrap();
             }
         }
-        assert_eq!(scan.spans(false).0, scan_bytes(Scan::flv(), &file));
+        assert_eq!(scan.spans(), scan_bytes(Scan::flv(), &file));
     }
 }

@@ -1,16 +1,28 @@
 //! A stretch of a recording in which every track has one configuration, and how it is cut into segments. Pure.
 
 use super::limits::{NAME_TICKS, SEGMENT};
-use media::container::fmp4::{self, MovieTrack, Sample};
+use super::samples::Samples;
+use media::container::fmp4::{self, MovieTrack};
 use media::{Kind, Time, TrackId};
 use std::ops::Range;
 use std::time::Duration;
 
+/// What a track of a span is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Described {
+    /// The track without its samples.
+    pub(super) media: MovieTrack,
+    pub(super) samples: Samples,
+    /// How it is described.
+    pub(super) written: fmp4::Track,
+}
+
 /// A track of a span.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Track {
-    /// Its samples.
+    /// The track without its samples.
     pub(super) media: MovieTrack,
+    pub(super) samples: Samples,
     /// How it is described.
     pub(super) written: fmp4::Track,
     /// Ticks from the times of the samples to those of the span.
@@ -24,13 +36,13 @@ pub(super) struct Track {
 impl Track {
     /// When a sample is decoded, on the clock of the span, in ticks.
     pub(super) fn decoded(&self, index: usize) -> i64 {
-        let dts = self.media.samples.get(index).map_or(self.media.end, |sample| sample.dts);
+        let dts = self.samples.get(index).map_or(self.media.end, |sample| sample.dts);
         dts.saturating_add(self.shift)
     }
 
     /// When a sample is shown, likewise.
     pub(super) fn shown(&self, index: usize) -> i64 {
-        let composition = self.media.samples.get(index).map_or(0, |sample| sample.composition);
+        let composition = self.samples.get(index).map_or(0, |sample| sample.composition);
         self.decoded(index).saturating_add(composition.into())
     }
 
@@ -56,11 +68,9 @@ impl Track {
         match self.is_video() {
             true => {
                 let at = self.keys.partition_point(|key| self.shown(*key) < ticks);
-                self.keys.get(at).copied().unwrap_or(self.media.samples.len())
+                self.keys.get(at).copied().unwrap_or(self.samples.len())
             }
-            false => {
-                self.media.samples.partition_point(|sample| sample.dts.saturating_add(self.shift) < ticks)
-            }
+            false => self.samples.partition_point(|sample| sample.dts.saturating_add(self.shift) < ticks),
         }
     }
 
@@ -97,22 +107,19 @@ impl Track {
 
     /// The first sample that is decoded at `ticks` or later and that one can begin with.
     pub(super) fn decoding_from(&self, ticks: i64) -> usize {
-        let all = self.media.samples.len();
+        let all = self.samples.len();
         match self.is_video() {
             true => {
                 let at = self.keys.partition_point(|key| self.decoded(*key) < ticks);
                 self.keys.get(at).copied().unwrap_or(all)
             }
-            false => {
-                self.media.samples.partition_point(|sample| sample.dts.saturating_add(self.shift) < ticks)
-            }
+            false => self.samples.partition_point(|sample| sample.dts.saturating_add(self.shift) < ticks),
         }
     }
 
     /// The bytes that it takes in memory, about.
     fn weight(&self) -> usize {
-        self.media.samples.capacity() * size_of::<Sample>()
-            + (self.keys.capacity() + self.grid.capacity()) * size_of::<usize>()
+        self.samples.weight() + (self.keys.capacity() + self.grid.capacity()) * size_of::<usize>()
     }
 }
 
@@ -137,23 +144,21 @@ pub(super) struct Span {
 
 impl Span {
     /// Of tracks with at least one sample each. `None` if there is none.
-    pub(super) fn new(tracks: Vec<(MovieTrack, fmp4::Track)>, closed: bool) -> Option<Self> {
-        let begins = |track: &MovieTrack| Some(track.dts(track.samples.first()?));
-        let origin = tracks.iter().filter_map(|(media, _)| begins(media)).min()?;
-        let track = |(mut media, written): (MovieTrack, fmp4::Track)| {
-            // The final form of a file does not say it, and a segment is the same before and after.
-            media.samples.iter_mut().for_each(|sample| sample.flags.disposable = false);
-            let samples = || media.samples.iter().enumerate();
+    pub(super) fn new(tracks: Vec<Described>, closed: bool) -> Option<Self> {
+        let begins = |track: &Described| Some(track.media.dts(track.samples.first()?));
+        let origin = tracks.iter().filter_map(begins).min()?;
+        let track = |Described { media, samples, written }: Described| {
+            let numbered = || samples.iter().enumerate();
             let keys = match media.id.kind {
                 Kind::Video => {
-                    samples().filter(|(i, s)| *i == 0 || s.flags.keyframe).map(|(i, _)| i).collect()
+                    numbered().filter(|(i, s)| *i == 0 || s.flags.keyframe).map(|(i, _)| i).collect()
                 }
                 _ => Vec::new(),
             };
             let shift = origin.to_ticks(media.timescale).saturating_add(media.start).saturating_neg();
-            Track { media, written, shift, keys, grid: Vec::new() }
+            Track { media, samples, written, shift, keys, grid: Vec::new() }
         };
-        let is_there = |(media, _): &(MovieTrack, fmp4::Track)| !media.samples.is_empty();
+        let is_there = |track: &Described| !track.samples.is_empty();
         let tracks = tracks.into_iter().filter(is_there).map(track).collect();
         let mut span = Self { tracks, length: Duration::ZERO, closed };
         let ends = span.tracks.iter().map(|track| track.time(track.decoded(usize::MAX)));
@@ -179,7 +184,7 @@ impl Span {
 
     /// When its last frame is decoded, on its clock.
     pub(super) fn last(&self) -> Time {
-        let of_track = |track: &Track| track.time(track.decoded(track.media.samples.len().saturating_sub(1)));
+        let of_track = |track: &Track| track.time(track.decoded(track.samples.len().saturating_sub(1)));
         self.tracks.iter().map(of_track).max().unwrap_or_default()
     }
 
@@ -200,7 +205,7 @@ impl Span {
                     let at = |bound: &Time| track.entrance_from(track.ticks(*bound));
                     let mut grid: Vec<_> = std::iter::once(0).chain(bounds.iter().skip(1).map(at)).collect();
                     grid.dedup();
-                    grid.retain(|index| *index < track.media.samples.len());
+                    grid.retain(|index| *index < track.samples.len());
                     grid
                 }
             };
@@ -210,7 +215,7 @@ impl Span {
     /// The segments of a track that show `window`, a time on the clock of the span: from the keyframe at its start or before to
     /// that at its end or behind. Of a span that grows, those that are complete.
     pub(super) fn segments(&self, track: &Track, window: &Range<Time>) -> Vec<Segment> {
-        let all = track.media.samples.len();
+        let all = track.samples.len();
         let entry = self.entry(window.start);
         let first = match window.start <= Time::ZERO {
             true => 0,
@@ -233,7 +238,7 @@ impl Span {
     /// The segment of a track that begins at `time` and ends where the next one does, or before `end`; in ticks of the track on
     /// the clock of the span. `None` if there is none, or none yet.
     pub(super) fn segment(&self, track: &Track, time: i64, end: Option<i64>) -> Option<Segment> {
-        let all = track.media.samples.len();
+        let all = track.samples.len();
         let first = track.entrance_from(time.saturating_sub(NAME_TICKS));
         if first >= all || track.shown(first) > time.saturating_add(NAME_TICKS) {
             return None;
@@ -258,7 +263,7 @@ impl Span {
                 assert_eq!(pair[0].samples.end, pair[1].samples.start);
             }
             assert!(segments.iter().all(|segment| !segment.samples.is_empty()));
-            assert!(segments.last().is_some_and(|last| last.samples.end == track.media.samples.len()));
+            assert!(segments.last().is_some_and(|last| last.samples.end == track.samples.len()));
         }
     }
 
@@ -271,13 +276,13 @@ impl Span {
     pub(super) fn exit(&self, time: Time) -> Option<Time> {
         let main = self.main()?;
         let index = main.entrance_from(main.ticks(time));
-        (index < main.media.samples.len()).then(|| main.shown_at(index))
+        (index < main.samples.len()).then(|| main.shown_at(index))
     }
 }
 
 fn segment(track: &Track, samples: Range<usize>) -> Segment {
     let begin = track.shown(samples.start);
-    let end = match samples.end < track.media.samples.len() {
+    let end = match samples.end < track.samples.len() {
         true => track.shown(samples.end),
         false => {
             begin.saturating_add(track.decoded(samples.end).saturating_sub(track.decoded(samples.start)))
@@ -299,7 +304,7 @@ fn grid(track: &Track) -> Vec<usize> {
     };
     match track.is_video() {
         true => track.keys.iter().copied().for_each(&mut visit),
-        false => (0..track.media.samples.len()).for_each(&mut visit),
+        false => (0..track.samples.len()).for_each(&mut visit),
     }
     grid
 }

@@ -91,7 +91,7 @@ impl Walk {
     pub(super) fn peek<'a>(&self, span: &'a Span) -> Option<Frame<'a>> {
         let of_track = |due: &Due| {
             let track = span.track(due.track)?;
-            let sample = track.media.samples.get(due.next).filter(|_| due.next < due.end)?;
+            let sample = track.samples.get(due.next).filter(|_| due.next < due.end)?;
             let decoded = Time::from_ticks(track.decoded(due.next), track.media.timescale);
             Some(Frame { track, index: due.next, sample, decoded })
         };
@@ -135,6 +135,7 @@ pub(super) fn settled(span: &Span) -> Time {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::Samples;
     use super::super::span::tests::track;
     use super::*;
 
@@ -170,9 +171,12 @@ mod tests {
 
     #[test]
     fn a_position_is_the_time_at_which_a_keyframe_is_decoded() {
-        let (mut video, written) = track(TrackId::VIDEO, 0, 100, 100, 10);
-        video.samples.iter_mut().for_each(|sample| sample.composition = 90 * 80);
-        let span = Span::new(vec![(video, written), track(TrackId::AUDIO, 30, 50, 200, 1)], true).unwrap();
+        let mut video = track(TrackId::VIDEO, 0, 100, 100, 10);
+        let shown_later = |sample: &Sample| Sample { composition: 90 * 80, ..*sample };
+        let samples: Vec<_> = video.samples.iter().map(shown_later).collect();
+        video.samples = Samples::default();
+        video.samples.extend(samples);
+        let span = Span::new(vec![video, track(TrackId::AUDIO, 30, 50, 200, 1)], true).unwrap();
         for (at, first) in [(2999, 2000), (3000, 3000), (3001, 3000), (99_999, 9000)] {
             let times = times(&span, Walk::from(&span, Time::from_millis(at)), settled(&span));
             assert_eq!(times[..2], [(TrackId::VIDEO, first), (TrackId::AUDIO, first + 30)], "{at}");

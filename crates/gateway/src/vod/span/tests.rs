@@ -1,5 +1,6 @@
 use super::*;
 use bytes::Bytes;
+use media::container::fmp4::Sample;
 use media::{Codec, Flags};
 use proptest::prelude::*;
 
@@ -8,13 +9,7 @@ const AAC: &[u8] = &[0x11, 0x90];
 const VP8_KEYFRAME: &[u8] = &[0x50, 0xa0, 0, 0x9d, 0x01, 0x2a, 0x40, 0, 0x24, 0];
 
 /// A track whose samples are `step_ms` apart, from `begin_ms` on; of pictures, with a keyframe in every `gop` of them.
-pub(in crate::vod) fn track(
-    id: TrackId,
-    begin_ms: i64,
-    step_ms: i64,
-    count: usize,
-    gop: usize,
-) -> (MovieTrack, fmp4::Track) {
+pub(in crate::vod) fn track(id: TrackId, begin_ms: i64, step_ms: i64, count: usize, gop: usize) -> Described {
     let (codec, config, frame): (_, &[u8], _) = match id.kind {
         Kind::Video => (Codec::Vp8, b"", VP8_KEYFRAME),
         _ => (Codec::Aac, AAC, &b""[..]),
@@ -36,10 +31,12 @@ pub(in crate::vod) fn track(
         config: Bytes::copy_from_slice(config),
         timescale,
         start: 0,
-        samples: (0..count).map(sample).collect(),
+        samples: Vec::new(),
         end: ticks(begin_ms + step_ms * count as i64),
     };
-    (media, written)
+    let mut samples = Samples::default();
+    samples.extend((0..count).map(sample));
+    Described { media, samples, written }
 }
 
 fn whole() -> Range<Time> {

@@ -183,6 +183,12 @@ impl Indexer {
         &self.movie
     }
 
+    /// Takes out the samples that were read since this was called last, by track, for who keeps those of a file that grows
+    /// elsewhere: [`Indexer::movie`] says the rest of the tracks.
+    pub fn take_samples(&mut self) -> impl Iterator<Item = (TrackId, Vec<Sample>)> {
+        self.movie.tracks.iter_mut().map(|track| (track.id, std::mem::take(&mut track.samples)))
+    }
+
     /// What was read.
     pub fn finish(self) -> Movie {
         self.movie
