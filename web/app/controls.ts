@@ -3,6 +3,7 @@ import type { RushlightPlayer } from '../player/element';
 import type { State } from '../player/playback';
 import { el, icon, setText, type Icon } from './dom';
 import type { Places } from './places';
+import { buildQuality } from './quality';
 import { buildSeekBar } from './seekbar';
 import { seconds, t } from './strings';
 
@@ -109,13 +110,14 @@ export function buildControls(
   const edge = el('button', { type: 'button', class: 'edge dot', hidden: !places.live, on: { click: () => places.goLive() } }, edgeText);
   const rate = el('select', { class: 'rate', label: t('speed'), hidden: places.live, on: { change: () => setRate(Number(rate.value)) } },
     ...RATES.map((value) => el('option', { value, selected: value === 1 }, `${value}×`)));
+  const quality = buildQuality(player);
   const seek = buildSeekBar(places, () => places.at + (player.engine?.bufferedMs ?? 0) / 1000);
   const pip = button('pip', t('pip'), togglePip, 'pip-button');
   pip.hidden = !document.pictureInPictureEnabled;
   const full = button('full', t('fullscreen'), toggleFullscreen);
   const element = el('div', { class: 'controls', role: 'group', label: t('controls'), hidden: true }, seek.element,
     el('div', { class: 'row' },
-      play, sound, volume, edge, seek.time, el('span', { class: 'grow' }), rate,
+      play, sound, volume, edge, seek.time, el('span', { class: 'grow' }), rate, quality.element,
       button('stats', t('stats'), options.toggleStats, 'stats-button'), pip,
       button('theatre', t('theatre'), toggleTheatre, 'theatre-button'), full));
   const chip = el('button', { type: 'button', class: 'sound', hidden: true, on: { click: toggleSound } }, icon('muted'), t('tapForSound'));
@@ -167,6 +169,7 @@ export function buildControls(
       edge.title = on ? t('live') : t('toLive');
       edge.setAttribute('aria-label', on ? t('live') : `${t('toLive')}: ${edgeText.textContent ?? ''}`);
       seek.update();
+      quality.update();
       if (paused) stage.classList.remove('idle');
     },
   };

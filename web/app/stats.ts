@@ -16,6 +16,8 @@ const ROWS: [Key, (s: Snapshot) => string][] = [
   ['statStalls', (s) => `${s.stalls} · ${seconds(s.stallMs)} s`],
   ['statFrames', (s) => `${s.decodedFrames.toLocaleString(locale)} · ${t('statDropped', { n: s.droppedFrames })}`],
   ['statBitrate', (s) => `${(s.bitrateBps / 1e6).toFixed(2)} Mbit/s`],
+  ['statNetwork', (s) => (s.estimateBps ? `${(s.estimateBps / 1e6).toFixed(2)} Mbit/s` : '–')],
+  ['statRung', (s) => (s.rung ? `${s.rung} · ${t('statSwitches', { n: s.switches })}` : '–')],
   ['statVideo', (s) => (s.videoCodec ? `${s.width}×${s.height} · ${s.videoCodec}` : '–')],
   ['statAudio', (s) => s.audioCodec || '–'],
   ['statProtocol', (s) => `${s.protocol} · ${s.renderer}`],

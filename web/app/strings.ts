@@ -117,6 +117,12 @@ const EN = {
   statAudio: 'Audio',
   statProtocol: 'Protocol',
   statRate: 'Speed',
+  statNetwork: 'Network',
+  statRung: 'Quality',
+  statSwitches: '{n} changes',
+  quality: 'Quality',
+  qualityAuto: 'Auto',
+  qualityAutoNow: 'Auto · {size}',
   language: '中文',
 };
 
@@ -239,6 +245,12 @@ const ZH: Record<Key, string> = {
   statAudio: '音频',
   statProtocol: '协议',
   statRate: '速度',
+  statNetwork: '网络',
+  statRung: '清晰度',
+  statSwitches: '切换 {n} 次',
+  quality: '清晰度',
+  qualityAuto: '自动',
+  qualityAutoNow: '自动 · {size}',
   language: 'English',
 };
 

@@ -2,6 +2,7 @@ import { Engine } from './engine';
 import { streamUrl, type Early } from './early';
 import type { Elements, Events, Playback, State } from './playback';
 import { Poster } from './poster';
+import type { Ladder } from './rungs/ladder';
 
 declare global {
   interface HTMLElementTagNameMap {
@@ -24,6 +25,8 @@ const NAVIGATION_T0 = 0;
 export class RushlightPlayer extends HTMLElement {
   video: HTMLVideoElement = document.createElement('video');
   engine: Playback | undefined;
+  /** Changes between rungs, once it is loaded. */
+  declare ladder: Ladder | undefined;
   private readonly canvas = document.createElement('canvas');
   private readonly back = (event: PageTransitionEvent) => {
     // Out of the back-forward cache: the connection died there. HLS has none that lasts.

@@ -44,6 +44,23 @@ export interface EngineOptions extends Events {
   early?: Early | undefined;
 }
 
+/** Who takes what a connection brings. */
+export interface Taker {
+  /** The first bytes are here. */
+  begun(): void;
+  packet(packet: Packet): void;
+  /** The connection ended by itself; `hadBytes` when any came. */
+  end(end: End, hadBytes: boolean): void;
+}
+
+/** Told of everything that comes, before it is played; see rungs/ladder.ts. */
+export interface Watcher {
+  /** Bytes of any connection, at this time. */
+  chunk(at: number, size: number): void;
+  /** Whether it keeps the packet: then it is not played. */
+  packet(packet: Packet): boolean;
+}
+
 /** Plays one live stream on one <video>: connection, demuxing, MSE, recovery. */
 export class Engine implements Playback {
   readonly stages: Stages = {};
@@ -56,6 +73,7 @@ export class Engine implements Playback {
   audioConfig: AudioConfig | undefined;
   /** Why the state is `unsupported`, or what was last wrong. */
   reason = '';
+  watcher: Watcher | undefined;
 
   /** How far behind live the address asks to join. */
   private readonly behindMs: number;
@@ -73,6 +91,8 @@ export class Engine implements Playback {
   private announcedVideo = true;
   private metadata: Metadata = {};
   private needKey = true;
+  /** The connection continues another one, with the same clock and sound. */
+  private spliced = false;
   private restartAtKey = false;
   /** The first keyframe and how many frames are still needed to see it, until they are sent. */
   private opening: { key: Packet['data']; missing: number } | undefined;
@@ -98,7 +118,8 @@ export class Engine implements Playback {
   private readonly rates: [number, number][] = [];
 
   constructor(
-    private readonly url: string,
+    /** What the next connection asks for. */
+    public url: string,
     elements: Elements,
     private readonly options: EngineOptions,
   ) {
@@ -237,53 +258,92 @@ export class Engine implements Playback {
     this.lastByteAt = now;
     this.stages.t2 ??= (early?.sent ?? now) - this.options.t0;
     this.needKey = true;
+    this.spliced = false;
+    this.connection = this.connect(this.url, {
+      begun: () => {
+        this.connected = true;
+        this.lostAt = undefined;
+        this.hostLeft = false;
+        this.latency.rejoin(this.lastByteAt);
+        this.timeline.rejoin(this.lastByteAt - this.progress.frameAt, this.behindMs);
+        this.stages.t3 ??= this.lastByteAt - this.options.t0;
+      },
+      packet: (packet) => this.take(packet),
+      end: (end, hadBytes) => this.lost(end, hadBytes),
+    }, early);
+  }
+
+  /** Opens a connection beside the one that is played, or instead of it. */
+  connect(url: string, taker: Taker, early?: Early): Connection {
+    let any = false;
+    let closed = false;
     const demuxer = new FlvDemuxer({
       header: (audio, video) => {
         this.announcedAudio = audio;
         this.announcedVideo = video;
       },
       metadata: (values) => (this.metadata = values),
-      packet: (packet) => this.packet(packet),
+      // A connection may be closed on what a packet says, with more of them in the same chunk.
+      packet: (packet) => closed || taker.packet(packet),
     });
-    let any = false;
-    this.connection = connect(this.protocol, this.url, {
+    const { close } = connect(this.protocol, url, {
       open: () => undefined,
       chunk: (data) => {
         const at = performance.now();
         this.lastByteAt = at;
         this.rates.push([at, data.length]);
         while (this.rates.length > 1 && at - this.rates[0]![0] > 5_000) this.rates.shift();
+        this.watcher?.chunk(at, data.length);
         if (!any) {
           any = true;
-          this.connected = true;
-          this.lostAt = undefined;
-          this.hostLeft = false;
-          this.latency.rejoin(at);
-          this.timeline.rejoin(at - this.progress.frameAt, this.behindMs);
-          this.stages.t3 ??= at - this.options.t0;
+          taker.begun();
         }
         try {
           demuxer.push(data);
         } catch (error) {
           // Not FLV, or a broken tag: this connection cannot be followed further.
           this.reason = String(error);
-          this.disconnect();
-          return this.lost({ why: 'network' }, any);
+          close();
+          return taker.end({ why: 'network' }, any);
         }
         this.sink?.flush();
         this.showPoster();
       },
-      end: (end) => this.lost(end, any),
+      end: (end) => taker.end(end, any),
     }, early);
+    return {
+      close() {
+        closed = true;
+        close();
+      },
+    };
   }
 
-  private disconnect(): void {
+  /**
+   * Goes on with a connection whose packets have the same clock, and the same sound. Its pictures begin with a keyframe that
+   * comes right behind what was played.
+   */
+  adopt(connection: Connection, url: string): void {
+    this.disconnect();
+    this.connection = connection;
+    this.connected = true;
+    this.lostAt = undefined;
+    this.url = url;
+    this.timeline.rejoin(0);
+    this.timeline.forget('video');
+    this.spliced = true;
+    this.shift = undefined;
+    clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+  }
+
+  disconnect(): void {
     this.connection?.close();
     this.connection = undefined;
     this.connected = false;
   }
 
-  private lost(end: End, hadBytes: boolean): void {
+  lost(end: End, hadBytes: boolean): void {
     this.connection = undefined;
     this.connected = false;
     const now = performance.now();
@@ -312,7 +372,12 @@ export class Engine implements Playback {
 
   // ---- media ----------------------------------------------------------------
 
-  private packet(packet: Packet): void {
+  /** Plays a packet, unless who watches keeps it. */
+  take(packet: Packet): void {
+    if (!this.watcher?.packet(packet)) this.packet(packet);
+  }
+
+  packet(packet: Packet): void {
     if (this.state === 'unsupported') return;
     if (packet.role === 'config') return this.configured(packet);
     if (packet.kind === 'audio' && !this.audioConfig && (packet.codec === '.mp3' || packet.codec === 'ac-3')) {
@@ -342,7 +407,7 @@ export class Engine implements Playback {
     if (!this.sink?.started) this.prepare();
     else if (this.sink.has(kind)) {
       this.sink.reconfigure(config);
-      this.timeline.forget();
+      this.timeline.forget(this.spliced ? kind : undefined);
     }
     else this.restartAtKey = true; // A track that was not there before needs a new media source.
   }

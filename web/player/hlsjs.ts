@@ -1,4 +1,5 @@
 import Hls, { ErrorTypes, Events, type ErrorData, type FragLoadedData } from 'hls.js';
+import { recall } from './rungs/memory';
 import type { HlsRequest, HlsSource } from './hls';
 
 // hls.js fetches the playlist and fills media sources. The light build has no
@@ -12,12 +13,21 @@ const CATCH_UP = 1.1;
 const KEEP_BEHIND_S = 60;
 /** Segments of each kind that the bit rate is taken from. */
 const RATED = 5;
+/** What a network carries of which nothing is known: enough for most streams, for rungs that nobody watches have to be begun first. */
+const UNKNOWN_BPS = 10_000_000;
 const SOUND = /^(mp4a|opus|flac|[ae]c-3)/i;
 
 export function hlsJsSource(video: HTMLVideoElement, request: HlsRequest): HlsSource {
   const { kind } = request;
   const live = kind === 'live';
+  const estimate = recall().bps ?? UNKNOWN_BPS;
   const hls = new Hls({
+    // A picture of more pixels than are shown is sent for nothing.
+    capLevelToPlayerSize: true,
+    abrEwmaDefaultEstimate: estimate,
+    abrEwmaDefaultEstimateMax: estimate,
+    startLevel: -1,
+    testBandwidth: false,
     // fMP4 needs no remuxing that would be worth a thread, and short TS segments hardly.
     enableWorker: false,
     lowLatencyMode: live,

@@ -27,6 +27,12 @@ export interface Snapshot {
   audioCodec: string;
   width: number;
   height: number;
+  /** The rung that is played, what was chosen, and how often it was changed. Empty where there is but one. */
+  rung: string;
+  choice: string;
+  switches: number;
+  /** Bits per second that the network is thought to carry; 0 where nothing has shown it. */
+  estimateBps: number;
   muted: boolean;
 }
 
@@ -37,7 +43,7 @@ declare global {
   }
 }
 
-export function snapshot({ engine, state, video }: RushlightPlayer): Snapshot {
+export function snapshot({ engine, ladder, state, video }: RushlightPlayer): Snapshot {
   const quality = video.getVideoPlaybackQuality?.();
   const config = engine?.videoConfig;
   return {
@@ -62,6 +68,10 @@ export function snapshot({ engine, state, video }: RushlightPlayer): Snapshot {
     audioCodec: engine?.audioConfig?.mime ?? '',
     width: config?.width ?? 0,
     height: config?.height ?? 0,
+    rung: ladder?.current?.name ?? '',
+    choice: ladder?.current ? ladder.choice : '',
+    switches: ladder?.switches ?? 0,
+    estimateBps: ladder?.estimateBps ?? 0,
     muted: video.muted,
   };
 }

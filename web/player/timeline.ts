@@ -67,9 +67,9 @@ export class Timeline {
     for (const track of this.tracks.values()) track.expected = Infinity;
   }
 
-  /** Nothing counts as known any more, because what follows is coded in another way. */
-  forget(): void {
-    for (const track of this.tracks.values()) track.known = -Infinity;
+  /** Nothing counts as known any more, of one track or of all, because what follows is coded in another way. */
+  forget(kind?: Kind): void {
+    for (const [of, track] of this.tracks) if (of === (kind ?? of)) track.known = -Infinity;
   }
 
   /**

@@ -59,6 +59,13 @@ test('after a reconnect with another coding everything is taken', () => {
   expect([video(t, 8_000), audio(t, 8_000)]).toEqual([3_000, 3_000]);
 });
 
+test('where only the pictures are coded in another way, sound that was received is left out', () => {
+  const t = playing();
+  t.rejoin(0);
+  t.forget('video');
+  expect([video(t, 8_000), audio(t, 8_000), audio(t, 9_021)]).toEqual([3_000, 'known', 4_021]);
+});
+
 test('a new clock begins behind the last picture in order of display', () => {
   const t = playing();
   t.base('video', 9_040, 9_200);

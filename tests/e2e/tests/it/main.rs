@@ -21,6 +21,7 @@ mod reconnect;
 mod record;
 mod recorded;
 mod relay;
+mod rungs;
 mod stalled;
 mod store;
 mod storm;

@@ -1,0 +1,152 @@
+// Which rung to play. Pure: the caller brings what it sees, and does what is decided.
+
+export interface Rung {
+  /** What it is called: `source`, `720p`. */
+  name: string;
+  url: string;
+  /** Bits per second, sound included, at most. */
+  bps: number;
+  /** In pixels. */
+  width: number;
+  height: number;
+}
+
+/** What there is to see at one moment. */
+export interface View {
+  /** Milliseconds. */
+  now: number;
+  /** Seconds in the buffer ahead of the playhead, and how many there should be. */
+  bufferedS: number;
+  targetS: number;
+  /** How late what comes is. */
+  lateMs: number;
+  /** What the network carries, in bits per second, if there is a guess. */
+  bps: number | undefined;
+  /** For how long now the network has been what holds the stream back. */
+  limitedMs: number;
+  /** When it last did. */
+  limitedAt: number;
+  /** Stalls so far. */
+  stalls: number;
+}
+
+export interface Decision {
+  /** Index of the rung. */
+  to: number;
+  /** There is no time to wait for a keyframe: what is played now is given up at once. */
+  urgent: boolean;
+}
+
+/** The network must have been too slow for this long, or half of it where little is in the buffer. */
+const DOWN_AFTER_MS = 600;
+const LITTLE = 0.6;
+/** A network that was too slow just before a stall is what made it. */
+const STALL_CAUSE_MS = 3_000;
+/** The part of what the network carries that a rung may take. */
+const DOWN_SHARE = 0.8;
+const UP_SHARE = 0.7;
+/** A rung is kept for at least this long before a larger one is tried. */
+const UP_AFTER_MS = 5_000;
+/** Without an estimate that says yes, the next larger one is tried after this time; twice that after each time it was too much. */
+const TRY_AFTER_MS = 12_000;
+const TRY_AFTER_MAX_MS = 180_000;
+/** A larger rung that was left within this time was too much. */
+const TOO_MUCH_MS = 30_000;
+/** One that was played for so long is none of those any more. */
+const PROVEN_MS = 60_000;
+/** Calm enough for a larger rung: so late at most, and that much of the target in the buffer. */
+const CALM_LATE_MS = 100;
+const CALM_BUFFER = 0.6;
+/** After a larger rung did not come at all, for whatever reason, it is left alone for so long. */
+const REFUSED_MS = 30_000;
+/** Data savers get no more than this. */
+const SAVER_HEIGHT = 480;
+
+export class Rules {
+  /** The rung that is played. */
+  current = 0;
+  private since = 0;
+  private raisedAt = -Infinity;
+  private stalls = 0;
+  private readonly tries: { failures: number; refusedUntil: number }[];
+
+  /** `rungs` from the highest rate to the lowest. */
+  constructor(
+    private readonly rungs: readonly Rung[],
+    private readonly saver: boolean,
+    now: number,
+  ) {
+    this.since = now;
+    this.tries = rungs.map(() => ({ failures: 0, refusedUntil: -Infinity }));
+  }
+
+  /** The highest rung that may be played at all. */
+  get top(): number {
+    const fits = this.rungs.findIndex(({ width, height }) => Math.min(width, height) <= SAVER_HEIGHT);
+    return this.saver && fits >= 0 ? fits : 0;
+  }
+
+  /** Call several times a second while it plays; undefined is to stay. */
+  decide(view: View): Decision | undefined {
+    const { now, limitedMs, bufferedS, targetS } = view;
+    const stalled = view.stalls > this.stalls;
+    this.stalls = view.stalls;
+    if (now - this.since > PROVEN_MS) this.tries[this.current]!.failures = 0;
+    const little = bufferedS < targetS * LITTLE;
+    const slow = limitedMs >= (little ? DOWN_AFTER_MS / 2 : DOWN_AFTER_MS) || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
+    if (slow) return this.down(view);
+    if (this.current < this.top) return this.at(this.top, now);
+    return this.up(view);
+  }
+
+  /** The rung was changed, by these rules or by somebody's choice. */
+  switched(to: number, now: number): void {
+    if (to > this.current && now - this.raisedAt < TOO_MUCH_MS) this.failed(this.current);
+    if (to < this.current) this.raisedAt = now;
+    this.current = to;
+    this.since = now;
+  }
+
+  /** A change did not come about. */
+  refused(to: number, now: number): void {
+    if (to < this.current) this.failed(to);
+    this.tries[to]!.refusedUntil = now + REFUSED_MS;
+    this.since = now;
+  }
+
+  /** A rung that somebody chose. */
+  towards(to: number, now: number): Decision | undefined {
+    return to === this.current ? undefined : this.at(to, now);
+  }
+
+  private failed(rung: number): void {
+    this.tries[rung]!.failures++;
+  }
+
+  private at(to: number, now: number): Decision | undefined {
+    return now < this.tries[to]!.refusedUntil ? undefined : { to, urgent: false };
+  }
+
+  private down({ now, bps = 0 }: View): Decision | undefined {
+    const open = this.rungs.flatMap((rung, i) => (i > this.current && now >= this.tries[i]!.refusedUntil ? [{ i, rung }] : []));
+    const fits = open.find(({ rung }) => rung.bps <= bps * DOWN_SHARE) ?? open[open.length - 1];
+    return fits && { to: fits.i, urgent: true };
+  }
+
+  private up({ now, bps = 0, lateMs, bufferedS, targetS, limitedAt }: View): Decision | undefined {
+    const calm = lateMs < CALM_LATE_MS && bufferedS >= targetS * CALM_BUFFER;
+    const after = now - Math.max(this.since, limitedAt);
+    if (this.current <= this.top || !calm || after < UP_AFTER_MS) return undefined;
+    const next = this.current - 1;
+    for (let i = this.top; i <= next; i++) {
+      const { failures } = this.tries[i]!;
+      // What failed before needs more than an estimate.
+      if (!failures && this.rungs[i]!.bps <= bps * UP_SHARE) {
+        const found = this.at(i, now);
+        if (found) return found;
+      }
+    }
+    const wait = Math.min(TRY_AFTER_MAX_MS, TRY_AFTER_MS * 2 ** this.tries[next]!.failures);
+    return after < wait ? undefined : this.at(next, now);
+  }
+}

@@ -1,0 +1,111 @@
+// What the network carries, from when bytes and frames come. Pure: times are milliseconds that the caller brings.
+//
+// A live stream comes as fast as it is made, whatever the network could do. Only while it falls behind, the network is what
+// holds it back, and then bytes over time are its rate. At all other times they are no more than a lower bound.
+
+/** How long is looked at for one judgement: some packets of even a slow network. */
+const WINDOW_MS = 300;
+/** Silence this long is a host or a server that sends nothing, or no network at all; neither has a rate. */
+const SILENCE_MS = 150;
+/** Media that comes slower than this, by its own clock, falls behind. */
+const FALLS_BEHIND = 0.9;
+/** Later than this is more than jitter. */
+const LATE_MS = 120;
+/** What a new measurement weighs against those before. */
+const WEIGHT = 0.6;
+/** The estimate is raised by this factor at once, at most: much may come together because the page was busy, and read late. */
+const RAISE_MAX = 2;
+/** More than this no rung needs. */
+const BPS_MAX = 50_000_000;
+/** The clocks of sender and browser drift apart by less than this. */
+const DRIFT = 0.002;
+/** A step of lateness beyond these is another clock. */
+const BACK_MS = 10_000;
+const FORWARD_MS = 60_000;
+
+export class Throughput {
+  /** For how long, without a break, the network has been what holds the stream back. */
+  limitedMs = 0;
+  /** When it last did. */
+  limitedAt = -Infinity;
+  private estimate: number | undefined;
+  private window: { start: number; media: number | undefined; bytes: number } | undefined;
+  private chunkAt = -Infinity;
+  private frameAt: number | undefined;
+  private media: number | undefined;
+  /** Arrival less media time of what came fastest. */
+  private fastest: number | undefined;
+
+  /** `carried` is what was known from before, in bits per second. */
+  constructor(carried?: number) {
+    this.estimate = carried;
+  }
+
+  /** Bits per second. */
+  get bps(): number | undefined {
+    return this.estimate;
+  }
+
+  /** How much later the newest frame came than the fastest. */
+  get lateMs(): number {
+    return this.frameAt === undefined ? 0 : this.lagMs(this.frameAt);
+  }
+
+  /** How late what has not come yet is by now, at least. */
+  lagMs(now: number): number {
+    return this.fastest === undefined || this.media === undefined ? 0 : Math.max(0, now - this.media - this.fastest);
+  }
+
+  /** Bytes came, of whatever connection. */
+  chunk(now: number, bytes: number): void {
+    const silent = now - this.chunkAt > SILENCE_MS;
+    this.chunkAt = now;
+    if (silent || !this.window) {
+      // When its first bytes left is not known, so they count for nothing.
+      this.window = { start: now, media: this.media, bytes: 0 };
+      if (silent) this.limitedMs = 0;
+      return;
+    }
+    this.window.bytes += bytes;
+    if (now - this.window.start >= WINDOW_MS) this.judge(now, this.window);
+  }
+
+  /** A picture came, with its time on the sender's clock. */
+  frame(now: number, mediaMs: number): void {
+    const offset = now - mediaMs;
+    const before = this.fastest;
+    const drift = this.frameAt === undefined ? 0 : (now - this.frameAt) * DRIFT;
+    if (before === undefined || offset < before - BACK_MS || offset > before + FORWARD_MS) {
+      this.rejoin();
+      this.fastest = offset;
+    } else this.fastest = Math.min(before + drift, offset);
+    // Of pictures in decoding order the newest one counts.
+    this.media = Math.max(this.media ?? mediaMs, mediaMs);
+    this.frameAt = now;
+  }
+
+  /** What comes next comes over another connection, and may have been here before. */
+  rejoin(): void {
+    this.window = undefined;
+    this.media = undefined;
+    this.limitedMs = 0;
+  }
+
+  private judge(now: number, { start, media, bytes }: NonNullable<Throughput['window']>): void {
+    const passed = now - start;
+    const rate = Math.min(BPS_MAX, (this.estimate ?? BPS_MAX) * RAISE_MAX, (bytes * 8_000) / passed);
+    const came = this.media !== undefined && media !== undefined ? this.media - media : undefined;
+    if (came !== undefined && came < passed * FALLS_BEHIND && this.lagMs(now) > LATE_MS) {
+      // What was thought before it came to this says little.
+      this.estimate = this.limitedMs ? mix(this.estimate ?? rate, rate) : rate;
+      this.limitedMs += passed;
+      this.limitedAt = now;
+    } else {
+      this.limitedMs = 0;
+      this.estimate = Math.max(rate, this.estimate ?? 0);
+    }
+    this.window = { start: now, media: this.media, bytes: 0 };
+  }
+}
+
+const mix = (old: number, fresh: number): number => old * (1 - WEIGHT) + fresh * WEIGHT;

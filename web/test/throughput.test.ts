@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { Throughput } from '../player/rungs/throughput';
+
+const FRAME_MS = 40;
+const PACKET = 1_400;
+
+/**
+ * A stream of `bps` over a network whose rate changes: `[seconds, bits per second]`. Each frame is sent when it is
+ * made, and comes in packets behind what waits already. Returns when the last byte was here.
+ */
+function send(meter: Throughput, bps: number, network: [number, number][], from = 0): number {
+  let free = from;
+  let made = from;
+  for (const [seconds, rate] of network) {
+    for (const until = made + seconds * 1000; made < until; made += FRAME_MS) {
+      free = Math.max(free, made);
+      for (let left = (bps * FRAME_MS) / 8_000; left > 0; left -= PACKET) {
+        const size = Math.min(left, PACKET);
+        free += (size * 8_000) / rate;
+        meter.chunk(free, size);
+      }
+      meter.frame(free, made);
+    }
+  }
+  return free;
+}
+
+test('a stream that comes as fast as it is made says only what the network carries at least', () => {
+  const meter = new Throughput();
+  send(meter, 1_000_000, [[5, 20_000_000]]);
+  expect(meter.bps! / 1e6).toBeCloseTo(1, 0);
+  expect([meter.limitedMs, meter.limitedAt]).toEqual([0, -Infinity]);
+});
+
+test('a network that is too slow is measured within half a second', () => {
+  const meter = new Throughput(5_000_000);
+  const end = send(meter, 2_000_000, [[3, 5_000_000], [0.25, 700_000]]);
+  expect(end).toBeGreaterThan(3_300);
+  expect(meter.limitedMs).toBeGreaterThan(250);
+  expect(meter.bps! / 1e6).toBeGreaterThan(0.5);
+  expect(meter.bps! / 1e6).toBeLessThan(1.2);
+});
+
+test('what catches up raises the estimate and is not slow', () => {
+  const meter = new Throughput(400_000);
+  send(meter, 2_000_000, [[1, 1_000_000], [3, 4_000_000]]);
+  expect(meter.limitedMs).toBe(0);
+  expect(meter.bps).toBeGreaterThan(1_500_000);
+});
+
+test('a host that pauses makes nothing slow', () => {
+  const meter = new Throughput(5_000_000);
+  send(meter, 1_000_000, [[3, 5_000_000]]);
+  // The sender's clock went on, and what it says comes half a second later from now on.
+  for (let i = 0; i < 100; i++) {
+    meter.chunk(3_600 + i * FRAME_MS, 5_000);
+    meter.frame(3_600 + i * FRAME_MS, 3_000 + i * FRAME_MS);
+  }
+  expect([meter.limitedMs, meter.limitedAt]).toEqual([0, -Infinity]);
+  expect(meter.lateMs).toBeGreaterThan(500);
+  expect(meter.bps).toBe(5_000_000);
+});
+
+test('a page that was busy and reads much at once does not make the network fast', () => {
+  const meter = new Throughput(700_000);
+  meter.chunk(0, 1_000);
+  meter.frame(0, 0);
+  for (let i = 0; i < 400; i++) meter.chunk(100 + i / 100, 60_000);
+  meter.frame(104, 100);
+  for (let i = 1; i < 10; i++) meter.chunk(104 + i * 40, 1_000);
+  expect(meter.bps).toBeLessThanOrEqual(1_400_000);
+});
+
+test('another clock begins anew', () => {
+  const meter = new Throughput();
+  send(meter, 1_000_000, [[2, 5_000_000]]);
+  meter.frame(2_000, 5_000_000);
+  expect(meter.lateMs).toBe(0);
+  meter.frame(2_040, 0);
+  expect(meter.lateMs).toBe(0);
+});
