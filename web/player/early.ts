@@ -4,6 +4,8 @@ import { attach } from './source';
 // stream is requested and the media source opens while the page still arrives.
 
 export interface Early {
+  /** The stream of the page, and what was asked for: it, or the rung that an earlier visit ended with. */
+  src: string;
   url: string;
   /** `performance.now()` at which the request was sent. */
   sent: number;
@@ -38,9 +40,21 @@ export function streamUrl(place: { pathname: string; search: string }): string |
   return `/live/${channel}.flv${passed.size ? `?${passed}` : ''}`;
 }
 
+/** What is asked for to play `src`: where an earlier visit found the network too slow for it, what came then. See rungs/memory.ts. */
+export function startUrl(src: string): string {
+  try {
+    const [path, query] = src.split('?');
+    const { starts } = JSON.parse(localStorage.getItem('rushlight.rungs')!) as { starts: Record<string, string> };
+    return starts[path!] ? starts[path!]! + (query ? `?${query}` : '') : src;
+  } catch {
+    return src; // Nothing is known of it.
+  }
+}
+
 export function startEarly(): void {
-  const url = streamUrl(location);
-  if (!url) return;
+  const src = streamUrl(location);
+  if (!src) return;
+  const url = startUrl(src);
   const abort = new AbortController();
   const sent = performance.now();
   const response = fetch(url, { signal: abort.signal, cache: 'no-store', priority: 'high' });
@@ -49,5 +63,5 @@ export function startEarly(): void {
   const video = document.createElement('video');
   video.muted = true;
   video.playsInline = true;
-  window.__rushlightEarly = { url, sent, response, abort, video, source: attach(video) };
+  window.__rushlightEarly = { src, url, sent, response, abort, video, source: attach(video) };
 }

@@ -71,8 +71,8 @@ export class RushlightPlayer extends HTMLElement {
   load(early?: Early): void {
     this.unload();
     const src = this.src;
-    const mine = early?.url === src ? early : undefined;
-    early?.url !== src && early?.abort.abort();
+    const mine = early?.src === src ? early : undefined;
+    early?.src !== src && early?.abort.abort();
     this.video = mine?.video ?? document.createElement('video');
     this.video.playsInline = true;
     // Where sound is not allowed without a gesture, playback begins without it.

@@ -74,6 +74,8 @@ export class Engine implements Playback {
   /** Why the state is `unsupported`, or what was last wrong. */
   reason = '';
   watcher: Watcher | undefined;
+  /** What the next connection asks for: the stream, or a rung of it. */
+  url: string;
 
   /** How far behind live the address asks to join. */
   private readonly behindMs: number;
@@ -118,13 +120,14 @@ export class Engine implements Playback {
   private readonly rates: [number, number][] = [];
 
   constructor(
-    /** What the next connection asks for. */
-    public url: string,
+    /** The address of the stream itself. */
+    readonly source: string,
     elements: Elements,
     private readonly options: EngineOptions,
   ) {
     this.video = elements.video;
-    this.behindMs = Number(/startPts=-(\d+)/.exec(url)?.[1] ?? 0);
+    this.url = options.early?.url ?? source;
+    this.behindMs = Number(/startPts=-(\d+)/.exec(source)?.[1] ?? 0);
     this.poster = new Poster(elements.canvas, () => this.pictureShown('webcodecs'));
     this.lastTick = performance.now();
     if (options.t1 !== undefined) this.stages.t1 = options.t1;
@@ -354,6 +357,11 @@ export class Engine implements Playback {
     if (this.hostLeft) this.progress.stallExcused();
     if (end.why === 'status' && (end.status === 401 || end.status === 403)) return this.setState('forbidden');
     if (end.why === 'status' && (end.status === 404 || end.status === 410)) {
+      // A rung that cannot be had says nothing of the stream.
+      if (this.url !== this.source) {
+        this.url = this.source;
+        return this.open();
+      }
       const gone = this.everLive && now - this.lostAt > ENDED_AFTER_MS;
       this.down = gone ? 'ended' : 'waiting';
       // The host may be back at any moment, but nobody is served by asking all the time.

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { streamUrl } from '../player/early';
+import { expect, test, vi } from 'vitest';
+import { startUrl, streamUrl } from '../player/early';
 
 const at = (path: string) => streamUrl(new URL(path, 'http://host'));
 
@@ -27,4 +27,17 @@ test('other pages have no stream', () => {
 test('what gives access is passed on', () => {
   expect(at('/watch/demo?key=a%26b')).toBe('/live/demo.flv?key=a%26b');
   expect(at('/watch/demo?signature=ff&expires=17&t=3')).toBe('/live/demo.flv?expires=17&signature=ff');
+});
+
+test('where the network was too slow for a stream, the next visit begins with the rung that was not', () => {
+  const stored = (text: string | null) => vi.stubGlobal('localStorage', { getItem: () => text });
+  stored('{"starts":{"/live/demo.flv":"/live/demo~480p.flv"}}');
+  expect(startUrl('/live/demo.flv?key=a')).toBe('/live/demo~480p.flv?key=a');
+  expect(startUrl('/live/demo.flv')).toBe('/live/demo~480p.flv');
+  expect(startUrl('/live/other.flv')).toBe('/live/other.flv');
+  for (const text of [null, '', '{}', '[]', '1']) {
+    stored(text);
+    expect(startUrl('/live/demo.flv')).toBe('/live/demo.flv');
+  }
+  vi.unstubAllGlobals();
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Rules, type Rung, type View } from '../player/rungs/rules';
+import { Rules, startRung, type Rung, type View } from '../player/rungs/rules';
 import { Throughput } from '../player/rungs/throughput';
 
 const rung = (name: string, height: number, kbps: number): Rung =>
@@ -79,6 +79,22 @@ test('who saves data gets no large picture', () => {
   expect(r.decide({ ...calm, now: 60_000, bps: 9e6 })).toBeUndefined();
   r.switched(3, 60_000);
   expect(r.decide({ ...calm, now: 90_000, bps: 9e6 })?.to).toBe(2);
+});
+
+describe('the next visit begins', () => {
+  const start = (bps: number, rttMs: number, keyBytes: number) => RUNGS[startRung(RUNGS, { bps, rttMs, keyBytes })]!.name;
+
+  test('with what the network carries', () => {
+    expect(start(20e6, 20, 100_000)).toBe('source');
+    expect(start(3.5e6, 20, 60_000)).toBe('720p');
+    expect(start(100_000, 20, 100_000)).toBe('240p');
+  });
+
+  test('with a keyframe that is there in time', () => {
+    expect(start(7e6, 20, 400_000)).toBe('480p');
+    expect(start(7e6, 90, 400_000)).toBe('240p');
+    expect(start(7e6, 500, 400_000)).toBe('240p');
+  });
 });
 
 /** A viewer with a buffer of 0.8 s behind a network of `[seconds, bits per second]`; a group of pictures lasts a second. */

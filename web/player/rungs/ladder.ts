@@ -4,7 +4,7 @@ import type { Packet } from '../flv';
 import type { Connection, End } from '../transport';
 import { rungsOf } from './manifest';
 import { recall, remember } from './memory';
-import { Rules, type Rung } from './rules';
+import { Rules, startRung, type Rung } from './rules';
 import { Frontier, Splice } from './splice';
 import { Throughput } from './throughput';
 
@@ -52,13 +52,14 @@ export class Ladder implements Watcher {
   private frontier = new Frontier();
   private throughput: Throughput;
   private listAt = -Infinity;
+  /** Bytes of the newest keyframe. */
+  private keySize = 0;
   private rememberAt = 0;
   private readonly ticker: ReturnType<typeof setInterval>;
 
-  /** `list` is the address of the manifest, `stream` the name (`live/cam`), and `choice` one for this page alone. */
+  /** `list` is the address of the manifest, and `choice` one for this page alone. */
   constructor(
     private readonly player: RushlightPlayer,
-    private readonly stream: string,
     private readonly list: string,
     choice?: string,
   ) {
@@ -110,7 +111,10 @@ export class Ladder implements Watcher {
   packet(packet: Packet): boolean {
     const now = performance.now();
     const { change } = this;
-    if (packet.kind === 'video' && packet.role === 'frame') this.throughput.frame(now, packet.pts);
+    if (packet.kind === 'video' && packet.role === 'frame') {
+      this.throughput.frame(now, packet.pts);
+      if (packet.key) this.keySize = packet.data.length;
+    }
     if (!change || change.splice.old(packet, now).length) {
       this.frontier.pass(packet);
       return false;
@@ -134,11 +138,8 @@ export class Ladder implements Watcher {
     if (!flv || !this.rules) return;
     if (flv.paused) return this.change && this.giveUp();
     if (this.change) return this.supervise(this.change, now);
-    // A rung that has ended while the stream goes on is played no more.
-    if (this.rules.current && (flv.state === 'waiting' || flv.state === 'ended')) {
-      this.rules.refused(this.rules.current, now);
-      return this.restart(flv, 0, now);
-    }
+    // A rung that was refused when it was asked for again.
+    if (this.rules.current && flv.url === flv.source) this.back(this.rules, now);
     this.decide(flv, this.rules, now);
     this.note(now);
   }
@@ -179,7 +180,7 @@ export class Ladder implements Watcher {
     if (!this.engine || this.rungs.length < 2) return;
     const saver = (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
     this.rules = new Rules(this.rungs, saver, now);
-    const playing = this.rungs.findIndex(({ url }) => path(url) === path(this.engine!.url));
+    const playing = this.rungs.findIndex(({ url }) => decodeURI(path(url)) === decodeURI(path(this.engine!.url)));
     this.rules.current = Math.max(0, playing);
   }
 
@@ -205,15 +206,11 @@ export class Ladder implements Watcher {
       end: (end: End, hadBytes: boolean) => {
         if (this.change?.splice === splice) return this.giveUp();
         // Whether the stream has ended or only this rung is said by the stream.
-        if (end.why !== 'network' && this.rules && engine === this.engine) {
-          this.rules.refused(this.rules.current, performance.now());
-          this.rules.current = 0;
-          engine.url = addressOf(this.rungs[0]!.url, engine.url);
-        }
+        if (end.why !== 'network') engine.url = engine.source;
         engine.lost(end, hadBytes);
       },
     };
-    const connection = engine.connect(addressOf(rung.url, engine.url, Math.floor(urgent ? last : key)), taker);
+    const connection = engine.connect(addressOf(rung.url, engine.source, Math.floor(urgent ? last : key)), taker);
     this.change = { engine, to, urgent, at: now, splice, connection };
   }
 
@@ -224,7 +221,7 @@ export class Ladder implements Watcher {
     if (!packets) return splice.full ? this.giveUp() : undefined;
     this.change = undefined;
     this.throughput.rejoin();
-    engine.adopt(connection, addressOf(this.rungs[to]!.url, engine.url));
+    engine.adopt(connection, this.address(engine, to));
     this.switched(to);
     for (const packet of packets) if (!this.packet(packet)) engine.packet(splice.show(packet));
   }
@@ -263,7 +260,7 @@ export class Ladder implements Watcher {
 
   /** Without a place to go on from. */
   private restart(engine: Engine, to: number, now: number): void {
-    engine.url = addressOf(this.rungs[to]!.url, engine.url);
+    engine.url = this.address(engine, to);
     engine.disconnect();
     engine.retryNow();
     this.throughput.rejoin();
@@ -273,6 +270,16 @@ export class Ladder implements Watcher {
   private switched(to: number, now = performance.now()): void {
     this.switches++;
     this.rules?.switched(to, now);
+  }
+
+  private address({ source }: Engine, to: number): string {
+    return to ? addressOf(this.rungs[to]!.url, source) : source;
+  }
+
+  /** The stream itself is played, for want of the rung. */
+  private back(rules: Rules, now: number): void {
+    rules.refused(rules.current, now);
+    rules.current = 0;
   }
 
   private leave(): void {
@@ -289,21 +296,34 @@ export class Ladder implements Watcher {
     if (now - this.rememberAt < MEMORY_MS || !this.rules) return;
     this.rememberAt = now;
     const { bps, limitedAt } = this.throughput;
-    const { name } = this.rungs[this.rules.current]!;
+    const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
+    const rttMs = navigation ? navigation.connectEnd - navigation.connectStart : 0;
+    // Only what was measured is worth an opinion on how to begin.
+    const known = limitedAt > 0 ? bps : undefined;
+    const chosen = this.rungs.findIndex(({ name }) => name === this.chosen);
+    const start = chosen >= 0 ? chosen : known === undefined ? this.rules.current : startRung(this.rungs, { bps: known, rttMs, keyBytes: this.keyBytes });
+    const stream = path(this.engine!.source);
     remember((memory) => {
-      if (bps !== undefined && limitedAt > 0) memory.bps = bps;
-      delete memory.starts[this.stream];
-      if (this.rules!.current) memory.starts[this.stream] = name;
+      if (known !== undefined) memory.bps = known;
+      delete memory.starts[stream];
+      if (start > 0) memory.starts[stream] = path(this.rungs[start]!.url);
     });
+  }
+
+  /** Of a keyframe of the stream itself: those of its rungs are as much smaller as their rates are. */
+  private get keyBytes(): number {
+    const { current } = this;
+    const source = this.rungs[0]!;
+    return current?.bps ? (this.keySize * source.bps) / current.bps : 0;
   }
 }
 
-const path = (url: string): string => decodeURI(new URL(url, location.href).pathname);
+const path = (url: string): string => new URL(url, location.href).pathname;
 
-/** The address of a rung with what the address before it asked for: how far behind live, or where. */
-function addressOf(url: string, before: string, startPts?: number): string {
+/** The address of a rung with where to begin: there, or where that of the stream says. */
+function addressOf(url: string, source: string, startPts?: number): string {
   const address = new URL(url, location.href);
-  const behind = startPts ?? new URL(before, location.href).searchParams.get('startPts');
+  const behind = startPts ?? new URL(source, location.href).searchParams.get('startPts');
   if (behind !== null) address.searchParams.set('startPts', String(behind));
   return address.pathname + address.search;
 }

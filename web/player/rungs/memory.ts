@@ -9,7 +9,7 @@ export interface Memory {
   bps?: number;
   /** The name of the rung that was chosen; absent where it is left to the player. */
   choice?: string;
-  /** By channel (`live/cam`): the rung to begin with, where the stream itself was too much. */
+  /** By path of the stream (`/live/cam.flv`): that of the rung to begin with, where the stream itself was too much. */
   starts: Record<string, string>;
 }
 

@@ -59,6 +59,11 @@ const CALM_LATE_MS = 100;
 const CALM_BUFFER = 0.6;
 /** After a larger rung did not come at all, for whatever reason, it is left alone for so long. */
 const REFUSED_MS = 30_000;
+/** The first picture is to be there within this time, of which decoding and showing it take so much. */
+const FIRST_PICTURE_MS = 300;
+const SHOW_MS = 60;
+/** Round trips before the first byte of a keyframe comes: of the connection, and of the request. */
+const ROUND_TRIPS = 2;
 /** Data savers get no more than this. */
 const SAVER_HEIGHT = 480;
 
@@ -149,4 +154,14 @@ export class Rules {
     const wait = Math.min(TRY_AFTER_MAX_MS, TRY_AFTER_MS * 2 ** this.tries[next]!.failures);
     return after < wait ? undefined : this.at(next, now);
   }
+}
+
+/**
+ * The rung to begin the next visit with: the largest that the network carries and whose keyframe is there in time; where none
+ * is, the smallest. `keyBytes` are those of a keyframe of the first rung.
+ */
+export function startRung(rungs: readonly Rung[], { bps, rttMs, keyBytes }: { bps: number; rttMs: number; keyBytes: number }): number {
+  const bits = (Math.max(0, FIRST_PICTURE_MS - SHOW_MS - ROUND_TRIPS * rttMs) * bps) / 1000;
+  const fits = rungs.findIndex((rung) => rung.bps <= bps * DOWN_SHARE && (keyBytes * 8 * rung.bps) / (rungs[0]!.bps || 1) <= bits);
+  return fits < 0 ? rungs.length - 1 : fits;
 }
