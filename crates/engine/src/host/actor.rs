@@ -67,9 +67,8 @@ pub(super) struct Actor {
     has_begun: bool,
     rungs: BTreeMap<u64, Rung>,
     slots: Slots,
-    /// The newest packet and the newest picture.
+    /// The newest packet.
     edge: i64,
-    shown: Option<i64>,
     workers: u64,
 }
 
@@ -110,7 +109,6 @@ impl Actor {
             rungs: BTreeMap::new(),
             slots: Slots::default(),
             edge: i64::MIN,
-            shown: None,
             workers: 0,
         }
     }
@@ -150,6 +148,11 @@ impl Actor {
                 self.rungs.insert(id, rung);
                 self.has_begun = true;
                 if std::mem::take(&mut self.has_missed) {
+                    self.join_anew();
+                } else if self.options.is_live && self.decoder.is_some() {
+                    // It begins with a keyframe of the source, as those before it did, so that players can change to it from any of
+                    // them. They do not get again what they had.
+                    self.drop_decoder();
                     self.join_anew();
                 }
                 self.start_encoder(id);
@@ -410,32 +413,32 @@ impl Actor {
         }
         lock(&self.decoder_usage).pictures += 1;
         let mut readers = 0;
-        // Not those again that were shown before the decoder was lost.
-        if self.shown.is_none_or(|shown| picture.pts > shown) {
-            self.shown = Some(picture.pts);
-            let now = Instant::now();
-            let behind = Duration::from_nanos(self.edge.saturating_sub(picture.pts).max(0).cast_unsigned());
-            let mut lost = Vec::new();
-            for (&id, rung) in &self.rungs {
-                let Some(worker) = &rung.worker else { continue };
-                let is_slow = self.options.is_live
-                    && self.slots.held(id) >= SLOTS_SLOW
-                    && behind > BEHIND_MAX
-                    && now.saturating_duration_since(rung.begun) > CATCH_UP;
-                rung.note_picture(is_slow);
-                if is_slow {
-                    // It begins again where players can, with the next keyframe at the latest.
-                    continue;
-                }
-                if worker.tell(&Order::Picture(picture)) {
-                    self.slots.hold(picture.slot, id);
-                    readers += 1;
-                } else {
-                    lost.push(id);
-                }
+        let now = Instant::now();
+        let behind = Duration::from_nanos(self.edge.saturating_sub(picture.pts).max(0).cast_unsigned());
+        let mut lost = Vec::new();
+        for (&id, rung) in &mut self.rungs {
+            // Not those again that it had from the decoder before.
+            if rung.worker.is_none() || rung.shown.is_some_and(|shown| picture.pts <= shown) {
+                continue;
             }
-            lost.into_iter().for_each(|id| self.lose_encoder(id, "it does not listen"));
+            rung.shown = Some(picture.pts);
+            let is_slow = self.options.is_live
+                && self.slots.held(id) >= SLOTS_SLOW
+                && behind > BEHIND_MAX
+                && now.saturating_duration_since(rung.begun) > CATCH_UP;
+            rung.note_picture(is_slow);
+            if is_slow {
+                // It begins again where players can, with the next keyframe at the latest.
+                continue;
+            }
+            if rung.worker.as_ref().is_some_and(|worker| worker.tell(&Order::Picture(picture))) {
+                self.slots.hold(picture.slot, id);
+                readers += 1;
+            } else {
+                lost.push(id);
+            }
         }
+        lost.into_iter().for_each(|id| self.lose_encoder(id, "it does not listen"));
         if readers == 0 {
             self.free(picture.slot);
         }

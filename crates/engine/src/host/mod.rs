@@ -64,7 +64,7 @@ struct InletState {
 }
 
 /// Another decoder begins: the source is to be joined anew, with its configuration and from its newest
-/// keyframe. Pictures that were given out already are not given out again.
+/// keyframe. Encoders do not get again what they had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interrupted;
 
@@ -133,7 +133,7 @@ impl Transcoder {
         (Self { requests, decoder }, Inlet { packets, state, seen: 0 })
     }
 
-    /// One more encoder. It begins with a keyframe, at the next decoded picture.
+    /// One more encoder. It begins with the newest keyframe of the source, which is joined anew for that if it is live.
     pub fn add(&self, config: Config) -> Outlet {
         static IDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let id = IDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -160,7 +160,7 @@ impl Inlet {
     ///
     /// # Errors
     ///
-    /// [`Interrupted`], once for each time the decoder was lost, and when an encoder comes after there was none for a while.
+    /// [`Interrupted`], once for each time the decoder was lost, and for each encoder that comes later than the first.
     /// The packet is not taken.
     pub async fn push(&mut self, packet: Packet) -> Result<(), Interrupted> {
         self.heed()?;

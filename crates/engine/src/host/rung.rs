@@ -17,6 +17,8 @@ pub(super) struct Rung {
     /// Who may encode, best first; those that failed are taken out.
     candidates: VecDeque<Backend>,
     pub(super) worker: Option<Worker>,
+    /// The newest picture that it was given.
+    pub(super) shown: Option<i64>,
     /// Since when it may be behind.
     pub(super) begun: Instant,
     /// When the process last gave back a slot or a frame.
@@ -64,6 +66,7 @@ impl Rung {
             config,
             candidates,
             worker: None,
+            shown: None,
             begun: now,
             heard: now,
             outputs,

@@ -123,6 +123,11 @@ impl Packagers {
         Rewound::of(self.channels().get(name).cloned()?)
     }
 
+    /// Whether a stream is packaged now.
+    pub(crate) fn is_packaged(&self, name: &StreamName) -> bool {
+        self.channels().contains_key(name)
+    }
+
     /// The streams that are packaged now.
     #[cfg(test)]
     pub(super) fn names(&self) -> Vec<StreamName> {

@@ -8,7 +8,7 @@ use crate::Env;
 use engine::encode::{Backend, Config};
 use engine::host::{Inlet, Launch, Options, Transcoder, Usage};
 use engine::ladder::{Source, Template};
-use hub::{BatchLimits, Entry, Next, ReadOptions, Reader};
+use hub::{BatchLimits, Entry, Next, ReadOptions, Reader, Start};
 use media::{Packet, Role, StreamName, TrackId};
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -37,6 +37,8 @@ pub(super) struct Branch {
     /// Present until the stream has ended.
     inlet: Option<Inlet>,
     source: Result<Source, Unfit>,
+    /// How far back the stream is joined; see [`Branch::start`].
+    behind: watch::Sender<Duration>,
     /// Rungs that wait until it is known what the pictures of the stream are.
     pending: BTreeSet<StreamName>,
     rungs: JoinSet<(StreamName, End)>,
@@ -61,6 +63,7 @@ impl Branch {
             changed,
             transcoder,
             inlet: Some(inlet),
+            behind: watch::Sender::new(Duration::ZERO),
             pending: BTreeSet::new(),
             rungs: JoinSet::new(),
             began: Instant::now(),
@@ -72,7 +75,7 @@ impl Branch {
         debug!(stream = %self.base, "transcoding begins");
         let (changed, mut changes) = mpsc::channel(1);
         let Some(inlet) = self.inlet.take() else { return };
-        let pump = pump(self.env.clone(), self.base.clone(), inlet, changed);
+        let pump = pump(self.env.clone(), self.base.clone(), self.behind.subscribe(), inlet, changed);
         tokio::pin!(pump);
         let mut is_over = false;
         let shutdown = self.env.shutdown.clone();
@@ -193,6 +196,10 @@ impl Branch {
         table.refused.remove(name);
         table.weigh(name, viewers);
         drop(table);
+        // Who asked for a playlist waits for a whole segment: of what has passed it is there at once.
+        let in_segments = self.env.packagers.is_packaged(name);
+        let segment = Duration::from_millis(self.env.config.hls.segment_ms);
+        self.behind.send_replace(if in_segments { segment } else { Duration::ZERO });
         let rung = Rung {
             env: self.env.clone(),
             base: self.base.clone(),
@@ -313,9 +320,17 @@ fn of_stream(env: &Env, base: &StreamName) -> Result<Source, Unfit> {
 }
 
 /// Feeds the pictures of a stream to its decoder, until it is over.
-async fn pump(env: Arc<Env>, base: StreamName, mut inlet: Inlet, changed: mpsc::Sender<Changed>) {
+async fn pump(
+    env: Arc<Env>,
+    base: StreamName,
+    behind: watch::Receiver<Duration>,
+    mut inlet: Inlet,
+    changed: mpsc::Sender<Changed>,
+) {
     let mut batch = Vec::new();
-    while let Some(mut reader) = open(&env, &base) {
+    loop {
+        let start = Start::Behind(*behind.borrow());
+        let Some(mut reader) = open(&env, &base, start) else { return };
         loop {
             let next = poll_fn(|cx| reader.poll_next(Instant::now(), &mut batch, BATCH, cx)).await;
             let pushed = match next {
@@ -333,9 +348,10 @@ async fn pump(env: Arc<Env>, base: StreamName, mut inlet: Inlet, changed: mpsc::
     }
 }
 
-/// Joins the stream at its newest keyframe.
-fn open(env: &Env, base: &StreamName) -> Option<Reader> {
+/// Joins the stream.
+fn open(env: &Env, base: &StreamName, start: Start) -> Option<Reader> {
     let options = ReadOptions {
+        start,
         audio: false,
         pace: None,
         passive: true,

@@ -156,7 +156,10 @@ impl Supervisor {
         let late = table.running.values().any(|running| running.is_late);
         let Some(name) = table.budget.note_round(late) else { return };
         let (used, cores) = (table.budget.used(), table.budget.cores());
-        let why = format!("the machine is full: rungs take {used:.2} of {cores:.2} processor cores");
+        let why = match late && used <= cores {
+            true => "the machine is full: encoders do not keep up with their streams".to_owned(),
+            false => format!("the machine is full: rungs take {used:.2} of {cores:.2} processor cores"),
+        };
         table.stop(&name, &why);
         table.refused.insert(name.clone(), (Instant::now(), why.clone()));
         drop(table);

@@ -3,7 +3,7 @@
 use e2e::flv::{Reader, Tag};
 use e2e::hls::{Playlist, attribute, fetch};
 use e2e::program::{self, Repeat};
-use e2e::{Process, Server, clip, http, need, until};
+use e2e::{Process, Server, browser, clip, http, need, until};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -205,6 +205,20 @@ fn a_full_machine_makes_no_more_rungs() {
     assert!(why.contains("transcode.cores_max"), "{why}");
     tags_of(&mut one, 2);
     assert!(server.is_live("cam"));
+}
+
+#[test]
+fn hls_js_changes_between_a_stream_and_its_rungs_without_a_gap() {
+    let ffmpeg = need!(program::ffmpeg());
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
+    let base = format!("http://{}", server.http);
+    let seen = need!(browser::run("levels.mjs", &[&base, "/live/cam.m3u8", "720", "480", "720", "240"]));
+    assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
+    for result in seen["results"].as_array().unwrap() {
+        assert_eq!(result["shown"], result["height"], "{seen}");
+        // On a busy machine it may wait, and that is no hole.
+        assert_eq!(result["holes"], serde_json::json!([]), "{seen}");
+    }
 }
 
 /// The addresses of variants in a multivariant playlist, with their sizes.
