@@ -92,8 +92,9 @@ const QUALITY: f32 = 24.0;
 const SIDE_MIN: u32 = 64;
 /// Below this no codec makes a picture that people watch.
 const BITRATE_BPS_MIN: u32 = 50_000;
-/// A measured frame rate is this exact.
-const FPS_EXACT: f64 = 0.03;
+/// A frame rate is measured over few frames at first, whose times are whole milliseconds: half of the frames are not left out for so
+/// little above the most.
+const FPS_SPARE: f64 = 0.25;
 /// Names are parts of stream names, which have a ceiling of their own.
 const NAME_BYTES_MAX: usize = 24;
 
@@ -219,10 +220,10 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
     })
 }
 
-/// The frame rate at or below `max` that takes every n-th frame of a source; `None` is all of them.
+/// The frame rate of about `max` or less that takes every n-th frame of a source; `None` is all of them.
 fn fps_of(max: f64, source: Option<f64>) -> Option<f64> {
     let Some(fps) = source.filter(|fps| fps.is_finite() && *fps > 0.0) else { return Some(max) };
-    let every = (fps / (max * (1.0 + FPS_EXACT))).ceil();
+    let every = (fps / max - FPS_SPARE).ceil();
     (every > 1.0).then(|| fps / every)
 }
 
@@ -329,6 +330,8 @@ mod tests {
             (30.0, 50.0, Some(25.0)),
             (30.0, 59.94, Some(29.97)),
             (30.0, 30.3, None),
+            (30.0, 33.3, None),
+            (30.0, 48.0, Some(24.0)),
             (30.0, 25.0, None),
             (30.0, 144.0, Some(28.8)),
         ] {

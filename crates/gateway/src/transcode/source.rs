@@ -56,10 +56,17 @@ pub(crate) fn describe(status: &StreamStatus) -> Result<Source, Unfit> {
         width,
         height,
         codec: Some(codec),
-        // What is measured is true; what a stream says of itself often is not.
-        fps: Some(measured).filter(|fps| *fps > 0.0).or(summary.fps),
+        fps: fps_of(summary.fps, Some(measured).filter(|fps| *fps > 0.0)),
         bitrate_bps: u32::try_from(status.bits_per_second).ok().filter(|bps| *bps > 0),
     })
+}
+
+/// The frame rate of a stream that says one, and shows one: what it says is exact, and often not true.
+fn fps_of(said: Option<f64>, measured: Option<f64>) -> Option<f64> {
+    let (Some(said), Some(measured)) = (said, measured) else { return measured.or(said) };
+    // A rate of fields, or of a clock, is twice as high or more.
+    let agrees = said <= measured * 1.5 && measured <= said * 1.5;
+    Some(if agrees { said } else { measured })
 }
 
 /// The rungs of a stream, largest first, with what the encoder of each is asked for.
@@ -99,6 +106,14 @@ mod tests {
     fn names(config: &TranscodeConfig) -> Vec<String> {
         let rungs = ladder_of(config, &parse_channel("live/cam").unwrap(), &SOURCE);
         rungs.into_iter().map(|(template, _)| template.name).collect()
+    }
+
+    #[test]
+    fn the_frame_rate_is_what_a_stream_says_unless_it_shows_another() {
+        assert_eq!(fps_of(Some(29.97), Some(31.25)), Some(29.97), "a few frames, in whole milliseconds");
+        assert_eq!(fps_of(Some(60.0), Some(30.1)), Some(30.1), "of fields");
+        assert_eq!((fps_of(None, Some(25.1)), fps_of(Some(25.0), None)), (Some(25.1), Some(25.0)));
+        assert_eq!(fps_of(None, None), None);
     }
 
     #[test]
