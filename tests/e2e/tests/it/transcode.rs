@@ -208,6 +208,29 @@ fn a_full_machine_makes_no_more_rungs() {
 }
 
 #[test]
+fn a_rung_outlives_its_publisher_and_ends_when_the_pictures_become_too_small_for_it() {
+    let ffmpeg = need!(program::ffmpeg());
+    let small = need!(clip::h264_aac(&ffmpeg));
+    let (server, mut publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
+    let mut rung = server.open_flv("cam~480p", "").unwrap();
+    let before = tags_of(&mut rung, 2);
+    publisher.kill();
+    until("the publisher is missed", || (!server.is_live("cam")).then_some(()));
+    let mut again =
+        program::publish(&ffmpeg, &need!(clip::large(&ffmpeg)), Repeat::Forever, &server.rtmp_url("cam"));
+    let after = keyframes(&tags_of(&mut rung, 3));
+    let last = *keyframes(&before).last().unwrap();
+    assert!(after.iter().all(|pts| *pts > last) && after.is_sorted(), "{last} {after:?}");
+    again.kill();
+    until("the publisher is missed again", || (!server.is_live("cam")).then_some(()));
+    let _smaller = program::publish(&ffmpeg, &small, Repeat::Forever, &server.rtmp_url("cam"));
+    while rung.tag().is_ok() {}
+    until("the rung is gone", || rungs(&server).is_empty().then_some(()));
+    assert_eq!(fetch(server.http, "/live/cam~480p.flv").status, 404);
+    assert!(server.is_live("cam"), "the stream goes on");
+}
+
+#[test]
 fn hls_js_changes_between_a_stream_and_its_rungs_without_a_gap() {
     let ffmpeg = need!(program::ffmpeg());
     let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
