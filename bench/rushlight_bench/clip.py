@@ -11,8 +11,9 @@ CLIPS = {
     "200kbit": (426, 240, 15, 30, 150_000, 30),
     # With the number of each picture in it.
     "counted": (854, 480, 30, 60, 2_200_000, 60),
+    "1080p": (1920, 1080, 30, 60, 6_000_000, 30),
 }
-AUDIO_BITS = {"480p": 96_000, "2mbit": 96_000, "200kbit": 48_000, "counted": 96_000}
+AUDIO_BITS = {"480p": 96_000, "2mbit": 96_000, "200kbit": 48_000, "counted": 96_000, "1080p": 96_000}
 
 # The number of a picture: squares in its upper left corner, white for 1, the lowest bit first.
 NUMBER_BITS = 11
