@@ -233,7 +233,9 @@ fn a_rung_outlives_its_publisher_and_ends_when_the_pictures_become_too_small_for
 #[test]
 fn hls_js_changes_between_a_stream_and_its_rungs_without_a_gap() {
     let ffmpeg = need!(program::ffmpeg());
-    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
+    // Every keyframe begins a segment: one within a part is offered to begin with, and what is before it in the part is lost.
+    let settings = [SETTINGS, &["hls.segment_ms=1000"]].concat();
+    let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, &settings));
     let base = format!("http://{}", server.http);
     let seen = need!(browser::run("levels.mjs", &[&base, "/live/cam.m3u8", "720", "480", "720", "240"]));
     assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
