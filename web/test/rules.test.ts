@@ -22,9 +22,10 @@ describe('down', () => {
   });
 
   test('sooner when little is left', () => {
-    const slow = { ...calm, now: 1_000, bps: 1_600_000, limitedMs: 300, limitedAt: 1_000 };
+    const slow = { ...calm, now: 1_000, bps: 4_200_000, limitedMs: 300, limitedAt: 1_000 };
     expect(rules().decide(slow)).toBeUndefined();
-    expect(rules().decide({ ...slow, bufferedS: 0.4 })).toEqual({ to: 2, urgent: true });
+    expect(rules().decide({ ...slow, bufferedS: 0.4 })).toEqual({ to: 1, urgent: true });
+    expect(rules().decide({ ...slow, bps: 1_600_000 }), 'or the network has collapsed').toEqual({ to: 2, urgent: true });
   });
 
   test('for a stall only if the network made it', () => {
@@ -52,15 +53,21 @@ describe('up', () => {
 
   test('without one by trial of the next, later after each time that was too much', () => {
     const r = rules(3);
-    expect([at(r, 11_000), at(r, 12_000)]).toEqual([undefined, 2]);
+    expect([at(r, 7_000), at(r, 8_000)]).toEqual([undefined, 2]);
+    r.switched(2, 8_000);
+    r.switched(3, 11_000);
+    expect([at(r, 26_000), at(r, 27_000)]).toEqual([undefined, 2]);
+    expect(at(r, 17_000, { bps: 9_000_000 }), 'an estimate that was wrong is not asked again for this one').toBe(0);
+  });
+
+  test('step by step as long as it goes well', () => {
+    const r = rules(3);
     r.switched(2, 12_000);
-    r.switched(3, 15_000);
-    expect([at(r, 38_000), at(r, 39_000)]).toEqual([undefined, 2]);
-    expect(at(r, 21_000, { bps: 9_000_000 }), 'an estimate that was wrong is not asked again for this one').toBe(0);
+    expect([at(r, 16_900), at(r, 17_000)]).toEqual([undefined, 1]);
   });
 
   test('not while frames are late or the buffer is low', () => {
-    for (const view of [{ lateMs: 200 }, { bufferedS: 0.3 }, { limitedAt: 19_000 }]) {
+    for (const view of [{ lateMs: 200 }, { bufferedS: 0.3 }, { limitedAt: 16_000 }]) {
       expect(at(rules(3), 20_000, view)).toBeUndefined();
     }
   });

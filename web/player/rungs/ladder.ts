@@ -23,9 +23,8 @@ const MEET_MS = 6_000;
 /** How long pictures of the old rung are kept back for the new one, and what must be left in the buffer. */
 const HOLD_MS = 500;
 const HOLD_BUFFER_S = 0.3;
-/** What is left of the target when a trial of a larger rung is given up. */
-const TRIAL_BUFFER = 0.4;
-const TRIAL_LIMITED_MS = 300;
+/** A trial of a larger rung is given up as soon as the old one falls behind for it, with no more than this in the buffer. */
+const TRIAL_BUFFER_S = 0.4;
 const MEMORY_MS = 5_000;
 
 /** The choice that leaves it to the player. */
@@ -234,7 +233,7 @@ export class Ladder implements Watcher {
       ? now - change.at > (urgent ? BEGIN_URGENT_MS : BEGIN_MS)
       : now - began > Math.max(MEET_MS, 2.5 * (this.frontier.gopMs ?? 0));
     const larger = to < this.rules!.current;
-    const tooMuch = larger && this.throughput.limitedMs > TRIAL_LIMITED_MS && bufferedS < (TRIAL_BUFFER * engine.targetMs) / 1000;
+    const tooMuch = larger && this.throughput.limitedMs > 0 && bufferedS < TRIAL_BUFFER_S;
     if (late || (!urgent && (tooMuch || engine.state !== 'live'))) return this.giveUp();
     if (splice.heldAt !== undefined && (now - splice.heldAt > HOLD_MS || bufferedS < HOLD_BUFFER_S)) this.release(change);
   }
@@ -252,7 +251,7 @@ export class Ladder implements Watcher {
     if (!change) return;
     this.change = undefined;
     change.connection.close();
-    this.rules?.refused(change.to, performance.now());
+    this.rules?.refused(change.to, performance.now(), change.splice.begunAt !== undefined);
     this.release(change);
     // The old rung was given up for it.
     if (change.urgent && change.engine === this.engine && !change.engine.paused) change.engine.lost({ why: 'network' }, true);
@@ -298,10 +297,11 @@ export class Ladder implements Watcher {
     const { bps, limitedAt } = this.throughput;
     const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
     const rttMs = navigation ? navigation.connectEnd - navigation.connectStart : 0;
-    // Only what was measured is worth an opinion on how to begin.
     const known = limitedAt > 0 ? bps : undefined;
-    const chosen = this.rungs.findIndex(({ name }) => name === this.chosen);
-    const start = chosen >= 0 ? chosen : known === undefined ? this.rules.current : startRung(this.rungs, { bps: known, rttMs, keyBytes: this.keyBytes });
+    const { current } = this.rules;
+    const chosen = this.rungs.some(({ name }) => name === this.chosen);
+    // What plays the stream itself begins with it: a moment of too little says nothing of the next visit.
+    const start = chosen || !current || known === undefined ? current : startRung(this.rungs, { bps: known, rttMs, keyBytes: this.keyBytes });
     const stream = path(this.engine!.source);
     remember((memory) => {
       if (known !== undefined) memory.bps = known;

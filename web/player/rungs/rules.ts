@@ -37,9 +37,14 @@ export interface Decision {
   urgent: boolean;
 }
 
-/** The network must have been too slow for this long, or half of it where little is in the buffer. */
+/**
+ * The network must have been too slow for this long; or for this where little is in the buffer, or where it carries no more than
+ * that part of what the rung needs.
+ */
 const DOWN_AFTER_MS = 600;
+const DOWN_SOON_MS = 200;
 const LITTLE = 0.6;
+const COLLAPSED = 0.8;
 /** A network that was too slow just before a stall is what made it. */
 const STALL_CAUSE_MS = 3_000;
 /** The part of what the network carries that a rung may take. */
@@ -47,8 +52,11 @@ const DOWN_SHARE = 0.8;
 const UP_SHARE = 0.7;
 /** A rung is kept for at least this long before a larger one is tried. */
 const UP_AFTER_MS = 5_000;
-/** Without an estimate that says yes, the next larger one is tried after this time; twice that after each time it was too much. */
-const TRY_AFTER_MS = 12_000;
+/**
+ * Without an estimate that says yes, the next larger one is tried after this time; twice that after each time it was too much. Where
+ * the last change was one for the better, the next comes as soon as may be.
+ */
+const TRY_AFTER_MS = 8_000;
 const TRY_AFTER_MAX_MS = 180_000;
 /** A larger rung that was left within this time was too much. */
 const TOO_MUCH_MS = 30_000;
@@ -56,8 +64,8 @@ const TOO_MUCH_MS = 30_000;
 const PROVEN_MS = 60_000;
 /** Calm enough for a larger rung: so late at most, and that much of the target in the buffer. */
 const CALM_LATE_MS = 100;
-const CALM_BUFFER = 0.6;
-/** After a larger rung did not come at all, for whatever reason, it is left alone for so long. */
+const CALM_BUFFER = 0.4;
+/** A rung that did not come at all is left alone for so long. */
 const REFUSED_MS = 30_000;
 /** The first picture is to be there within this time, of which decoding and showing it take so much. */
 const FIRST_PICTURE_MS = 300;
@@ -97,8 +105,8 @@ export class Rules {
     const stalled = view.stalls > this.stalls;
     this.stalls = view.stalls;
     if (now - this.since > PROVEN_MS) this.tries[this.current]!.failures = 0;
-    const little = bufferedS < targetS * LITTLE;
-    const slow = limitedMs >= (little ? DOWN_AFTER_MS / 2 : DOWN_AFTER_MS) || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
+    const soon = bufferedS < targetS * LITTLE || (view.bps ?? Infinity) < this.rungs[this.current]!.bps * COLLAPSED;
+    const slow = limitedMs >= (soon ? DOWN_SOON_MS : DOWN_AFTER_MS) || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
     if (slow) return this.down(view);
     if (this.current < this.top) return this.at(this.top, now);
     return this.up(view);
@@ -112,10 +120,10 @@ export class Rules {
     this.since = now;
   }
 
-  /** A change did not come about. */
-  refused(to: number, now: number): void {
+  /** A change did not come about: the rung was too much, or it `came` not at all. */
+  refused(to: number, now: number, came = false): void {
     if (to < this.current) this.failed(to);
-    this.tries[to]!.refusedUntil = now + REFUSED_MS;
+    if (!came) this.tries[to]!.refusedUntil = now + REFUSED_MS;
     this.since = now;
   }
 
@@ -140,8 +148,8 @@ export class Rules {
 
   private up({ now, bps = 0, lateMs, bufferedS, targetS, limitedAt }: View): Decision | undefined {
     const calm = lateMs < CALM_LATE_MS && bufferedS >= targetS * CALM_BUFFER;
-    const after = now - Math.max(this.since, limitedAt);
-    if (this.current <= this.top || !calm || after < UP_AFTER_MS) return undefined;
+    const after = now - this.since;
+    if (this.current <= this.top || !calm || Math.min(after, now - limitedAt) < UP_AFTER_MS) return undefined;
     const next = this.current - 1;
     for (let i = this.top; i <= next; i++) {
       const { failures } = this.tries[i]!;
@@ -151,7 +159,9 @@ export class Rules {
         if (found) return found;
       }
     }
-    const wait = Math.min(TRY_AFTER_MAX_MS, TRY_AFTER_MS * 2 ** this.tries[next]!.failures);
+    const { failures } = this.tries[next]!;
+    const rises = this.since === this.raisedAt && !failures;
+    const wait = rises ? UP_AFTER_MS : Math.min(TRY_AFTER_MAX_MS, TRY_AFTER_MS * 2 ** failures);
     return after < wait ? undefined : this.at(next, now);
   }
 }

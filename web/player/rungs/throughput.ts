@@ -4,7 +4,7 @@
 // holds it back, and then bytes over time are its rate. At all other times they are no more than a lower bound.
 
 /** How long is looked at for one judgement: some packets of even a slow network. */
-const WINDOW_MS = 300;
+const WINDOW_MS = 100;
 /** Silence this long is a host or a server that sends nothing, or no network at all; neither has a rate. */
 const SILENCE_MS = 150;
 /** Media that comes slower than this, by its own clock, falls behind. */
@@ -14,7 +14,7 @@ const LATE_MS = 120;
 /** What a new measurement weighs against those before. */
 const WEIGHT = 0.6;
 /** The estimate is raised by this factor at once, at most: much may come together because the page was busy, and read late. */
-const RAISE_MAX = 2;
+const RAISE_MAX = 1.25;
 /** More than this no rung needs. */
 const BPS_MAX = 50_000_000;
 /** The clocks of sender and browser drift apart by less than this. */
@@ -76,7 +76,7 @@ export class Throughput {
     const before = this.fastest;
     const drift = this.frameAt === undefined ? 0 : (now - this.frameAt) * DRIFT;
     if (before === undefined || offset < before - BACK_MS || offset > before + FORWARD_MS) {
-      this.rejoin();
+      if (before !== undefined) this.rejoin();
       this.fastest = offset;
     } else this.fastest = Math.min(before + drift, offset);
     // Of pictures in decoding order the newest one counts.
@@ -88,6 +88,9 @@ export class Throughput {
   rejoin(): void {
     this.window = undefined;
     this.media = undefined;
+    // A rung comes later than its stream by what it takes to make it.
+    this.fastest = undefined;
+    this.frameAt = undefined;
     this.limitedMs = 0;
   }
 
