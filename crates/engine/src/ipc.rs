@@ -58,10 +58,8 @@ pub(crate) enum Report {
     Configured(#[serde(with = "serde_bytes")] Vec<u8>),
     /// An encoder has a frame.
     Packet(Coded),
-    /// A picture was left out, by the frame rate asked for.
-    Skipped,
-    /// What the process has used so far.
-    Used(Duration),
+    /// The picture of this time was left out, by the frame rate asked for.
+    Skipped(i64),
     /// A test encode went well.
     Measured { pictures: u32, wall: Duration, cpu: Duration },
     /// What is wrong with a frame, or why the worker ends.
@@ -81,14 +79,8 @@ pub(crate) struct Coded {
     pub(crate) payload: Vec<u8>,
 }
 
-const DECODED: [media::Codec; 6] = [
-    media::Codec::H264,
-    media::Codec::H265,
-    media::Codec::Av1,
-    media::Codec::Vp8,
-    media::Codec::Vp9,
-    media::Codec::H266,
-];
+const DECODED: [media::Codec; 5] =
+    [media::Codec::H264, media::Codec::H265, media::Codec::Av1, media::Codec::Vp8, media::Codec::Vp9];
 
 /// The number of a codec that is decoded.
 pub(crate) fn code_of(codec: media::Codec) -> Option<u8> {
@@ -120,11 +112,11 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
     postcard::from_bytes(body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
 
-/// The length of the body after `prefix`.
-pub(crate) fn length(prefix: [u8; PREFIX]) -> io::Result<usize> {
+/// The length of the body after `prefix`, which is at most `bytes_max`.
+pub(crate) fn length(prefix: [u8; PREFIX], bytes_max: usize) -> io::Result<usize> {
     let length = u32::from_le_bytes(prefix) as usize;
-    if length > MESSAGE_BYTES_MAX {
-        let why = format!("a message of {length} bytes; the most are {MESSAGE_BYTES_MAX}");
+    if length > bytes_max {
+        let why = format!("a message of {length} bytes; the most are {bytes_max}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     Ok(length)
@@ -143,7 +135,7 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<O
             Err(error) => return Err(error),
         }
     }
-    let mut body = vec![0; length(prefix)?];
+    let mut body = vec![0; length(prefix, MESSAGE_BYTES_MAX)?];
     from.read_exact(&mut body)?;
     read(&body).map(Some)
 }

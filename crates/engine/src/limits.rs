@@ -5,13 +5,23 @@ use std::time::Duration;
 /// One message between the server and a worker: the largest access unit that a publisher may send, and its header.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// One message of a decoder: it describes pictures, and says why it fails.
+pub const DECODER_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
 /// The largest picture that is decoded, in pixels: 4096 × 2304, beyond every 16:9 camera and game that two cores can decode in
 /// time.
 pub const PICTURE_PIXELS_MAX: u32 = 4096 * 2304;
 
 /// Decoded pictures that exist at once. A decoder with two threads and an encoder per rung hold one or two each; the rest
 /// is what evens out their speeds.
-pub const SLOTS: u8 = 10;
+pub const SLOTS: u8 = 16;
+
+/// Slots of one encoder from which on it is left out of what is live: a third of a second at 30 pictures per second. The others are
+/// for those that keep up.
+pub const SLOTS_PER_ENCODER_MAX: usize = 10;
+
+/// Slots of one encoder from which on it counts as the slow one when the decoder is behind.
+pub const SLOTS_SLOW: usize = 5;
 
 /// Coded packets that wait for the decoder. More would only be delay.
 pub const PACKETS_QUEUED_MAX: usize = 16;
@@ -22,15 +32,48 @@ pub const OUTPUTS_QUEUED_MAX: usize = 256;
 /// Messages that wait for an encoder: pictures, of which there are at most [`SLOTS`], and orders.
 pub const ORDERS_QUEUED_MAX: usize = 64;
 
+/// Packets under way to the decoder: enough that it never waits, and little delay.
+pub const PACKETS_AHEAD_MAX: usize = 8;
+
+/// Packets without an answer that make a decoder hung: more than any holds back.
+pub const PACKETS_UNANSWERED_MAX: u32 = 40;
+
+/// Orders that a decoder keeps while it waits for a slot: as many small ones as a socket holds.
+pub const ORDERS_WAITING_MAX: usize = 8192;
+
+/// Pictures that an encoder has been given and has neither encoded nor left out: more than any looks ahead.
+pub const PICTURES_HELD_BACK_MAX: usize = 250;
+
+/// Times of packets that a decoder has not shown yet: more than any holds back, and what a stream of garbage may leave behind.
+pub const TIMES_MAX: usize = 512;
+
+/// Reports of processes that wait for the task of a transcoder.
+pub const REPORTS_QUEUED_MAX: usize = 64;
+
+/// Reports that a worker may make beyond those it has been given reason for.
+pub const REPORTS_UNASKED_MAX: u32 = 100;
+
+/// Reports for one packet or one picture: pictures of several layers, a slot, a configuration, a frame, a complaint or two.
+pub const REPORTS_PER_ORDER_MAX: u32 = 8;
+
+/// The longest time between decoding a frame and showing it. Codecs reorder within a second; a time beyond that is an error of the
+/// publisher, and is taken to be that of decoding.
+pub const REORDER_MAX: Duration = Duration::from_secs(5);
+
 /// Requests of handles and outlets: they are answered at once.
 pub const REQUESTS_QUEUED_MAX: usize = 256;
 
 /// Encoders of one source.
 pub const RUNGS_MAX: usize = 16;
 
-/// How long a worker may sit on a picture or a packet before it counts as hung. Twenty times what the slowest sensible preset
-/// takes for a picture.
-pub const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// How long a worker may sit on its first picture or packet before it counts as hung: it opens libraries and devices for it.
+pub const SILENCE_FIRST_MAX: Duration = Duration::from_secs(3);
+
+/// How long it may sit on any other: ten times what the slowest sensible preset takes for a picture.
+pub const SILENCE_MAX: Duration = Duration::from_secs(1);
+
+/// How long workers have for what is left when their source has ended.
+pub const END_MAX: Duration = Duration::from_secs(10);
 
 /// How far the decoder may be behind the newest packet before rungs that are too slow lose pictures.
 pub const BEHIND_MAX: Duration = Duration::from_secs(1);
@@ -44,8 +87,11 @@ pub const DEATHS_MAX: usize = 6;
 /// See [`DEATHS_MAX`].
 pub const DEATHS_WINDOW: Duration = Duration::from_secs(60);
 
-/// Address space of a worker. SVT-AV1 at 1080p takes 1.2 GB, most of it never touched.
-pub const ADDRESS_SPACE_BYTES_MAX: u64 = 6 << 30;
+/// Address space of an encoder. SVT-AV1 at 1080p takes 1.2 GB, most of it never touched.
+pub const ENCODER_ADDRESS_SPACE_BYTES_MAX: u64 = 6 << 30;
+
+/// Address space of a decoder: twenty of the largest pictures, the shared ones, and libraries.
+pub const DECODER_ADDRESS_SPACE_BYTES_MAX: u64 = 2 << 30;
 
 /// A text in which a worker says what is wrong.
 pub const WHY_BYTES_MAX: usize = 500;

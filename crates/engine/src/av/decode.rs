@@ -2,6 +2,7 @@
 
 use super::{Context, Error, Frame, Packet, TIME_BASE, check, ffi};
 use crate::ipc::Coded;
+use crate::limits::PICTURE_PIXELS_MAX;
 use std::ffi::c_int;
 
 /// Threads where nothing is said. Each one more holds back a picture, and one core decodes a hundred of 1080p in a second: the
@@ -40,6 +41,7 @@ impl Decoder {
             let mut context = Context::new(found)?;
             context.set_extradata(record)?;
             let fields = context.fields();
+            fields.max_pixels = i64::from(PICTURE_PIXELS_MAX);
             fields.pkt_timebase = TIME_BASE;
             fields.thread_count = c_int::from(if threads == 0 { THREADS_DEFAULT } else { threads });
             fields.thread_type = ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE;

@@ -159,6 +159,21 @@ fn buffer(bps: u32) -> c_int {
     c_int::try_from(bps).unwrap_or(c_int::MAX)
 }
 
+/// The shape of a pixel after scaling: the picture keeps its own. Sizes of rungs are rounded, so that square pixels stay square.
+fn aspect(config: &Config, like: &Picture) -> ffi::AVRational {
+    let (num, den) = like.pixel_aspect;
+    if num == den {
+        return ffi::AVRational { num: 1, den: 1 };
+    }
+    let wide = i64::from(num).saturating_mul(i64::from(like.width) * i64::from(config.height));
+    let tall = i64::from(den).saturating_mul(i64::from(like.height) * i64::from(config.width));
+    let mut reduced = ffi::AVRational { num: 1, den: 1 };
+    const LARGEST: i64 = 65_535;
+    // SAFETY: it writes to two numbers.
+    unsafe { ffi::av_reduce(&raw mut reduced.num, &raw mut reduced.den, wide, tall, LARGEST) };
+    reduced
+}
+
 fn describe(
     fields: &mut ffi::AVCodecContext,
     config: &Config,
@@ -183,7 +198,8 @@ fn describe(
     } else {
         ffi::AVColorRange::AVCOL_RANGE_MPEG
     };
-    // SAFETY: the code points are those of the standard, and the library checks them before it uses them as an index.
+    fields.sample_aspect_ratio = aspect(config, like);
+    // SAFETY: the tables have only numbers that the enumerations have names for.
     unsafe {
         fields.color_primaries =
             std::mem::transmute::<u32, ffi::AVColorPrimaries>(known(like.primaries, &PRIMARIES));
@@ -280,7 +296,8 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
                 options.set(c"cq", &quality.to_string())?;
             }
         }
-        Backend::OpenH264 | Backend::Vaapi | Backend::Qsv | Backend::V4l2 | Backend::VideoToolbox => {}
+        Backend::Qsv => options.set(c"forced_idr", "1")?,
+        Backend::OpenH264 | Backend::Vaapi | Backend::V4l2 | Backend::VideoToolbox => {}
     }
     Ok(options)
 }

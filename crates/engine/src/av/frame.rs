@@ -1,15 +1,13 @@
 //! Frames of the library.
 
 use super::{Error, check, ffi};
-use crate::picture::{Layout, Picture};
+use crate::picture::{Layout, Picture, SLOT_BYTES};
+use crate::worker::memory::Slot;
 use std::ffi::c_int;
 use std::ptr::NonNull;
 
 /// A picture of the library.
 pub(crate) struct Frame(NonNull<ffi::AVFrame>);
-
-// SAFETY: a frame is memory that belongs to whoever has it; the library shares it by counted references.
-unsafe impl Send for Frame {}
 
 impl Frame {
     pub(crate) fn new() -> Result<Self, Error> {
@@ -67,7 +65,16 @@ impl Frame {
         let (width, height) = self.size();
         let fields = self.fields();
         let (num, den) = (fields.sample_aspect_ratio.num, fields.sample_aspect_ratio.den);
-        let full_range = fields.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG
+        // SAFETY: the fields are those of a frame that lives.
+        let (range, primaries, transfer, matrix) = unsafe {
+            (
+                code(&raw const fields.color_range),
+                code(&raw const fields.color_primaries),
+                code(&raw const fields.color_trc),
+                code(&raw const fields.colorspace),
+            )
+        };
+        let full_range = range == ffi::AVColorRange::AVCOL_RANGE_JPEG as u32
             || fields.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int;
         Picture {
             slot,
@@ -79,9 +86,9 @@ impl Frame {
                 (Ok(num), Ok(den)) if num > 0 && den > 0 => (num, den),
                 _ => (1, 1),
             },
-            primaries: fields.color_primaries as u8,
-            transfer: fields.color_trc as u8,
-            matrix: fields.colorspace as u8,
+            primaries: primaries as u8,
+            transfer: transfer as u8,
+            matrix: matrix as u8,
             full_range,
         }
     }
@@ -117,11 +124,10 @@ impl Frame {
         Ok(())
     }
 
-    /// A frame whose samples are those in `slot`; `None` if they do not fit.
-    pub(crate) fn over<'a>(picture: &Picture, slot: &'a [u8]) -> Option<View<'a>> {
+    /// The planes of `picture` in `slot`; `None` if it is none.
+    pub(crate) fn over(picture: &Picture, slot: Slot) -> Option<View> {
         let layout = Layout::of(picture.width, picture.height)?;
-        let offsets = layout.offsets();
-        (layout.bytes() <= slot.len()).then_some(View { slot, layout, offsets })
+        (layout.bytes() <= SLOT_BYTES).then_some(View { slot, layout })
     }
 }
 
@@ -134,17 +140,28 @@ impl Drop for Frame {
 }
 
 /// The planes of an I420 picture in shared memory.
-pub(crate) struct View<'a> {
-    slot: &'a [u8],
+pub(crate) struct View {
+    slot: Slot,
     layout: Layout,
-    offsets: [usize; 3],
 }
 
-impl View<'_> {
+impl View {
     /// Where the planes begin, and their strides, as the scaler wants them.
-    pub(super) fn planes(&self) -> ([*const u8; 4], [c_int; 4]) {
-        let plane = |index: usize| self.slot[self.offsets[index]..].as_ptr();
+    pub(super) fn planes(&self) -> ([*mut u8; 4], [c_int; 4]) {
+        let offsets = self.layout.offsets();
+        let plane = |index: usize| self.slot.0.wrapping_add(offsets[index]);
         let stride = |index: usize| self.layout.strides[index] as c_int;
-        ([plane(0), plane(1), plane(2), std::ptr::null()], [stride(0), stride(1), stride(2), 0])
+        ([plane(0), plane(1), plane(2), std::ptr::null_mut()], [stride(0), stride(1), stride(2), 0])
     }
+}
+
+/// A code point as a stream has it. The bindings have enumerations for them, of which a stream may name values that do not exist.
+///
+/// # Safety
+///
+/// `field` is a field of a frame that lives, of an enumeration with 32 bits.
+pub(super) unsafe fn code<T>(field: *const T) -> u32 {
+    const { assert!(size_of::<T>() == size_of::<u32>()) };
+    // SAFETY: the caller says so.
+    unsafe { field.cast::<u32>().read() }
 }

@@ -1,8 +1,9 @@
 //! Other sizes and other sample formats.
 
-use super::frame::View;
+use super::frame::{View, code};
 use super::{Error, Frame, ffi};
-use crate::picture::{Layout, Picture};
+use crate::picture::Picture;
+use crate::worker::memory::Slot;
 use std::ffi::c_int;
 use std::ptr::NonNull;
 
@@ -28,19 +29,23 @@ const MATRIX_DEFAULT: c_int = ffi::SWS_CS_DEFAULT;
 impl Scaler {
     fn new(key: Key) -> Result<Self, Error> {
         let format = |code: c_int| {
-            // SAFETY: the code comes from the library, or from its own table.
-            unsafe { std::mem::transmute::<c_int, ffi::AVPixelFormat>(code) }
+            if !(0..ffi::AVPixelFormat::AV_PIX_FMT_NB as c_int).contains(&code) {
+                return Err(Error::INVALID);
+            }
+            // SAFETY: all numbers below the last one have a name.
+            Ok(unsafe { std::mem::transmute::<c_int, ffi::AVPixelFormat>(code) })
         };
+        let (from, to) = (format(key.from.2)?, format(key.to.2)?);
         let flags = ffi::SWS_BICUBIC | ffi::SWS_ACCURATE_RND;
         // SAFETY: sizes and formats are checked by the call, which returns null for what it cannot do.
         let context = unsafe {
             ffi::sws_getContext(
                 key.from.0,
                 key.from.1,
-                format(key.from.2),
+                from,
                 key.to.0,
                 key.to.1,
-                format(key.to.2),
+                to,
                 flags as c_int,
                 std::ptr::null_mut(),
                 std::ptr::null_mut(),
@@ -73,7 +78,7 @@ impl Scaler {
     pub(crate) fn scale(
         kept: &mut Option<Self>,
         picture: &Picture,
-        view: &View<'_>,
+        view: &View,
         to: &mut Frame,
     ) -> Result<(), Error> {
         to.make_writable()?;
@@ -95,7 +100,7 @@ impl Scaler {
         let rows = unsafe {
             ffi::sws_scale(
                 scaler.context.as_ptr(),
-                planes.as_ptr(),
+                planes.as_ptr().cast(),
                 strides.as_ptr(),
                 0,
                 key.from.1,
@@ -107,17 +112,11 @@ impl Scaler {
     }
 
     /// Writes a decoded frame into a slot as I420 with 8 bits.
-    pub(crate) fn share(kept: &mut Option<Self>, frame: &mut Frame, slot: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn share(kept: &mut Option<Self>, frame: &mut Frame, slot: Slot) -> Result<(), Error> {
         let (width, height) = frame.size();
-        let layout =
-            Layout::of(width, height).filter(|layout| layout.bytes() <= slot.len()).ok_or(Error::INVALID)?;
-        let offsets = layout.offsets();
-        let mut planes = [std::ptr::null_mut::<u8>(); 4];
-        let mut strides = [0; 4];
-        for plane in 0..3 {
-            planes[plane] = slot[offsets[plane]..].as_mut_ptr();
-            strides[plane] = layout.strides[plane] as c_int;
-        }
+        let full_range_code = ffi::AVColorRange::AVCOL_RANGE_JPEG as u32;
+        let picture = frame.describe(0, 0, false);
+        let (planes, strides) = Frame::over(&picture, slot).ok_or(Error::INVALID)?.planes();
         let fields = frame.fields();
         let i420 = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int;
         if fields.format == i420 || fields.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int {
@@ -138,11 +137,12 @@ impl Scaler {
             }
             return Ok(());
         }
-        let full_range = fields.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG;
+        // SAFETY: the field is that of a frame that lives.
+        let full_range = unsafe { code(&raw const fields.color_range) } == full_range_code;
         let key = Key {
             from: (fields.width, fields.height, fields.format),
             to: (fields.width, fields.height, i420),
-            matrix: fields.colorspace as u8,
+            matrix: picture.matrix,
             full_range,
             to_full_range: full_range,
         };

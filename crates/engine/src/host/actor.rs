@@ -2,15 +2,19 @@
 
 use super::memory::Memory;
 use super::process::{Heard, Worker, WorkerId};
-use super::rung::{Deaths, Rung};
+use super::rung::{Deaths, REPORTS_BURST_MAX, Refused, Rung};
 use super::slots::Slots;
 use super::{InletState, Options, Output, Usage, lock};
 use crate::encode::Config;
 use crate::ipc::{Coded, Order, Report, code_of};
-use crate::limits::{BEHIND_MAX, CATCH_UP, ORDERS_QUEUED_MAX, RUNGS_MAX, SILENCE_MAX, SLOTS};
+use crate::limits::{
+    BEHIND_MAX, CATCH_UP, END_MAX, ORDERS_QUEUED_MAX, PACKETS_AHEAD_MAX, PACKETS_UNANSWERED_MAX, REORDER_MAX,
+    REPORTS_PER_ORDER_MAX, REPORTS_QUEUED_MAX, REPORTS_UNASKED_MAX, RUNGS_MAX, SILENCE_FIRST_MAX,
+    SILENCE_MAX, SLOTS_PER_ENCODER_MAX, SLOTS_SLOW, TIMES_MAX,
+};
 use crate::picture::{Layout, Picture};
 use media::{Codec, Kind, Packet, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
@@ -28,27 +32,16 @@ pub(super) enum Request {
 }
 
 /// How often hung processes are looked for.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// Reports of processes that wait for the task.
-const REPORTS_QUEUED_MAX: usize = 64;
-
-/// Packets under way to the decoder: enough that it never waits, and little delay.
-const PACKETS_AHEAD_MAX: usize = 8;
-
-/// Packets without an answer that make a decoder hung: more than any holds back.
-const PACKETS_UNANSWERED_MAX: u32 = 40;
-
-/// Slots of one encoder from which on it counts as the slow one.
-const SLOTS_SLOW: usize = SLOTS as usize / 2;
+const LOOK: Duration = Duration::from_millis(250);
 
 pub(super) struct Actor {
     options: Options,
     requests: mpsc::Receiver<Request>,
-    input: mpsc::Receiver<Packet>,
+    input: mpsc::Receiver<(u64, Packet)>,
     inlet: Arc<Mutex<InletState>>,
     /// The inlet is gone, or the decoder given up.
     is_ending: bool,
+    ending_since: Option<Instant>,
     reports: mpsc::Receiver<(WorkerId, Heard)>,
     heard: mpsc::Sender<(WorkerId, Heard)>,
     memory: Option<Memory>,
@@ -77,14 +70,19 @@ struct Decoder {
     codec: Codec,
     cpu: Duration,
     heard: Instant,
+    has_shown: bool,
     unanswered: u32,
+    /// Times of packets that it has not shown yet.
+    times: BTreeSet<i64>,
+    /// How many reports it may still make.
+    reports_left: u32,
 }
 
 impl Actor {
     pub(super) fn new(
         options: Options,
         requests: mpsc::Receiver<Request>,
-        input: mpsc::Receiver<Packet>,
+        input: mpsc::Receiver<(u64, Packet)>,
         inlet: Arc<Mutex<InletState>>,
         decoder_usage: Arc<Mutex<Usage>>,
     ) -> Self {
@@ -95,6 +93,7 @@ impl Actor {
             input,
             inlet,
             is_ending: false,
+            ending_since: None,
             reports,
             heard,
             memory: None,
@@ -118,20 +117,23 @@ impl Actor {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let takes =
-                !self.is_ending && self.has_begun && self.decoder.as_ref().is_none_or(Decoder::has_room);
+            let takes = !self.is_ending
+                && self.has_begun
+                && self.decoder.as_ref().is_none_or(Decoder::has_room)
+                && self.slots.has_free();
             tokio::select! {
                 biased;
+                // First what is rare: a process that never stops talking keeps nobody from ending it.
+                _ = look.tick() => self.look(),
                 request = self.requests.recv() => match request {
                     Some(request) => self.serve(request),
                     None => return,
                 },
                 Some((id, heard)) = self.reports.recv() => self.hear(id, heard),
                 packet = self.input.recv(), if takes => match packet {
-                    Some(packet) => self.take(packet),
+                    Some((interruptions, packet)) => self.take(interruptions, packet),
                     None => self.end(),
                 },
-                _ = look.tick() => self.look(),
             }
         }
     }
@@ -157,7 +159,7 @@ impl Actor {
                 }
                 self.start_encoder(id);
             }
-            Request::Remove { id } => self.leave(id),
+            Request::Remove { id } => self.remove(id),
             Request::Bitrate { id, bps } => {
                 if let Some(rung) = self.rungs.get_mut(&id) {
                     rung.config.bitrate_bps = bps;
@@ -174,26 +176,23 @@ impl Actor {
         }
     }
 
-    /// Nobody wants what this encoder makes.
-    fn leave(&mut self, id: u64) {
-        self.remove(id);
+    /// This encoder is not needed any more.
+    fn remove(&mut self, id: u64) {
+        self.rungs.remove(&id);
+        for slot in self.slots.release_all(id) {
+            self.free(slot);
+        }
         // A decoder that nobody needs is not kept: what comes next begins at a keyframe anyway.
         if self.rungs.is_empty() && self.decoder.is_some() && !self.is_ending {
             self.drop_decoder();
         }
     }
 
-    fn remove(&mut self, id: u64) {
-        self.rungs.remove(&id);
-        for slot in self.slots.release_all(id) {
-            self.free(slot);
-        }
-    }
-
     fn free(&mut self, slot: u8) {
-        if let Some(decoder) = &self.decoder
-            && !decoder.worker.tell(&Order::Free(slot))
-        {
+        let Some(decoder) = &mut self.decoder else { return };
+        // It may have waited for this one.
+        decoder.heard = Instant::now();
+        if !decoder.worker.tell(&Order::Free(slot)) {
             // It would wait for this slot for ever.
             self.lose_decoder("it does not listen");
         }
@@ -238,8 +237,10 @@ impl Actor {
     }
 
     /// The next packet of the source.
-    fn take(&mut self, packet: Packet) {
-        if packet.track.kind != Kind::Video {
+    fn take(&mut self, interruptions: u64, packet: Packet) {
+        // What was pushed before the source was told to join anew.
+        let is_stale = lock(&self.inlet).interruptions != interruptions;
+        if is_stale || packet.track.kind != Kind::Video {
             return;
         }
         match packet.role {
@@ -265,11 +266,13 @@ impl Actor {
                 if self.decoder.is_none() && !self.start_decoder(packet.codec) {
                     return;
                 }
-                self.edge = self.edge.max(packet.pts.nanos());
+                let is_near = packet.pts.since(packet.dts).max(packet.dts.since(packet.pts)) <= REORDER_MAX;
+                let pts = if is_near { packet.pts.nanos() } else { packet.dts.nanos() };
+                self.edge = self.edge.max(pts);
                 let Some(decoder) = &mut self.decoder else { return };
-                decoder.unanswered = decoder.unanswered.saturating_add(1);
+                decoder.note_packet(pts, Instant::now());
                 let told = decoder.worker.tell(&Order::Packet(Coded {
-                    pts: packet.pts.nanos(),
+                    pts,
                     dts: packet.dts.nanos(),
                     keyframe: packet.flags.keyframe,
                     disposable: packet.flags.disposable,
@@ -302,15 +305,23 @@ impl Actor {
             worker.tell(&Order::Configure(record.payload.to_vec()));
         }
         lock(&self.decoder_usage).pid = worker.pid;
-        let (heard, cpu) = (Instant::now(), Duration::ZERO);
-        self.decoder = Some(Decoder { worker, codec, cpu, heard, unanswered: 0 });
+        self.decoder = Some(Decoder {
+            worker,
+            codec,
+            cpu: Duration::ZERO,
+            heard: Instant::now(),
+            has_shown: false,
+            unanswered: 0,
+            times: BTreeSet::new(),
+            reports_left: REPORTS_UNASKED_MAX,
+        });
         true
     }
 
     /// The decoder is not needed any more.
     fn drop_decoder(&mut self) {
         if let Some(decoder) = self.decoder.take() {
-            self.decoder_cpu += decoder.cpu;
+            self.decoder_cpu = self.decoder_cpu.saturating_add(decoder.cpu);
             lock(&self.decoder_usage).pid = None;
         }
         self.awaits_keyframe = true;
@@ -359,6 +370,7 @@ impl Actor {
     /// The source has ended.
     fn end(&mut self) {
         self.is_ending = true;
+        self.ending_since = Some(Instant::now());
         match &self.decoder {
             Some(decoder) => {
                 if !decoder.worker.tell(&Order::End) {
@@ -380,21 +392,33 @@ impl Actor {
             return self.hear_decoder(heard);
         }
         // One that was dropped may still be heard.
-        let Some((&rung, _)) = self.rungs.iter().find(|(_, rung)| rung.is(id)) else { return };
+        let Some((&id, rung)) = self.rungs.iter_mut().find(|(_, rung)| rung.is(id)) else { return };
         match heard {
-            Heard::Report(report) => self.hear_encoder(rung, report),
-            Heard::Gone(why) => self.lose_encoder(rung, &why),
+            Heard::Report(_) if !rung.note_report() => self.lose_encoder(id, "it says more than it is asked"),
+            Heard::Report(report) => self.hear_encoder(id, report),
+            Heard::Used(cpu) => rung.note_cpu(cpu),
+            Heard::Gone(why) => self.lose_encoder(id, &why),
         }
     }
 
     fn hear_decoder(&mut self, heard: Heard) {
         let Some(decoder) = &mut self.decoder else { return };
-        (decoder.heard, decoder.unanswered) = (Instant::now(), 0);
+        if let Heard::Report(_) = heard {
+            (decoder.heard, decoder.unanswered) = (Instant::now(), 0);
+            if decoder.reports_left == 0 {
+                return self.lose_decoder("it says more than it is asked");
+            }
+            decoder.reports_left -= 1;
+        }
         match heard {
-            Heard::Report(Report::Picture(picture)) => self.show(picture),
-            Heard::Report(Report::Used(cpu)) => {
+            Heard::Report(Report::Picture(picture)) => {
+                decoder.has_shown = true;
+                let is_known = decoder.times.remove(&picture.pts);
+                self.show(picture, is_known);
+            }
+            Heard::Used(cpu) => {
                 decoder.cpu = cpu;
-                lock(&self.decoder_usage).cpu = self.decoder_cpu + cpu;
+                lock(&self.decoder_usage).cpu = self.decoder_cpu.saturating_add(cpu);
             }
             Heard::Report(Report::Failed(why)) => lock(&self.decoder_usage).error = Some(why),
             Heard::Report(Report::Done) => {
@@ -407,7 +431,7 @@ impl Actor {
     }
 
     /// Passes a picture on to all encoders that can take it.
-    fn show(&mut self, picture: Picture) {
+    fn show(&mut self, picture: Picture, is_known: bool) {
         if Layout::of(picture.width, picture.height).is_none() || self.slots.is_used(picture.slot) {
             return self.lose_decoder("it shows a picture that cannot be");
         }
@@ -417,21 +441,18 @@ impl Actor {
         let behind = Duration::from_nanos(self.edge.saturating_sub(picture.pts).max(0).cast_unsigned());
         let mut lost = Vec::new();
         for (&id, rung) in &mut self.rungs {
-            // Not those again that it had from the decoder before.
-            if rung.worker.is_none() || rung.shown.is_some_and(|shown| picture.pts <= shown) {
+            // Not at times that nobody pushed, and not those again that it had from the decoder before.
+            if !is_known || rung.worker.is_none() || rung.shown.is_some_and(|shown| picture.pts <= shown) {
                 continue;
             }
             rung.shown = Some(picture.pts);
-            let is_slow = self.options.is_live
-                && self.slots.held(id) >= SLOTS_SLOW
-                && behind > BEHIND_MAX
-                && now.saturating_duration_since(rung.begun) > CATCH_UP;
-            rung.note_picture(is_slow);
-            if is_slow {
-                // It begins again where players can, with the next keyframe at the latest.
+            let held = self.slots.held(id);
+            let is_slow = held >= SLOTS_PER_ENCODER_MAX || (held >= SLOTS_SLOW && behind > BEHIND_MAX);
+            if is_slow && self.options.is_live && now.saturating_duration_since(rung.begun) > CATCH_UP {
+                rung.drop_picture(&picture);
                 continue;
             }
-            if rung.worker.as_ref().is_some_and(|worker| worker.tell(&Order::Picture(picture))) {
+            if rung.give_picture(picture, held == 0, now) {
                 self.slots.hold(picture.slot, id);
                 readers += 1;
             } else {
@@ -456,13 +477,20 @@ impl Actor {
             Report::Configured(record) => rung.configure(record),
             Report::Packet(coded) => {
                 rung.heard = Instant::now();
-                if !rung.frame(coded) {
-                    rung.note_error("nobody reads what it makes".to_owned());
-                    self.remove(id);
+                match rung.frame(coded) {
+                    Ok(()) => {}
+                    Err(Refused::Nonsense) => self.lose_encoder(id, "it gives a frame that cannot be"),
+                    Err(Refused::Unread) => {
+                        rung.note_error("nobody reads what it makes".to_owned());
+                        self.remove(id);
+                    }
                 }
             }
-            Report::Skipped => {}
-            Report::Used(cpu) => rung.note_cpu(cpu),
+            Report::Skipped(pts) => {
+                if !rung.skip(pts) {
+                    self.lose_encoder(id, "it leaves out a picture that it was not given");
+                }
+            }
             Report::Failed(why) => {
                 debug!(why, "encoder");
                 rung.note_error(why);
@@ -485,7 +513,7 @@ impl Actor {
         if goes_on {
             self.start_encoder(id);
         } else {
-            self.rungs.remove(&id);
+            self.remove(id);
         }
     }
 
@@ -494,19 +522,24 @@ impl Actor {
         let now = Instant::now();
         let left: Vec<_> =
             self.rungs.iter().filter(|(_, rung)| rung.is_unwanted()).map(|(id, _)| *id).collect();
-        left.into_iter().for_each(|id| self.leave(id));
-        let is_silent = |since: Instant| now.saturating_duration_since(since) > SILENCE_MAX;
-        let hung: Vec<_> = self
-            .rungs
-            .iter()
-            .filter(|(id, rung)| is_silent(rung.heard) && self.slots.held(**id) > 0)
-            .map(|(id, _)| *id)
-            .collect();
+        left.into_iter().for_each(|id| self.remove(id));
+        if self.ending_since.is_some_and(|since| now.saturating_duration_since(since) > END_MAX) {
+            self.rungs.values().for_each(|rung| rung.note_error("it does not end".to_owned()));
+            self.rungs.clear();
+            self.drop_decoder();
+        }
+        let hangs = |id: u64, rung: &Rung| {
+            let silence = now.saturating_duration_since(rung.heard);
+            (silence > rung.silence_max() && self.slots.held(id) > 0) || rung.holds_too_much()
+        };
+        let hung: Vec<_> =
+            self.rungs.iter().filter(|(id, rung)| hangs(**id, rung)).map(|(id, _)| *id).collect();
         hung.into_iter().for_each(|id| self.lose_encoder(id, "it hangs"));
         let hangs = self.decoder.as_ref().is_some_and(|decoder| {
-            let is_blocked = self.slots.used().len() == usize::from(SLOTS);
-            is_silent(decoder.heard)
-                && !is_blocked
+            let silence = now.saturating_duration_since(decoder.heard);
+            let silence_max = if decoder.has_shown { SILENCE_MAX } else { SILENCE_FIRST_MAX };
+            silence > silence_max
+                && self.slots.has_free()
                 && (decoder.unanswered > PACKETS_UNANSWERED_MAX || !decoder.has_room())
         });
         if hangs {
@@ -516,6 +549,19 @@ impl Actor {
 }
 
 impl Decoder {
+    fn note_packet(&mut self, pts: i64, now: Instant) {
+        if self.unanswered == 0 {
+            // It is silent from now on, not since it had something to do before.
+            self.heard = now;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.times.len() >= TIMES_MAX {
+            self.times.pop_first();
+        }
+        self.times.insert(pts);
+        self.reports_left = self.reports_left.saturating_add(REPORTS_PER_ORDER_MAX).min(REPORTS_BURST_MAX);
+    }
+
     fn has_room(&self) -> bool {
         self.worker.room() + PACKETS_AHEAD_MAX > ORDERS_QUEUED_MAX
     }

@@ -52,7 +52,7 @@ pub struct Transcoder {
 
 /// Where the coded packets of a source go in.
 pub struct Inlet {
-    packets: mpsc::Sender<Packet>,
+    packets: mpsc::Sender<(u64, Packet)>,
     state: Arc<Mutex<InletState>>,
     /// The interruption that this side knows of.
     seen: u64,
@@ -161,11 +161,11 @@ impl Inlet {
     /// # Errors
     ///
     /// [`Interrupted`], once for each time the decoder was lost, and for each encoder that comes later than the first.
-    /// The packet is not taken.
+    /// The packet is not used.
     pub async fn push(&mut self, packet: Packet) -> Result<(), Interrupted> {
         self.heed()?;
         // A transcoder that has ended takes everything and does nothing.
-        let _ = self.packets.send(packet).await;
+        let _ = self.packets.send((self.seen, packet)).await;
         self.heed()
     }
 

@@ -2,16 +2,22 @@
 
 use super::Launch;
 use crate::ipc::{self, Order, Report};
-use crate::limits::{ORDERS_QUEUED_MAX, PACKETS_QUEUED_MAX, WHY_BYTES_MAX};
+use crate::limits::{
+    DECODER_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, ORDERS_QUEUED_MAX, PACKETS_QUEUED_MAX, WHY_BYTES_MAX,
+};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+
+/// How often the processor time of a process is looked at.
+const MEASURE: Duration = Duration::from_millis(250);
 
 /// Names a process among those of a transcoder, for as long as it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +27,8 @@ pub(super) struct WorkerId(pub(super) u64);
 #[derive(Debug)]
 pub(super) enum Heard {
     Report(Report),
+    /// The processor time that it has used so far, as the system counts it.
+    Used(Duration),
     /// It ended, or talked nonsense and was ended.
     Gone(String),
 }
@@ -44,6 +52,10 @@ impl Worker {
         first: &Order,
         heard: mpsc::Sender<(WorkerId, Heard)>,
     ) -> io::Result<Self> {
+        let message_bytes_max = match first {
+            Order::Decode { .. } => DECODER_MESSAGE_BYTES_MAX,
+            _ => MESSAGE_BYTES_MAX,
+        };
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(&launch.program);
@@ -71,7 +83,7 @@ impl Worker {
         let _ = orders.try_send(ipc::write(first));
         let (alive, ended) = tokio::sync::oneshot::channel();
         tokio::spawn(write(writer, queue));
-        tokio::spawn(attend(child, reader, id, heard, ended));
+        tokio::spawn(attend(child, (reader, message_bytes_max), id, heard, ended));
         Ok(Self { id, pid, orders, _alive: alive })
     }
 
@@ -87,33 +99,38 @@ impl Worker {
 }
 
 async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    let mut is_heard = true;
     while let Some(message) = queue.recv().await {
-        // A process that is gone is noticed by who reads from it.
-        if writer.write_all(&message).await.is_err() {
-            return;
-        }
+        // A process that is gone is noticed by who reads from it, and says there what was wrong.
+        is_heard = is_heard && writer.write_all(&message).await.is_ok();
     }
 }
 
 async fn attend(
     mut child: Child,
-    mut reader: OwnedReadHalf,
+    (mut reader, message_bytes_max): (OwnedReadHalf, usize),
     id: WorkerId,
     heard: mpsc::Sender<(WorkerId, Heard)>,
     dropped: tokio::sync::oneshot::Receiver<()>,
 ) {
     let mut last = None;
+    let pid = child.id();
     let listen = async {
+        let mut measured = Instant::now();
         let error = loop {
-            match receive(&mut reader).await {
-                Ok(Some(report)) => {
-                    if let Report::Failed(why) = &report {
-                        last = Some(
-                            why.chars()
-                                .filter(|c| !c.is_control())
-                                .take(WHY_BYTES_MAX / 4)
-                                .collect::<String>(),
-                        );
+            match receive(&mut reader, message_bytes_max).await {
+                Ok(Some(mut report)) => {
+                    if let Report::Failed(why) = &mut report {
+                        *why = why.chars().filter(|c| !c.is_control()).take(WHY_BYTES_MAX / 4).collect();
+                        last = Some(why.clone());
+                    }
+                    if report == Report::Done || measured.elapsed() >= MEASURE {
+                        measured = Instant::now();
+                        if let Some(used) = pid.and_then(used)
+                            && heard.send((id, Heard::Used(used))).await.is_err()
+                        {
+                            break None;
+                        }
                     }
                     if heard.send((id, Heard::Report(report))).await.is_err() {
                         break None;
@@ -141,15 +158,42 @@ async fn attend(
     let _ = heard.send((id, Heard::Gone(why))).await;
 }
 
+/// The processor time of a process that is not waited for yet (proc_pid_stat(5), fields 14 and 15). It is not asked itself: it may lie.
+fn used(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before the parenthesis may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()?.saturating_add(fields.next()?.parse().ok()?);
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Some(Duration::from_millis(ticks.saturating_mul(1000) / per_second))
+}
+
 /// The next report; `None` when the process is gone, also in the middle of one: its exit status says more than that.
-async fn receive(reader: &mut OwnedReadHalf) -> io::Result<Option<Report>> {
+async fn receive(reader: &mut OwnedReadHalf, bytes_max: usize) -> io::Result<Option<Report>> {
     let mut prefix = [0; 4];
     if reader.read_exact(&mut prefix).await.is_err() {
         return Ok(None);
     }
-    let mut body = vec![0; ipc::length(prefix)?];
+    let mut body = vec![0; ipc::length(prefix, bytes_max)?];
     if reader.read_exact(&mut body).await.is_err() {
         return Ok(None);
     }
     ipc::read(&body).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_read_from_outside() {
+        let begun = Instant::now();
+        let own = std::process::id();
+        let mut sum = 0u64;
+        while used(own).unwrap() < Duration::from_millis(20) {
+            sum = sum.wrapping_add(1);
+            assert!(begun.elapsed() < Duration::from_secs(60), "{sum}");
+        }
+        assert_eq!(used(u32::MAX), None);
+    }
 }

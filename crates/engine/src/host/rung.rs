@@ -3,11 +3,15 @@
 use super::process::{Worker, WorkerId};
 use super::{Output, Usage, lock};
 use crate::encode::{Backend, Config};
-use crate::ipc::Coded;
-use crate::limits::{DEATHS_MAX, DEATHS_WINDOW};
+use crate::ipc::{Coded, Order};
+use crate::limits::{
+    DEATHS_MAX, DEATHS_WINDOW, PICTURES_HELD_BACK_MAX, REORDER_MAX, REPORTS_PER_ORDER_MAX,
+    REPORTS_UNASKED_MAX, SILENCE_FIRST_MAX, SILENCE_MAX,
+};
+use crate::picture::Picture;
 use bytes::Bytes;
 use media::{Flags, Packet, Role, Time, TrackId};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -32,8 +36,26 @@ pub(super) struct Rung {
     frames: u64,
     record: Option<Vec<u8>>,
     dts: Option<i64>,
+    /// Times of the pictures that its process has and that did not come out yet.
+    given: BTreeSet<i64>,
+    /// A keyframe of the source was left out: the next picture takes its place.
+    owes_keyframe: bool,
+    /// How many reports its process may still make.
+    reports_left: u32,
     deaths: Deaths,
 }
+
+/// Why a frame is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Of a picture that was not given, or at times that cannot be.
+    Nonsense,
+    /// Nobody takes it.
+    Unread,
+}
+
+/// Reports that a process may save up.
+pub(super) const REPORTS_BURST_MAX: u32 = 4096;
 
 /// How often something has died lately.
 #[derive(Debug, Default)]
@@ -76,6 +98,9 @@ impl Rung {
             frames: 0,
             record: None,
             dts: None,
+            given: BTreeSet::new(),
+            owes_keyframe: false,
+            reports_left: 0,
             deaths: Deaths::default(),
         }
     }
@@ -95,7 +120,9 @@ impl Rung {
         (usage.backend, usage.pid) = (self.candidates.front().copied(), worker.pid);
         drop(usage);
         (self.frames, self.heard, self.begun) = (0, now, now);
-        self.cpu_before += std::mem::take(&mut self.cpu_now);
+        (self.owes_keyframe, self.reports_left) = (false, REPORTS_UNASKED_MAX);
+        self.given.clear();
+        self.cpu_before = self.cpu_before.saturating_add(std::mem::take(&mut self.cpu_now));
         self.worker = Some(worker);
     }
 
@@ -123,13 +150,51 @@ impl Rung {
 
     pub(super) fn note_cpu(&mut self, cpu: Duration) {
         self.cpu_now = cpu;
-        lock(&self.usage).cpu = self.cpu_before + cpu;
+        lock(&self.usage).cpu = self.cpu_before.saturating_add(cpu);
     }
 
-    pub(super) fn note_picture(&self, dropped: bool) {
+    /// One more report of its process. False if it makes more than it has reason for.
+    pub(super) fn note_report(&mut self) -> bool {
+        let may = self.reports_left > 0;
+        self.reports_left = self.reports_left.saturating_sub(1);
+        may
+    }
+
+    /// Leaves a picture out, because the process is too slow.
+    pub(super) fn drop_picture(&mut self, picture: &Picture) {
+        self.owes_keyframe |= picture.keyframe;
         let mut usage = lock(&self.usage);
-        usage.pictures += 1;
-        usage.dropped += u64::from(dropped);
+        (usage.pictures, usage.dropped) = (usage.pictures + 1, usage.dropped + 1);
+    }
+
+    /// Gives the process a picture. False if it does not listen. `is_idle` says that it has no other.
+    pub(super) fn give_picture(&mut self, picture: Picture, is_idle: bool, now: Instant) -> bool {
+        let keyframe = picture.keyframe || std::mem::take(&mut self.owes_keyframe);
+        if is_idle {
+            // It is silent from now on, not since it had something to do before.
+            self.heard = now;
+        }
+        lock(&self.usage).pictures += 1;
+        self.given.insert(picture.pts);
+        self.reports_left = self.reports_left.saturating_add(REPORTS_PER_ORDER_MAX).min(REPORTS_BURST_MAX);
+        self.worker
+            .as_ref()
+            .is_some_and(|worker| worker.tell(&Order::Picture(Picture { keyframe, ..picture })))
+    }
+
+    /// A picture was left out by the rate that was asked for. False if it was not given.
+    pub(super) fn skip(&mut self, pts: i64) -> bool {
+        self.given.remove(&pts)
+    }
+
+    /// Whether it takes pictures and gives nothing for them.
+    pub(super) fn holds_too_much(&self) -> bool {
+        self.given.len() > PICTURES_HELD_BACK_MAX
+    }
+
+    /// How long it may be silent.
+    pub(super) fn silence_max(&self) -> Duration {
+        if self.frames == 0 { SILENCE_FIRST_MAX } else { SILENCE_MAX }
     }
 
     /// What belongs to the next frame.
@@ -137,12 +202,17 @@ impl Rung {
         self.record = Some(record);
     }
 
-    /// Passes a frame on. False if nobody takes it.
-    pub(super) fn frame(&mut self, coded: Coded) -> bool {
+    /// Passes a frame on.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn frame(&mut self, coded: Coded) -> Result<(), Refused> {
         // One that takes over from another may begin a little before where that one was.
         let dts = self.dts.map_or(coded.dts, |last| coded.dts.max(last.saturating_add(1)));
-        if coded.payload.is_empty() || dts > coded.pts {
-            return true;
+        let is_near = dts <= coded.pts && Duration::from_nanos(coded.pts.abs_diff(dts)) <= REORDER_MAX;
+        if coded.payload.is_empty() || !is_near || !self.given.remove(&coded.pts) {
+            return Err(Refused::Nonsense);
         }
         (self.frames, self.dts) = (self.frames + 1, Some(dts));
         lock(&self.usage).frames += 1;
@@ -161,7 +231,9 @@ impl Rung {
             pts: Time::from_nanos(coded.pts),
             ..packet(Role::Frame, coded.payload)
         };
-        record.is_none_or(|record| self.give(Output::Packet(record))) && self.give(Output::Packet(frame))
+        let is_taken =
+            record.is_none_or(|record| self.give(Output::Packet(record))) && self.give(Output::Packet(frame));
+        if is_taken { Ok(()) } else { Err(Refused::Unread) }
     }
 
     /// The outlet was dropped.

@@ -39,6 +39,11 @@ impl Slots {
         (0..SLOTS).filter(|slot| self.is_used(*slot)).collect()
     }
 
+    /// Whether there is one that nobody needs.
+    pub(super) fn has_free(&self) -> bool {
+        self.readers.iter().any(Vec::is_empty)
+    }
+
     /// Whether somebody needs `slot`.
     pub(super) fn is_used(&self, slot: u8) -> bool {
         self.readers.get(usize::from(slot)).is_none_or(|readers| !readers.is_empty())

@@ -1,36 +1,31 @@
 //! The process that decodes a source, once for all its rungs.
 
 use super::memory::Shared;
-use super::{Failed, Server, used};
+use super::{Failed, Server};
 use crate::av::{Decoder, Frame, Scaler};
 use crate::ipc::{Coded, Order, Report};
-use crate::limits::SLOTS;
-use memmap2::MmapMut;
+use crate::limits::{ORDERS_WAITING_MAX, SLOTS};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Keyframes that are remembered until they come out: more than any decoder holds back.
 const KEYFRAMES_MAX: usize = 64;
 
-/// Frames between two reports of what was used.
-const REPORT_EVERY: u32 = 30;
-
 struct State<'a> {
     server: &'a mut Server,
-    memory: Shared<MmapMut>,
+    memory: Shared,
     free: Vec<u8>,
     /// What was said while it waited for a slot.
     waiting: VecDeque<Order>,
     keyframes: BTreeSet<i64>,
     scaler: Option<Scaler>,
     frame: Frame,
-    frames: u32,
     /// The server has ended the connection.
     is_over: bool,
 }
 
 pub(super) fn run(
     server: &mut Server,
-    memory: Shared<MmapMut>,
+    memory: Shared,
     codec: media::Codec,
     threads: u8,
     busy: &[u8],
@@ -43,7 +38,6 @@ pub(super) fn run(
         keyframes: BTreeSet::new(),
         scaler: None,
         frame: Frame::new().map_err(|error| Failed(error.to_string()))?,
-        frames: 0,
         is_over: false,
     };
     let mut record: Vec<u8> = Vec::new();
@@ -68,7 +62,6 @@ pub(super) fn run(
                 if let Some(mut decoder) = decoder.take() {
                     state.drain(&mut decoder, None)?;
                 }
-                state.server.report(&Report::Used(used()))?;
                 state.server.report(&Report::Done)?;
                 return Ok(());
             }
@@ -97,8 +90,7 @@ impl State<'_> {
         }
     }
 
-    /// A slot to write into. While it waits for one it reads only that far: the socket then holds up the server, and the server
-    /// the log.
+    /// A slot to write into. The server pushes nothing more while all are in use; what is on its way already waits here.
     fn slot(&mut self) -> Result<Option<u8>, Failed> {
         loop {
             if let Some(slot) = self.free.pop() {
@@ -110,8 +102,9 @@ impl State<'_> {
                     return Ok(None);
                 }
                 Some(Order::Free(slot)) => self.give_back(slot),
-                // Only what was under way before the server saw that there are no slots.
-                Some(order) => self.waiting.push_back(order),
+                // What was under way before the server saw that there are no slots.
+                Some(order) if self.waiting.len() < ORDERS_WAITING_MAX => self.waiting.push_back(order),
+                Some(_) => return Err(Failed("more waits than was under way".to_owned())),
             }
         }
     }
@@ -147,17 +140,13 @@ impl State<'_> {
         let keyframe = self.keyframes.contains(&pts);
         self.keyframes = self.keyframes.split_off(&pts);
         self.keyframes.remove(&pts);
-        let memory = self.memory.slot_mut(slot).ok_or_else(|| Failed("no such slot".to_owned()))?;
+        let memory = self.memory.slot(slot).ok_or_else(|| Failed("no such slot".to_owned()))?;
         let (width, height) = self.frame.size();
         if let Err(error) = Scaler::share(&mut self.scaler, &mut self.frame, memory) {
             return Err(Failed(format!("a picture of {width} x {height} cannot be used: {error}")));
         }
         let picture = self.frame.describe(slot, pts, keyframe);
         self.server.report(&Report::Picture(picture))?;
-        self.frames += 1;
-        if self.frames.is_multiple_of(REPORT_EVERY) {
-            self.server.report(&Report::Used(used()))?;
-        }
         Ok(())
     }
 }

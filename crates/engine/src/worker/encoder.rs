@@ -2,20 +2,16 @@
 
 use super::memory::Shared;
 use super::pace::{Pace, Pick};
-use super::{Failed, Server, used};
+use super::{Failed, Server};
 use crate::av::{Encoder, Frame, Scaler};
 use crate::encode::{Backend, Codec, Config};
 use crate::ipc::{Order, Report};
 use crate::picture::Picture;
 use crate::record;
 use media::codec::annex_b;
-use memmap2::Mmap;
 
 /// Pictures per second that an encoder is told to expect before there is anything to measure.
 const FPS_DEFAULT: f64 = 30.0;
-
-/// Frames between two reports of what was used.
-const REPORT_EVERY: u32 = 30;
 
 struct State<'a> {
     server: &'a mut Server,
@@ -23,31 +19,33 @@ struct State<'a> {
     collector: annex_b::Collector,
     /// The configuration that was told last.
     told: Vec<u8>,
-    frames: u32,
 }
 
 pub(super) fn run(
     server: &mut Server,
-    memory: &Shared<Mmap>,
+    memory: &Shared,
     config: Config,
     backend: Backend,
 ) -> Result<(), Failed> {
     let mut pace = Pace::new(&config);
     let collector = annex_b::Collector::new(config.codec.of_packets());
-    let mut state = State { server, config, collector, told: Vec::new(), frames: 0 };
+    let mut state = State { server, config, collector, told: Vec::new() };
     let mut encoder: Option<Encoder> = None;
     let mut scaler = None;
     let mut asked = false;
+    // Its rate is another one by now, which it does not take while it runs.
+    let mut is_outdated = false;
     while let Some(order) = state.server.receive()? {
         match order {
             Order::Picture(picture) => match pace.pick(picture.pts, asked || picture.keyframe) {
                 Pick::Skip => {
+                    asked |= picture.keyframe;
                     state.server.report(&Report::Free(picture.slot))?;
-                    state.server.report(&Report::Skipped)?;
+                    state.server.report(&Report::Skipped(picture.pts))?;
                 }
                 pick => {
                     if pick == Pick::Keyframe
-                        && begins_anew(backend)
+                        && (begins_anew(backend) || std::mem::take(&mut is_outdated))
                         && let Some(mut old) = encoder.take()
                     {
                         state.finish(&mut old)?;
@@ -67,15 +65,17 @@ pub(super) fn run(
             Order::Keyframe => asked = true,
             Order::Bitrate(bps) => {
                 state.config.bitrate_bps = bps;
-                if let Some(encoder) = &mut encoder {
-                    encoder.set_bitrate(bps, state.config.quality.is_some());
+                match &mut encoder {
+                    Some(encoder) if takes_bitrate(backend) => {
+                        encoder.set_bitrate(bps, state.config.quality.is_some());
+                    }
+                    _ => is_outdated = true,
                 }
             }
             Order::End => {
                 if let Some(encoder) = &mut encoder {
                     state.finish(encoder)?;
                 }
-                state.server.report(&Report::Used(used()))?;
                 state.server.report(&Report::Done)?;
                 return Ok(());
             }
@@ -86,8 +86,13 @@ pub(super) fn run(
 }
 
 /// Whether keyframes are only where an encoder begins: SVT-AV1 puts others where it likes.
-fn begins_anew(backend: Backend) -> bool {
+pub(super) fn begins_anew(backend: Backend) -> bool {
     backend == Backend::SvtAv1
+}
+
+/// Whether another bit rate takes effect while it runs. Others begin anew at the next keyframe.
+fn takes_bitrate(backend: Backend) -> bool {
+    matches!(backend, Backend::X264 | Backend::Nvenc | Backend::Qsv)
 }
 
 fn open(config: &Config, backend: Backend, like: &Picture) -> Result<Encoder, Failed> {
@@ -97,7 +102,7 @@ fn open(config: &Config, backend: Backend, like: &Picture) -> Result<Encoder, Fa
 
 /// Scales a shared picture into the encoder's frame.
 fn take(
-    memory: &Shared<Mmap>,
+    memory: &Shared,
     picture: &Picture,
     encoder: &mut Encoder,
     scaler: &mut Option<Scaler>,
@@ -142,10 +147,6 @@ impl State<'_> {
                 self.told = record;
             }
             self.server.report(&Report::Packet(coded))?;
-            self.frames += 1;
-            if self.frames.is_multiple_of(REPORT_EVERY) {
-                self.server.report(&Report::Used(used()))?;
-            }
         }
     }
 }

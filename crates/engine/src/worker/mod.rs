@@ -7,11 +7,12 @@
 mod decoder;
 mod encoder;
 mod measure;
-mod memory;
+pub(crate) mod memory;
 mod pace;
 mod sandbox;
 
 use crate::ipc::{self, Order, Report};
+use sandbox::Role;
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -61,7 +62,7 @@ impl Server {
 ///
 /// The process was not started by a server, or what it was asked for is impossible; the server has been told.
 pub fn run() -> Result<(), Failed> {
-    sandbox::close_inherited();
+    sandbox::close_inherited()?;
     let is_socket = |fd: std::os::fd::BorrowedFd<'_>| {
         rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket())
     };
@@ -86,16 +87,16 @@ fn work(server: &mut Server) -> Result<(), Failed> {
         Order::Decode { codec, threads, busy } => {
             let codec = ipc::codec_of(codec).ok_or_else(|| Failed("no such codec".to_owned()))?;
             let memory = memory::Shared::writable(&memory)?;
-            sandbox::enter(false)?;
+            sandbox::enter(Role::Decoder)?;
             decoder::run(server, memory, codec, threads, &busy)
         }
         Order::Encode(config, backend) => {
             let memory = memory::Shared::readable(&memory)?;
-            sandbox::enter(backend.is_hardware())?;
+            sandbox::enter(Role::of(backend))?;
             encoder::run(server, &memory, config, backend)
         }
         Order::Measure(config, backend) => {
-            sandbox::enter(backend.is_hardware())?;
+            sandbox::enter(Role::of(backend))?;
             measure::run(server, &config, backend)
         }
         _ => Err(Failed("the first order says what to be".to_owned())),

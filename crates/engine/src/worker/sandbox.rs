@@ -5,48 +5,80 @@
 //! that does not believe it.
 
 use super::Failed;
-use crate::limits::ADDRESS_SPACE_BYTES_MAX;
-use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
+use crate::encode::Backend;
+use crate::limits::{DECODER_ADDRESS_SPACE_BYTES_MAX, ENCODER_ADDRESS_SPACE_BYTES_MAX};
+use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 use std::collections::BTreeMap;
 
-/// Closes files of whoever started the server, which it did not mean to pass on. To be called before anything is opened.
-#[allow(unsafe_code, reason = "no safe crate closes what it does not own")]
-pub(super) fn close_inherited() {
-    const FIRST: libc::c_uint = 3;
-    // SAFETY: nothing of this process is open yet but the three standard files.
-    unsafe { libc::close_range(FIRST, libc::c_uint::MAX, 0) };
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Reads streams of strangers.
+    Decoder,
+    /// Encodes on the processor.
+    Encoder,
+    /// Drives a device: it keeps files and the calls of a driver, and starts no programs.
+    Device,
 }
 
-/// Gives up what media work does not need. A worker that drives a device keeps files and the calls of its driver.
-pub(super) fn enter(drives_device: bool) -> Result<(), Failed> {
+impl Role {
+    /// That of an encoder or its test.
+    pub(super) fn of(backend: Backend) -> Self {
+        if backend.is_hardware() { Self::Device } else { Self::Encoder }
+    }
+}
+
+/// Closes files of whoever started the server, which it did not mean to pass on. To be called before anything is opened.
+#[allow(unsafe_code, reason = "no safe crate closes what it does not own")]
+pub(super) fn close_inherited() -> Result<(), Failed> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: nothing of this process is open yet but the three standard files.
+    if unsafe { libc::close_range(FIRST, libc::c_uint::MAX, 0) } == 0 {
+        Ok(())
+    } else {
+        Err(failed("files of others", std::io::Error::last_os_error()))
+    }
+}
+
+/// Gives up what media work does not need.
+pub(super) fn enter(role: Role) -> Result<(), Failed> {
     // It ends with the server, also while it computes.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| failed("its end", error))?;
+    // Where memory is short it goes first; a system without this file has its own order.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let limit = |resource, value| {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
             .map_err(|error| failed("limits", error))
     };
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, 0)?;
-    if drives_device {
-        return Ok(());
-    }
-    limit(Resource::As, ADDRESS_SPACE_BYTES_MAX)?;
+    let address_space = match role {
+        Role::Decoder => DECODER_ADDRESS_SPACE_BYTES_MAX,
+        Role::Encoder => ENCODER_ADDRESS_SPACE_BYTES_MAX,
+        Role::Device => return apply(&[of_device()?]),
+    };
+    limit(Resource::As, address_space)?;
     limit(Resource::Nofile, 16)?;
     // A kernel without Landlock leaves it to the filter of calls below.
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(ABI::V5))
+        .handle_access(AccessFs::from_all(ABI::V6))
+        .and_then(|rules| rules.scope(Scope::from_all(ABI::V6)))
         .and_then(|rules| rules.create())
         .and_then(|rules| rules.restrict_self())
         .map_err(|error| failed("files", error))?;
-    for filter in [calls()?, clone3()?] {
-        seccompiler::apply_filter_all_threads(&filter).map_err(|error| failed("calls", error))?;
-    }
-    Ok(())
+    // The first is needed to install the second, which takes the call away with which it is done.
+    apply(&[clone3()?, calls()?])
+}
+
+fn apply(filters: &[BpfProgram]) -> Result<(), Failed> {
+    filters.iter().try_for_each(|filter| {
+        seccompiler::apply_filter_all_threads(filter).map_err(|error| failed("calls", error))
+    })
 }
 
 fn failed(what: &str, why: impl std::fmt::Display) -> Failed {
@@ -81,10 +113,8 @@ fn calls() -> Result<BpfProgram, Failed> {
         libc::SYS_exit_group,
         libc::SYS_sched_yield,
         libc::SYS_sched_getaffinity,
-        libc::SYS_sched_setaffinity,
         libc::SYS_sched_getparam,
         libc::SYS_sched_getscheduler,
-        libc::SYS_sched_setscheduler,
         libc::SYS_sched_get_priority_max,
         libc::SYS_sched_get_priority_min,
         libc::SYS_getpid,
@@ -104,25 +134,49 @@ fn calls() -> Result<BpfProgram, Failed> {
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
         libc::SYS_rt_sigreturn,
+        libc::SYS_clone3,
         libc::SYS_sigaltstack,
-        libc::SYS_tgkill,
-        libc::SYS_prctl,
-        libc::SYS_seccomp,
         libc::SYS_restart_syscall,
         libc::SYS_membarrier,
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         free.into_iter().map(|call| (call, Vec::new())).collect();
-    // Threads, and no processes.
+    // Threads, and no processes; signals to itself; names of threads.
     let thread = u64::from(libc::CLONE_THREAD as u32);
-    let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), thread)
-        .and_then(|condition| SeccompRule::new(vec![condition]))
-        .map_err(|error| failed("calls", error))?;
-    rules.insert(libc::SYS_clone, vec![is_thread]);
+    rules.insert(libc::SYS_clone, when(SeccompCmpOp::MaskedEq(thread), thread)?);
+    rules.insert(libc::SYS_tgkill, when(SeccompCmpOp::Eq, u64::from(std::process::id()))?);
+    rules.insert(libc::SYS_prctl, when(SeccompCmpOp::Eq, u64::from(libc::PR_SET_NAME.cast_unsigned()))?);
     compile(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
 
-/// `clone3` takes its flags where no filter can see them. A kernel that does not know it is what the C library can do with.
+/// A rule about the first argument.
+fn when(how: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, Failed> {
+    SeccompCondition::new(0, SeccompCmpArgLen::Qword, how, value)
+        .and_then(|condition| SeccompRule::new(vec![condition]))
+        .map(|rule| vec![rule])
+        .map_err(|error| failed("calls", error))
+}
+
+/// What the driver of a device does not need either.
+fn of_device() -> Result<BpfProgram, Failed> {
+    let denied = [
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_kill,
+        libc::SYS_tkill,
+        libc::SYS_bpf,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+    ];
+    let rules = denied.into_iter().map(|call| (call, Vec::new())).collect();
+    compile(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
+}
+
+/// `clone3` takes its flags where no filter can see them. A kernel that does not know it is what the C library can do with. [`calls`] lets it
+/// pass, since of two filters the stricter one counts.
 fn clone3() -> Result<BpfProgram, Failed> {
     let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     compile(rules, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))

@@ -10,6 +10,16 @@ fn kill(pid: u32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
+/// Waits for something that nothing tells of.
+async fn until(is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it comes");
+}
+
 #[tokio::test]
 async fn an_encoder_that_dies_is_replaced_and_the_other_rung_loses_nothing() {
     let clip = Clip::usual();
@@ -55,13 +65,9 @@ async fn a_decoder_that_dies_is_replaced_and_no_picture_comes_twice() {
     let (mut next, mut interrupted) = (0, 0);
     while let Some(packet) = clip.packets.get(next) {
         if next == 50 && interrupted == 0 {
-            while transcoder.decoder().pictures < 35 {
-                tokio::task::yield_now().await;
-            }
+            until(|| transcoder.decoder().pictures >= 35).await;
             transcoder.decoder().pid.into_iter().for_each(kill);
-            while transcoder.decoder().restarts == 0 {
-                tokio::task::yield_now().await;
-            }
+            until(|| transcoder.decoder().restarts > 0).await;
         }
         next = match inlet.push(packet.clone()).await {
             Ok(()) => next + 1,
@@ -125,6 +131,7 @@ async fn a_stream_of_garbage_costs_nothing_but_itself() {
     let clip = Clip::usual();
     let (transcoder, mut inlet) = Transcoder::start(options());
     let outlet = tokio::spawn(collect(transcoder.add(config(320, 180))));
+    let spared = tokio::spawn(async { crate::transcode(&Clip::usual(), vec![config(160, 90)]).await });
     for (index, packet) in clip.packets.iter().enumerate() {
         let mut packet = packet.clone();
         if packet.role == Role::Frame && index % 7 != 1 {
@@ -138,6 +145,7 @@ async fn a_stream_of_garbage_costs_nothing_but_itself() {
     }
     drop(inlet);
     tokio::time::timeout(PATIENCE, outlet).await.unwrap().unwrap();
+    assert_eq!(shown(packets(&spared.await.unwrap()[0]), false), shown(&clip.packets, false));
 }
 
 /// What the kernel says of a worker.
@@ -184,4 +192,68 @@ async fn an_outlet_that_is_dropped_ends_its_process() {
         inlet.push(packet.clone()).await.unwrap();
     }
     assert!(other.next().await.is_some());
+}
+
+/// Stops a process as a hang would.
+fn stop(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+}
+
+#[tokio::test]
+async fn an_encoder_that_hangs_is_replaced_and_holds_up_nobody_for_long() {
+    let clip = Clip::new("320x180", 30, 12, &["-c:v", "libx264", "-preset", "ultrafast"]);
+    let (transcoder, mut inlet) = Transcoder::start(Options { is_live: true, ..options() });
+    let (mut hung, other) = (transcoder.add(config(160, 90)), transcoder.add(config(160, 90)));
+    let other = tokio::spawn(collect(other));
+    let hung = tokio::spawn(async move {
+        hung.next().await;
+        stop(hung.usage().pid.unwrap());
+        let mut why = None;
+        while let Some(output) = hung.next().await {
+            if let Output::Replaced { why: said } = output {
+                why = Some(said);
+            }
+        }
+        (why, hung.usage())
+    });
+    for packet in &clip.packets {
+        inlet.push(packet.clone()).await.unwrap();
+    }
+    drop(inlet);
+    let (why, usage) = tokio::time::timeout(PATIENCE, hung).await.unwrap().unwrap();
+    assert_eq!((why.as_deref(), usage.restarts), (Some("it hangs"), 1));
+    let other = tokio::time::timeout(PATIENCE, other).await.unwrap().unwrap();
+    assert_eq!(shown(packets(&other), false), shown(&clip.packets, false));
+}
+
+/// A worker that was taken over: it says `body` again and again, whatever it is told.
+fn hostile(body: &[u8]) -> Options {
+    let message: String =
+        (body.len() as u32).to_le_bytes().iter().chain(body).map(|byte| format!("\\x{byte:02x}")).collect();
+    let program = format!("import socket\ns=socket.socket(fileno=0)\nwhile True: s.sendall(b'{message}')");
+    let launch = Launch { program: "/usr/bin/python3".into(), arguments: vec!["-c".into(), program.into()] };
+    Options { launch, ..options() }
+}
+
+#[tokio::test]
+async fn workers_that_talk_without_end_or_nonsense_are_ended() {
+    let clip = std::sync::Arc::new(Clip::usual());
+    // Postcard: the number of the report, then its fields. Free, Configured, Packet, Skipped, Failed; one that is none; a long one.
+    let bodies: [&[u8]; 7] =
+        [&[1, 200], &[2, 1, 7], &[3, 0, 0, 1, 0, 1, 9], &[4, 0], &[6, 1, b'x'], &[99], &[0xff; 3]];
+    for body in bodies {
+        let (transcoder, mut inlet) = Transcoder::start(hostile(body));
+        let mut outlet = transcoder.add(config(320, 180));
+        let clip = clip.clone();
+        let pushing = tokio::spawn(async move {
+            for packet in &clip.packets {
+                // It is interrupted again and again.
+                let _ = inlet.push(packet.clone()).await;
+            }
+        });
+        while tokio::time::timeout(PATIENCE, outlet.next()).await.expect("it is given up").is_some() {}
+        assert!(outlet.usage().error.is_some(), "{body:?}");
+        pushing.abort();
+    }
 }

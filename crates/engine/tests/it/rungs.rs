@@ -64,3 +64,16 @@ async fn unusual_sources_are_taken() {
         assert_eq!(shown(packets(&all[0]), false), shown(&clip.packets, false), "{size} {encoder:?}");
     }
 }
+
+#[tokio::test]
+async fn pictures_keep_their_shape() {
+    // 720 x 576 as 16:9, and half of it: pixels stay 64:45.
+    let encoder = ["-vf", "setsar=64/45", "-c:v", "libx264", "-preset", "ultrafast"];
+    let clip = Clip::new("720x576", 25, 1, &encoder);
+    for (width, height, expected) in [(360, 288, (64, 45)), (512, 288, (1, 1))] {
+        let all = transcode(&clip, vec![config(width, height)]).await;
+        let packets = packets(&all[0]);
+        let summary = media::codec::summary(packets[0].codec, &packets[0].payload).unwrap();
+        assert_eq!(summary.pixel_aspect.unwrap_or((1, 1)), expected, "{width}x{height}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `rushlight engine compare`: what a rung of constant quality saves against a plain one.
 
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -74,8 +75,14 @@ struct Encode {
 }
 
 pub(super) async fn run(args: &CompareArgs, launch: Launch) -> Result<(), String> {
-    let folder = std::env::temp_dir().join(format!("rushlight-compare-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut token = [0; 8];
+    getrandom::fill(&mut token).map_err(|error| error.to_string())?;
+    let folder = std::env::temp_dir().join(format!("rushlight-compare-{:016x}", u64::from_ne_bytes(token)));
+    // Nobody else's, and not one that somebody has put there.
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| format!("{}: {error}", folder.display()))?;
     let compared = compare(args, &launch, &folder).await;
     // What is left there is in nobody's way.
     let _ = std::fs::remove_dir_all(&folder);
