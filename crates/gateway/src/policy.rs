@@ -105,7 +105,7 @@ pub struct Policy {
     pub publish_loopback_without_key: bool,
     /// Rules by `app/channel`.
     pub channels: HashMap<String, ChannelRule>,
-    /// Which streams are rungs of others: what plays a stream plays its rungs.
+    /// Which streams are rungs of others: what plays a stream plays its rungs, and what publishes it publishes them.
     pub rungs: Rungs,
 }
 
@@ -117,10 +117,7 @@ impl Policy {
 
     fn admit_at(&self, request: Request<'_>, now: SystemTime) -> Result<Grant, Denied> {
         let rule = |name: &StreamName| self.channels.get(name.as_str());
-        let base = match request.action {
-            Action::Publish => None,
-            Action::Play => self.rungs.of(request.name).map(|(base, _)| base),
-        };
+        let base = self.rungs.of(request.name).map(|(base, _)| base);
         let own = |name: &StreamName| match request.action {
             Action::Publish => rule(name).and_then(|rule| rule.publish_key.as_ref()),
             Action::Play => rule(name).and_then(|rule| rule.play_key.as_ref()),
@@ -292,6 +289,30 @@ mod tests {
         assert_eq!(ask(&policy, Action::Play, "cam~480p", given, FAR), Ok(()));
         assert_eq!(ask(&policy, Action::Play, "cam~x", given, FAR), Err(Denied::KeyWrong));
         assert_eq!(ask(&policy, Action::Play, "other~480p", given, FAR), Err(Denied::KeyWrong));
+    }
+
+    #[test]
+    fn whoever_publishes_a_rung_needs_the_key_of_its_stream() {
+        let rule = |key: &str| ChannelRule { publish_key: Some(key.into()), play_key: None };
+        let policy = Policy {
+            publish_key: Some("secret".into()),
+            channels: [("live/own".to_owned(), rule("mine")), ("live/own~360p".to_owned(), rule("small"))]
+                .into(),
+            rungs: Rungs::new(&crate::config::TranscodeConfig::default()),
+            ..Policy::default()
+        };
+        let publish = |name, key| ask(&policy, Action::Publish, name, Some(key), FAR);
+        assert_eq!(
+            publish("own~480p", "secret"),
+            Err(Denied::KeyWrong),
+            "viewers of the stream are sent there"
+        );
+        assert_eq!(publish("own~480p", "mine"), Ok(()));
+        assert_eq!(
+            (publish("own~360p", "small"), publish("own~360p", "mine")),
+            (Ok(()), Err(Denied::KeyWrong))
+        );
+        assert_eq!((publish("own~x", "secret"), publish("other~480p", "secret")), (Ok(()), Ok(())));
     }
 
     #[test]
