@@ -173,9 +173,14 @@ impl Env {
         self.transcoding.set_launch(launch);
     }
 
+    /// Whether `name` is that of a rung which is made here, as it is unless somebody publishes it.
+    pub(crate) fn is_rung(&self, name: &media::StreamName) -> bool {
+        self.transcoding.is_rung(name) && !crate::transcode::is_taken(&self.origin.presence(name))
+    }
+
     /// Whether viewers can go back in a stream. In a rung they cannot: they change to the stream for that.
     pub(crate) fn keeps_past(&self, name: &media::StreamName) -> bool {
-        self.config.timeshift.is_for(name) && !self.transcoding.is_rung(name)
+        self.config.timeshift.is_for(name) && !self.is_rung(name)
     }
 
     /// How a player that asks for `start` reads.

@@ -19,7 +19,7 @@ const FAILING_MAX: usize = 1024;
 
 /// Whether a stream has a packager for as long as it exists.
 pub(super) fn is_kept(env: &Env, name: &StreamName) -> bool {
-    let is_always = env.config.hls.is_always(name) && !env.transcoding.is_rung(name);
+    let is_always = env.config.hls.is_always(name) && !env.is_rung(name);
     env.keeps_past(name) || is_always
 }
 

@@ -27,12 +27,12 @@ pub(crate) struct Asker {
     pub(crate) operator: bool,
 }
 
-/// The channels that `asker` may play, by name. Names that players merely wait for are not channels, and rungs are told of with
-/// the channel that they are of.
+/// The channels that `asker` may play, by name. Names that players merely wait for are not channels, and rungs that are made
+/// here are told of with the channel that they are of.
 pub(crate) fn channels(env: &Env, asker: &Asker) -> api::Channels {
     let now = Instant::now();
     let mut streams = env.origin.streams();
-    streams.retain(|stream| may_play(env, &stream.name, asker) && !env.transcoding.is_rung(&stream.name));
+    streams.retain(|stream| may_play(env, &stream.name, asker) && !env.is_rung(&stream.name));
     streams.sort_by(|a, b| a.name.cmp(&b.name));
     api::Channels { channels: streams.iter().filter_map(|stream| channel(env, stream, now)).collect() }
 }
@@ -352,6 +352,7 @@ pub(crate) fn date_time(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, TimeshiftConfig, parse_channel};
 
     #[test]
     fn moments_are_written_as_rfc_3339() {
@@ -365,5 +366,27 @@ mod tests {
         ] {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn a_stream_that_somebody_publishes_under_the_name_of_a_rung_is_a_stream() {
+        let timeshift =
+            TimeshiftConfig { minutes: 1, streams: vec!["live/*".to_owned()], ..TimeshiftConfig::default() };
+        let config = Config { timeshift, ..Config::default() };
+        let policy = config.access.to_policy(None, None);
+        let (_trigger, shutdown) = net::Shutdown::new();
+        let env = Env::new(config, policy, 1, shutdown);
+        let name = parse_channel("live/talk~480p").unwrap();
+        let operator = Asker { key: None, operator: true };
+        let listed = || channels(&env, &operator).channels.len();
+        let now = Instant::now();
+        let made_here = env.origin.publish_ranked(&name, 0, now).unwrap();
+        assert!(env.is_rung(&name) && !env.keeps_past(&name) && listed() == 0);
+        made_here.finish();
+        let publisher = env.origin.publish(&name, now).unwrap();
+        assert!(!env.is_rung(&name) && env.keeps_past(&name));
+        assert_eq!(listed(), 1);
+        publisher.finish();
+        assert!(env.is_rung(&name));
     }
 }

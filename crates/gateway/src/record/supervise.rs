@@ -110,7 +110,7 @@ fn look_at(env: &Arc<Env>, name: &StreamName, recorders: &mut JoinSet<StreamName
     if presence.rank.is_none() || table.unwanted.contains(name) {
         return;
     }
-    if env.transcoding.is_rung(name) {
+    if env.is_rung(name) {
         return;
     }
     let Some(rule) = env.config.record.rule_of(name) else { return };

@@ -8,6 +8,7 @@ use super::{PullEntry, PushEntry, Relays, Table, Target};
 use crate::Env;
 use crate::config::PullMode;
 use crate::metrics::RelayDirection;
+use crate::transcode::is_taken;
 use hub::{Changed, Presence};
 use media::StreamName;
 use std::collections::HashSet;
@@ -58,11 +59,12 @@ fn all_names(env: &Env) -> HashSet<StreamName> {
 
 /// Makes the tasks of one stream what they should be.
 fn look_at(env: &Arc<Env>, name: &StreamName) {
-    // They are made here, of streams that are fetched.
+    let presence = env.origin.presence(name);
     if env.transcoding.is_rung(name) {
+        // They are made here, of streams that are fetched. One that somebody publishes is pushed as other streams are.
+        push(env, name, Presence { begun: is_taken(&presence), ..presence });
         return;
     }
-    let presence = env.origin.presence(name);
     push(env, name, presence);
     pull(env, name, presence);
 }

@@ -187,6 +187,22 @@ async fn read_until(reader: &mut Reader, last: &mut Option<(Time, u8)>, source: 
 }
 
 #[tokio::test]
+async fn a_stream_that_has_the_name_of_a_rung_is_pushed_while_somebody_publishes_it() {
+    let (listener_b, b) = listener().await;
+    let there = Node::start(listener_b, |_| {});
+    let (listener_a, _) = listener().await;
+    let url = format!("rtmp://{b}/copy/{{channel}}?key={KEY}");
+    let here = Node::start(listener_a, |config| config.relay.push.push(push_to("live/*", url)));
+    let mut publisher = here.env.origin.publish(&name("cam~480p"), Instant::now()).unwrap();
+    publisher.write(config(1), Instant::now()).unwrap();
+    publisher.write(video(0, true, 1), Instant::now()).unwrap();
+    let copy = StreamName::parse("copy", "cam~480p").unwrap();
+    until("the copy is live", || there.env.origin.stream(&copy).filter(|s| s.last_dts.is_some())).await;
+    publisher.finish();
+    until("the push ends with it", || here.env.relays.table().pushes.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_stream_reaches_another_node_from_zero_and_is_unpublished_with_its_end() {
     let (listener_b, b) = listener().await;
     let there = Node::start(listener_b, |_| {});

@@ -43,7 +43,7 @@ use tokio::sync::watch;
 const RANK: u8 = 0;
 
 /// Whether somebody else publishes the name of a rung, or has done so and may come back.
-fn is_taken(presence: &Presence) -> bool {
+pub(crate) fn is_taken(presence: &Presence) -> bool {
     presence.rank.map_or(presence.begun, |rank| rank > RANK)
 }
 
@@ -151,7 +151,7 @@ impl Transcoding {
         self.rungs.of(name)
     }
 
-    /// Whether `name` is that of a rung.
+    /// Whether `name` is that of a rung, whoever publishes it; see [`Env::is_rung`](crate::Env::is_rung).
     pub(crate) fn is_rung(&self, name: &StreamName) -> bool {
         self.rungs.has(name)
     }
