@@ -41,6 +41,8 @@ pub(super) struct Branch {
     behind: watch::Sender<Duration>,
     /// Rungs that wait until it is known what the pictures of the stream are.
     pending: BTreeSet<StreamName>,
+    /// The stream has ended: nothing begins any more, and another branch makes the rungs of the stream that follows.
+    is_over: bool,
     rungs: JoinSet<(StreamName, End)>,
     began: Instant,
 }
@@ -65,6 +67,7 @@ impl Branch {
             inlet: Some(inlet),
             behind: watch::Sender::new(Duration::ZERO),
             pending: BTreeSet::new(),
+            is_over: false,
             rungs: JoinSet::new(),
             began: Instant::now(),
         }
@@ -77,7 +80,6 @@ impl Branch {
         let Some(inlet) = self.inlet.take() else { return };
         let pump = pump(self.env.clone(), self.base.clone(), self.behind.subscribe(), inlet, changed);
         tokio::pin!(pump);
-        let mut is_over = false;
         let shutdown = self.env.shutdown.clone();
         let describe_until = tokio::time::Instant::now() + DESCRIBED;
         let mut measured = (Instant::now(), Duration::ZERO);
@@ -86,7 +88,7 @@ impl Branch {
         let order = self.changed.clone();
         self.look_at_all();
         loop {
-            if self.rungs.is_empty() && (self.pending.is_empty() || is_over) {
+            if self.rungs.is_empty() && (self.pending.is_empty() || self.is_over) {
                 break;
             }
             tokio::select! {
@@ -99,7 +101,7 @@ impl Branch {
                 }
                 () = order.notified() => self.look_at_all(),
                 Some(Changed) = changes.recv() => self.note_change(),
-                () = &mut pump, if !is_over => is_over = true,
+                () = &mut pump, if !self.is_over => self.is_over = true,
                 () = tokio::time::sleep_until(describe_until), if !self.pending.is_empty() => self.give_up(),
                 _ = measure.tick() => self.measure(&mut measured),
             }
@@ -140,7 +142,7 @@ impl Branch {
             }
         }
         self.pending.remove(name);
-        if !watched || is_taken {
+        if !watched || is_taken || self.is_over {
             return;
         }
         if refused_lately(&self.env, name) {
@@ -378,3 +380,6 @@ async fn push(inlet: &mut Inlet, batch: &mut Vec<Arc<Entry>>, changed: &mpsc::Se
     }
     true
 }
+
+#[cfg(test)]
+mod tests;
