@@ -116,17 +116,20 @@ impl Budget {
         self.sources.remove(name);
     }
 
-    /// Notes a round of measurements; `drops` says whether some rung did not keep up. Returns the rung that is to go, if they have
-    /// found too much again and again. The last one stays while it keeps up.
-    pub(super) fn note_round(&mut self, drops: bool) -> Option<StreamName> {
+    /// Notes a round of measurements; `late` are the rungs that did not keep up. Returns the rung that is to go, if they have found
+    /// too much again and again: the one of least value where rungs take more than they may, and otherwise the one of least value
+    /// of those that are late, which others cannot help. The last one stays while it keeps up.
+    pub(super) fn note_round(&mut self, late: &[StreamName]) -> Option<StreamName> {
         let is_over = self.used() > self.cores && self.rungs.len() > 1;
-        self.overloads = if is_over || (drops && !self.rungs.is_empty()) { self.overloads + 1 } else { 0 };
+        let is_late = |name: &StreamName| late.contains(name);
+        let has_late = self.rungs.keys().any(is_late);
+        self.overloads = if is_over || has_late { self.overloads + 1 } else { 0 };
         if self.overloads < OVERLOADS {
             return None;
         }
         // What is left is measured anew.
         self.overloads = 0;
-        self.by_value().first().map(|(name, _)| (*name).clone())
+        self.by_value().into_iter().find(|(name, _)| is_over || is_late(name)).map(|(name, _)| name.clone())
     }
 
     fn by_value(&self) -> Vec<(&StreamName, &Weight)> {
@@ -176,7 +179,7 @@ mod tests {
         budget.set(&name("720p"), Weight { cores: 3.0, viewers: 1, is_join: false });
         assert!(budget.make_room(0.1).is_err());
         assert_eq!(
-            (0..10).find_map(|_| budget.note_round(false)),
+            (0..10).find_map(|_| budget.note_round(&[])),
             None,
             "the last one stays while it keeps up"
         );
@@ -187,22 +190,34 @@ mod tests {
         let mut budget =
             budget(1.0, &[("720p", 0.6, 2), ("480p", 0.4, 1), ("360p", 0.3, 1), ("join", 0.3, 1)]);
         budget.set_source(&parse_channel("live/cam").unwrap(), 0.2);
-        let gone: Vec<_> = (0..2 * OVERLOADS).map(|_| budget.note_round(false)).collect();
+        let gone: Vec<_> = (0..2 * OVERLOADS).map(|_| budget.note_round(&[])).collect();
         assert_eq!(gone.iter().filter(|gone| gone.is_some()).count(), 2, "one at a time");
         assert_eq!(gone[OVERLOADS as usize - 1], Some(name("480p")));
         budget.remove(&name("480p"));
-        assert_eq!((0..OVERLOADS).find_map(|_| budget.note_round(false)), Some(name("360p")));
+        assert_eq!((0..OVERLOADS).find_map(|_| budget.note_round(&[])), Some(name("360p")));
         budget.remove(&name("360p"));
         budget.remove(&name("join"));
-        assert_eq!((0..9).find_map(|_| budget.note_round(false)), None, "0.8 of 1.0");
+        assert_eq!((0..9).find_map(|_| budget.note_round(&[])), None, "0.8 of 1.0");
     }
 
     #[test]
-    fn a_rung_that_does_not_keep_up_counts_as_too_much() {
-        let mut budget = budget(9.0, &[("720p", 0.6, 1), ("480p", 0.4, 1)]);
-        assert_eq!(budget.note_round(true), None);
-        assert_eq!(budget.note_round(false), None, "it was a moment");
-        assert_eq!((0..OVERLOADS).find_map(|_| budget.note_round(true)), Some(name("720p")));
+    fn a_rung_that_does_not_keep_up_goes_itself_where_there_is_room() {
+        let mut budget = budget(9.0, &[("720p", 0.6, 3), ("480p", 0.4, 1), ("360p", 0.3, 2)]);
+        let late = [name("720p")];
+        assert_eq!(budget.note_round(&late), None);
+        assert_eq!(budget.note_round(&[]), None, "it was a moment");
+        let gone = (0..OVERLOADS).find_map(|_| budget.note_round(&late));
+        assert_eq!(gone, Some(name("720p")), "no other rung makes it any faster");
+        budget.remove(&name("720p"));
+        let late = [name("360p"), name("480p")];
+        assert_eq!((0..OVERLOADS).find_map(|_| budget.note_round(&late)), Some(name("480p")));
+    }
+
+    #[test]
+    fn where_rungs_take_too_much_the_one_of_least_value_goes_whichever_is_late() {
+        let mut budget = budget(1.0, &[("720p", 0.8, 3), ("480p", 0.4, 1)]);
+        let gone = (0..OVERLOADS).find_map(|_| budget.note_round(&[name("720p")]));
+        assert_eq!(gone, Some(name("480p")));
     }
 
     #[test]

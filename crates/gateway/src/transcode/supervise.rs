@@ -153,11 +153,15 @@ impl Supervisor {
     fn measure(&self) {
         let mut table = self.env.transcoding.table();
         table.refused.retain(|_, (at, _)| at.elapsed() < 12 * REFUSED);
-        let late = table.running.values().any(|running| running.is_late);
-        let Some(name) = table.budget.note_round(late) else { return };
+        let late = table.running.iter().filter(|(_, running)| running.is_late);
+        let late: Vec<_> = late.map(|(name, _)| name.clone()).collect();
+        let Some(name) = table.budget.note_round(&late) else { return };
         let (used, cores) = (table.budget.used(), table.budget.cores());
-        let why = match late && used <= cores {
-            true => "the machine is full: encoders do not keep up with their streams".to_owned(),
+        let why = match used <= cores {
+            true => {
+                "its encoder does not keep up with the stream: choose a faster preset or a smaller picture"
+                    .to_owned()
+            }
             false => format!("the machine is full: rungs take {used:.2} of {cores:.2} processor cores"),
         };
         table.stop(&name, &why);
