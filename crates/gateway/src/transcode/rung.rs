@@ -276,14 +276,12 @@ impl Rung {
             && passed > 0.0
         {
             let report = &mut running.report;
-            let worked = usage.cpu.saturating_sub(before.usage.cpu).as_secs_f64();
+            let worked = usage.cpu.saturating_sub(before.usage.cpu);
             let made = usage.frames.saturating_sub(before.usage.frames);
             let taken = usage.pictures.saturating_sub(before.usage.pictures);
             let dropped = usage.dropped.saturating_sub(before.usage.dropped);
             report.fps = made as f64 / passed;
-            if made > 0 {
-                report.cores = worked / passed;
-            }
+            report.cores = cores_of(made, worked, passed).unwrap_or(report.cores);
             let is_late = dropped as f64 > DROPPED_PART * (taken.max(1) as f64);
             let metrics = self.env.metrics.transcode();
             metrics.frames.inc_by(made);
@@ -317,6 +315,12 @@ pub(super) fn is_alike(a: &Config, b: &Config) -> bool {
 struct Measured {
     usage: Usage,
     at: Instant,
+}
+
+/// The cores that an encoder took, if that was measured: `worked` comes from its process, at times of its own, and until then the
+/// estimate stands.
+fn cores_of(made: u64, worked: Duration, passed: f64) -> Option<f64> {
+    (made > 0 && !worked.is_zero() && passed > 0.0).then(|| worked.as_secs_f64() / passed)
 }
 
 /// What there is from `dts` on, or from where the log begins.
@@ -359,5 +363,17 @@ fn poll_beside(feed: Option<&mut Feed>, batch: &mut Vec<Arc<Entry>>, cx: &mut Co
     match &mut feed.sound {
         Some(sound) => sound.poll_next(Instant::now(), batch, BATCH, cx).map(Beside::Sound),
         None => Poll::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_yet_leaves_the_estimate() {
+        assert_eq!(cores_of(50, Duration::from_secs(1), 2.0), Some(0.5));
+        assert_eq!(cores_of(50, Duration::ZERO, 2.0), None, "a young rung takes more than nothing");
+        assert_eq!(cores_of(0, Duration::from_secs(1), 2.0), None, "it has made nothing yet");
     }
 }
