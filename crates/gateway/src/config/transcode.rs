@@ -165,8 +165,13 @@ const BITRATES: std::ops::RangeInclusive<u32> = 50_000..=200_000_000;
 const RUNGS_MAX: usize = 16;
 /// More is delay without gain.
 const B_FRAMES_MAX: u8 = 8;
-/// The scales of all codecs end below this.
-const QUALITY_MAX: f32 = 63.0;
+/// Where the scale of a codec ends: that of H.264 and H.265 (`QP`), or that of AV1 as its encoders take it.
+const fn quality_max(codec: Codec) -> f32 {
+    match codec {
+        Codec::H264 | Codec::H265 => 51.0,
+        Codec::Av1 => 63.0,
+    }
+}
 /// More than any machine has.
 const CORES_MAX: f64 = 4096.0;
 /// Of the kernel.
@@ -273,8 +278,9 @@ impl TranscodeTemplate {
         if !(self.fps_max == 0.0 || (1.0..=1000.0).contains(&self.fps_max)) {
             wrong("fps_max", "must be 0 (as the stream) or lie between 1 and 1000".to_owned());
         }
-        if !(0.0..=QUALITY_MAX).contains(&self.quality) {
-            wrong("quality", format!("must lie between 0 (fill the bit rate) and {QUALITY_MAX}"));
+        let quality_max = quality_max(self.to_codec());
+        if !(0.0..=quality_max).contains(&self.quality) {
+            wrong("quality", format!("must lie between 0 (fill the bit rate) and {quality_max}"));
         }
         if self.gop_ms != 0 && !(100..=60_000).contains(&self.gop_ms) {
             wrong(
@@ -286,7 +292,7 @@ impl TranscodeTemplate {
             wrong("b_frames", format!("must lie between 0 and {B_FRAMES_MAX}"));
         }
         if let Some(BackendName(backend)) = self.backend
-            && codec_of(backend).is_some_and(|codec| codec != self.to_codec())
+            && !backend.codecs().contains(&self.to_codec())
         {
             wrong("backend", format!("{backend} does not make the codec that is asked for"));
         }
@@ -314,16 +320,6 @@ impl TranscodeTemplate {
             preset: self.preset.0,
             threads: 0,
         }
-    }
-}
-
-/// The codec of a back end that has only one.
-fn codec_of(backend: Backend) -> Option<Codec> {
-    match backend {
-        Backend::X264 | Backend::OpenH264 => Some(Codec::H264),
-        Backend::X265 => Some(Codec::H265),
-        Backend::SvtAv1 => Some(Codec::Av1),
-        _ => None,
     }
 }
 
@@ -377,6 +373,28 @@ mod tests {
         assert_eq!((template.bitrate_bps, template.gop), (600_000, Some(Duration::from_secs(1))));
         assert_eq!(config.template("720p"), ladder::standard("720p"));
         assert_eq!(config.template("own"), None);
+    }
+
+    #[test]
+    fn a_template_asks_for_what_its_codec_and_its_encoder_can_do() {
+        let wrong_keys = |codec, quality, backend: Option<Backend>| {
+            let template = TranscodeTemplate {
+                name: "own".to_owned(),
+                codec,
+                quality,
+                backend: backend.map(BackendName),
+                ..TranscodeTemplate::default()
+            };
+            let mut keys = Vec::new();
+            template.validate(&mut |key, _| keys.push(key.to_owned()));
+            keys
+        };
+        assert_eq!(wrong_keys(CodecName::H264, 51.0, None), Vec::<String>::new());
+        assert_eq!(wrong_keys(CodecName::H264, 52.0, None), ["quality"]);
+        assert_eq!(wrong_keys(CodecName::H265, 52.0, None), ["quality"]);
+        assert_eq!(wrong_keys(CodecName::Av1, 63.0, Some(Backend::Nvenc)), Vec::<String>::new());
+        assert_eq!(wrong_keys(CodecName::Av1, 63.5, Some(Backend::V4l2)), ["quality", "backend"]);
+        assert_eq!(wrong_keys(CodecName::Av1, 30.0, Some(Backend::VideoToolbox)), ["backend"]);
     }
 
     #[test]
