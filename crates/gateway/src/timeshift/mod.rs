@@ -182,9 +182,8 @@ impl Timeshift {
     /// Nobody will ask for `entry` any more: its file may leave.
     fn release(&self, entry: &Entry) {
         entry.released.store(true, Ordering::Release);
-        if !entry.is_gone() {
-            self.queue().released.push(entry.number);
-        }
+        // Also where it is missing: the disk counts it until it is told, and removes what is there.
+        self.queue().released.push(entry.number);
     }
 
     /// Notes a segment that is not kept.

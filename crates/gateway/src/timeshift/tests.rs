@@ -174,7 +174,9 @@ async fn a_file_that_somebody_removed_is_lost_when_it_is_missed() {
     drop(shelf);
     settle(&mut disk, &timeshift);
     assert!(open(&timeshift, &entry).await.is_err());
-    assert!(timeshift.metrics.render(0, 0).contains("rushlight_timeshift_lost_segments_total 1\n"));
+    let metrics = timeshift.metrics.render(0, 0);
+    assert!(metrics.contains("rushlight_timeshift_lost_segments_total 1\n"));
+    assert!(metrics.contains("rushlight_timeshift_segments 0\n"), "also the one that was missed has left");
 }
 
 #[test]
