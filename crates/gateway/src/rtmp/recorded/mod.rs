@@ -200,8 +200,8 @@ impl Recorded {
             return Err(PlaylistFull);
         }
         self.playlist.push_back(Item::new(entry, play));
-        // Who has seen everything sees this at once.
-        if let State::Complete(_) = self.state {
+        // Who has seen everything sees this at once, unless they are about to go back.
+        if let (State::Complete(_), None) = (self.state, &self.sought) {
             self.switch();
         }
         Ok(())
@@ -212,6 +212,10 @@ impl Recorded {
         let Some(item) = self.playlist.pop_front() else { return false };
         self.pieces = item.play(&self.env);
         self.item = item;
+        // What is read for a wish is of the item before; the wish itself counts in this one.
+        if let Some(sought) = &mut self.sought {
+            sought.pieces = None;
+        }
         self.state = State::Switching;
         self.is_last = false;
         self.bytes = 0;
@@ -310,6 +314,10 @@ impl Recorded {
         let Some(Piece::Opened(opened)) = piece else {
             let why = if let Some(Piece::Failed(failure)) = piece { failure } else { Failure::Unreadable };
             session.reject_seek(self.stream_id, &why.to_string());
+            // Something may have been queued meanwhile.
+            if let State::Complete(_) = self.state {
+                self.switch();
+            }
             return Poll::Ready(());
         };
         let at = opened.at.millis() as u32;

@@ -210,6 +210,19 @@ async fn recordings_play_one_behind_the_other() {
 }
 
 #[tokio::test]
+async fn player_that_goes_back_at_the_end_sees_that_before_what_it_asks_for_behind_it() {
+    let recorded = Recorded::new("back", |_| {}).await;
+    let mut client = recorded.play().await;
+    client.frames_to_the_end().await;
+    client.session.seek(2000).unwrap();
+    let name = Value::from(format!("mp4:{}.mp4", recorded.id));
+    client.ask_to_play(&[&[name, 4000.0.into(), Value::from(-1.0), false.into()]]).await;
+    let all = client.frames_to_the_end().await;
+    let frames: Vec<_> = all.iter().filter(|it| it.starts_with('K')).collect();
+    assert_eq!(frames, ["K2000", "K3000", "K4000", "K0"]);
+}
+
+#[tokio::test]
 async fn what_may_not_be_played_and_what_is_not_there_are_refused_alike() {
     let recorded = Recorded::new("refusals", |config| config.access.play_key = Some("secret".into())).await;
     const NOT_FOUND: &str = "NetStream.Play.StreamNotFound";
