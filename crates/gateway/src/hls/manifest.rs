@@ -78,14 +78,22 @@ pub(super) fn manifest(
         );
     }
     for epoch in epochs {
-        let of_epoch = |line: Line| line.discontinuities == epoch.discontinuities;
-        if !renditions.iter().any(|rendition| rendition.whole_lines(span).any(of_epoch)) {
+        let of_epoch = |line: &Line| line.discontinuities == epoch.discontinuities;
+        if !renditions.iter().any(|rendition| rendition.whole_lines(span).any(|line| of_epoch(&line))) {
             continue;
         }
         let start = duration(since(epoch.date, begin));
         let _ = writeln!(out, "<Period id=\"{}\" start=\"{start}\">", epoch.discontinuities);
+        let ends_at = |rendition: &Rendition| {
+            let last = rendition.whole_lines(span).last().filter(of_epoch);
+            last.map(|line| (line.start + line.duration, line.duration))
+        };
+        let lead = renditions.iter().filter_map(ends_at).map(|(end, _)| end).max();
         for (index, rendition) in renditions.iter().enumerate() {
-            let goes_on = !ended && Some(epoch) == epochs.last();
+            // A track that has fallen silent has no next segment, and one that is asked for would be waited for in vain.
+            let keeps_up =
+                ends_at(rendition).zip(lead).is_some_and(|((end, length), lead)| end + length >= lead);
+            let goes_on = !ended && Some(epoch) == epochs.last() && keeps_up;
             let listed = Listed { rendition, span, goes_on };
             write_track(&mut out, index, listed, epoch, folder, terms, ended);
         }

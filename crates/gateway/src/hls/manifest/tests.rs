@@ -35,6 +35,18 @@ fn every_listed_segment_has_its_place_on_the_clock_and_the_growing_one_the_expec
 }
 
 #[test]
+fn a_track_that_has_fallen_silent_has_no_next_segment() {
+    let next_of = |sounds| {
+        let renditions =
+            [(TrackId::VIDEO, 10), (TrackId::AUDIO, sounds)].map(|(id, count)| rendition(id, count, 4, None));
+        let written = of(&renditions, &[epoch(0)], false);
+        written.matches("<S ").count() as u64 - 10 - sounds
+    };
+    assert_eq!((next_of(10), next_of(9)), (2, 2), "one is a segment behind");
+    assert_eq!((next_of(8), next_of(3)), (1, 1), "nobody waits for what does not come");
+}
+
+#[test]
 fn an_interruption_begins_a_period_at_the_time_of_day_it_ended() {
     let renditions = [TrackId::VIDEO, TrackId::AUDIO].map(|id| rendition(id, 10, 4, Some(7)));
     let written = of(&renditions, &[epoch(0), epoch(1)], false);
