@@ -192,12 +192,12 @@ impl Timeshift {
         self.note(why);
     }
 
-    /// The file of a segment is not there any more: somebody else has removed it.
+    /// The file of a segment is not there any more, or not all of it: somebody else has changed the folder.
     fn miss(&self, entry: &Entry) {
         // What leaves in the ordinary way was gone before its file was.
         if !entry.is_gone() {
             entry.set_gone();
-            self.lose(Problem::Failed("a segment is missing in its folder".to_owned()));
+            self.lose(Problem::Failed("a segment is missing in its folder, or damaged".to_owned()));
         }
     }
 

@@ -19,11 +19,7 @@ static READS: Semaphore = Semaphore::const_new(READS_MAX);
 /// What the system says; `NotFound` where the segment has just left.
 pub(crate) async fn open(timeshift: &Timeshift, entry: &Entry) -> io::Result<File> {
     let path = timeshift.folder.join(entry.to_string());
-    let opened = waiting(move || File::open(path)).await;
-    if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        timeshift.miss(entry);
-    }
-    opened
+    noted(timeshift, entry, waiting(move || File::open(path)).await)
 }
 
 /// Reads all of a segment.
@@ -33,7 +29,21 @@ pub(crate) async fn open(timeshift: &Timeshift, entry: &Entry) -> io::Result<Fil
 /// What the system says; `NotFound` where the segment has just left.
 pub(crate) async fn whole(timeshift: &Timeshift, entry: &Entry) -> io::Result<Bytes> {
     let file = open(timeshift, entry).await?;
-    piece(file, 0..entry.bytes).await.map(|(_, bytes)| bytes)
+    noted(timeshift, entry, piece(file, 0..entry.bytes).await).map(|(_, bytes)| bytes)
+}
+
+/// Notes that a segment cannot be had, where that will not be otherwise the next time.
+fn noted<T>(timeshift: &Timeshift, entry: &Entry, read: io::Result<T>) -> io::Result<T> {
+    use io::ErrorKind::{
+        InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, UnexpectedEof,
+    };
+    read.inspect_err(|error| match error.kind() {
+        NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData | UnexpectedEof => {
+            timeshift.miss(entry);
+        }
+        // The system has no room, or no file handle, at the moment.
+        _ => {}
+    })
 }
 
 /// The bytes of `range`, in pieces: `None` after the last. They end without it where they cannot be read, or where the peer takes

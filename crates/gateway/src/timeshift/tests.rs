@@ -179,6 +179,23 @@ async fn a_file_that_somebody_removed_is_lost_when_it_is_missed() {
     assert!(metrics.contains("rushlight_timeshift_segments 0\n"), "also the one that was missed has left");
 }
 
+#[tokio::test]
+async fn a_file_that_is_cut_off_or_cannot_be_opened_is_a_loss_too() {
+    let folder = Folder::new("damaged");
+    let timeshift = timeshift(&folder.0, |_| {});
+    let (mut shelf, mut disk) = (Shelf::new(timeshift.clone()), Disk::new(timeshift.clone()));
+    (0..4).for_each(|number| put(&mut shelf, number));
+    settle(&mut disk, &timeshift);
+    let file = |number: u64| folder.0.join(format!("{number}.m4s"));
+    std::fs::write(file(1), [0; 10]).unwrap();
+    std::fs::remove_file(file(2)).unwrap();
+    std::fs::create_dir(file(2)).unwrap();
+    for number in [1, 2] {
+        assert!(whole(&timeshift, &shelf.entry(number).unwrap()).await.is_err());
+    }
+    assert_eq!((listed(&shelf, None), lost(&shelf)), (vec![0, 1, 2, 3], vec![1, 2]));
+}
+
 #[test]
 fn a_disk_without_room_keeps_nothing_and_says_so() {
     let folder = Folder::new("full");
