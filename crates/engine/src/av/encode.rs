@@ -238,9 +238,12 @@ fn paint(frame: &mut ffi::AVFrame, like: &Picture) {
     };
 }
 
-/// What pays where quality is what is asked for, and bits are what is saved: bits go where a difference is seen, dark and flat
-/// parts before busy ones, and none into grain that only looks like detail.
-const NARROW_X264: &str = ":aq-mode=3:no-psy=1";
+/// What pays where quality is what is asked for, and bits are what is saved: a little goes from busy parts to dark and flat ones, and
+/// none into grain that only looks like detail. The usual strength of 1 gives flat parts more than is seen.
+const NARROW_X264: &str = ":aq-mode=3:aq-strength=0.3:no-psy=1";
+
+/// What pays beside it in presets that have the time: half of what `medium` saves for a third of its work.
+const NARROW_X264_SLOW: &str = ":ref=3:subme=5";
 
 fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
     let mut options = Options::new();
@@ -266,6 +269,9 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
                 }
                 if config.quality.is_some() {
                     parameters.push_str(NARROW_X264);
+                    if config.preset >= Preset::Faster {
+                        parameters.push_str(NARROW_X264_SLOW);
+                    }
                 }
                 options.set(c"x264-params", &parameters)?;
             } else {

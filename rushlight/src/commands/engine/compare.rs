@@ -40,7 +40,7 @@ pub(crate) struct CompareArgs {
     preset: Preset,
 
     /// How many pictures the saving rung looks ahead
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 30)]
     lookahead: u8,
 
     /// Qualities of the saving rung, on the scale of its codec, best first
