@@ -71,9 +71,12 @@ impl Recorded {
 }
 
 impl Client {
-    /// Sends `play` commands as its session would not, together.
+    /// Sends `play` commands as its session would not, together, and together with what the session has to say.
     async fn ask_to_play(&mut self, commands: &[&[Value]]) {
         let mut out = BytesMut::new();
+        while let Some(bytes) = self.session.poll_output() {
+            out.extend_from_slice(&bytes);
+        }
         for values in commands {
             let mut body = BytesMut::new();
             let all = [Value::from("play"), Value::from(0.0), Value::Null];
@@ -81,7 +84,6 @@ impl Client {
             let chunk_size = self.session.out_chunk_size();
             ::rtmp::chunk::write_message(&mut out, chunk_size, 3, 1, 20, 0, &[&body]);
         }
-        self.flush().await;
         self.stream.write_all(&out).await.unwrap();
     }
 
