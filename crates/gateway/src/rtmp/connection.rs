@@ -506,6 +506,9 @@ impl Connection {
 
     /// Says why the connection ends, once, and counts it.
     fn close(&mut self, close: &Close) {
+        if self.session.has_announced_end() && matches!(close, Close::Io(_)) {
+            self.unpublish_all(Instant::now());
+        }
         let (outcome, why) = match close {
             Close::Done => (Outcome::Left, "closed by the peer".to_owned()),
             Close::Io(error) => (Outcome::Lost, error.to_string()),

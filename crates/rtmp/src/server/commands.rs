@@ -32,7 +32,10 @@ impl Session {
             "receiveAudio" => self.receive(stream_id, &command, |on| Event::ReceiveAudio { stream_id, on }),
             "receiveVideo" => self.receive(stream_id, &command, |on| Event::ReceiveVideo { stream_id, on }),
             "FCPublish" => self.fc_answer(&command, "onFCPublish", "NetStream.Publish.Start"),
-            "FCUnpublish" => self.fc_answer(&command, "onFCUnpublish", "NetStream.Unpublish.Success"),
+            "FCUnpublish" => {
+                self.end_announced |= self.is_publishing();
+                self.fc_answer(&command, "onFCUnpublish", "NetStream.Unpublish.Success");
+            }
             "FCSubscribe" => self.fc_answer(&command, "onFCSubscribe", "NetStream.Play.Start"),
             "FCUnsubscribe" => self.fc_answer(&command, "onFCUnsubscribe", "NetStream.Play.Stop"),
             "releaseStream" | "setPeerInfo" | "_checkbw" => self.answer(&command, Value::Undefined),
@@ -143,6 +146,7 @@ impl Session {
         if !self.ask(stream_id, StreamState::AskedToPublish, name, false, "NetStream.Publish.BadName") {
             return;
         }
+        self.end_announced = false;
         let kind = match command.arg(1).as_str() {
             Some("record") => PublishKind::Record,
             Some("append") => PublishKind::Append,

@@ -60,6 +60,8 @@ pub struct Session {
     /// Where players are asked for their SWF.
     verification: Option<Box<Verification>>,
     pinged: Option<Instant>,
+    /// FCUnpublish came while the peer published.
+    end_announced: bool,
     /// Why the session ended in a call that cannot say so itself.
     failed: Option<Error>,
 }
@@ -127,6 +129,7 @@ impl Session {
             shared_object_kind: message::SHARED_OBJECT,
             deferred: Vec::new(),
             verification: None,
+            end_announced: false,
             pinged: None,
             failed: None,
         }
@@ -390,6 +393,13 @@ impl Session {
 
     fn verify_by(&self) -> Option<Instant> {
         self.verification.as_ref().and_then(|verification| verification.deadline())
+    }
+
+    /// Whether the peer has said that it is about to end its publication (FCUnpublish). A connection that is lost after that is
+    /// no loss: programs close it at once, and if our answer is on its way then, their last command never arrives (RFC 9293
+    /// section 3.6.1: a reset discards what was received).
+    pub fn has_announced_end(&self) -> bool {
+        self.end_announced
     }
 
     fn is_publishing(&self) -> bool {

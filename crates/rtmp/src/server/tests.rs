@@ -260,7 +260,9 @@ fn publish_is_asked_for_and_carries_media() {
         matches!(peer.event(), Some(Event::Message(message)) if message.stream_id == 1),
         "no doubt what is meant"
     );
+    assert!(!peer.session.has_announced_end());
     peer.send("FCUnpublish", &[Value::Null, "cam".into()]);
+    assert!(peer.session.has_announced_end());
     assert_eq!(peer.codes(), ["_result ", "onFCUnpublish NetStream.Unpublish.Success"]);
     peer.send("deleteStream", &[Value::Null, 1.0.into()]);
     assert_eq!(peer.event(), Some(Event::Unpublish { stream_id: 1 }));
