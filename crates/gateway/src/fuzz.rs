@@ -1,7 +1,9 @@
 //! Bodies of the fuzz targets. Each panics where an invariant breaks; ordinary tests run them on seeds.
 
 use crate::http::beacon::{self, limits::BODY_BYTES_MAX};
-use crate::http::{HEAD_BYTES_MAX, Peer, Sequel, Sniffed, channel_title, check_range, router, sniff};
+use crate::http::{
+    HEAD_BYTES_MAX, Parsed, Peer, Sequel, Sniffed, channel_title, check_range, parse, router, sniff,
+};
 use crate::http_flv::websocket::{Asked, FRAME_BYTES_MAX, Violation, read_frame};
 use crate::metrics::Metrics;
 use crate::pattern::Pattern;
@@ -27,6 +29,7 @@ pub fn http_head(data: &[u8]) {
     let now = Instant::now();
     let data = &data[..data.len().min(HEAD_BYTES_MAX - 1)];
     let mut decided = None;
+    let mut is_media = None;
     // A stride keeps long inputs affordable.
     for end in (0..=data.len()).step_by(1 + data.len() / 64) {
         let sniffed = sniff(&data[..end], now);
@@ -35,6 +38,18 @@ pub fn http_head(data: &[u8]) {
             None if sniffed != Sniffed::Partial => decided = Some(sniffed),
             None => {}
         }
+        let mut input = BytesMut::from(&data[..end]);
+        let found = match parse(&mut input) {
+            Parsed::Media(request, ..) => {
+                assert!(request.uri().path().starts_with('/') && data[..end].ends_with(&input));
+                Some(true)
+            }
+            Parsed::Other => Some(false),
+            Parsed::Partial => None,
+        };
+        assert!(found == Some(true) || input == data[..end], "what is left to others is left whole");
+        assert!(is_media.is_none() || is_media == found);
+        is_media = found;
     }
     if let Some(Sniffed::Get(request, length)) = decided {
         assert!(data.starts_with(b"GET ") && data[..length].ends_with(b"\n"));

@@ -235,6 +235,7 @@ impl<'a> Asked<'a> {
         let mut phase = channel.phase.subscribe();
         let patience = Duration::from_millis(env.config.hub.wait_ms) + env.config.http.request_timeout();
         let ready = tokio::select! {
+            biased;
             ready = phase.wait_for(|phase| *phase != Phase::Starting) => ready.map_or(Phase::Absent, |phase| *phase),
             () = tokio::time::sleep(patience) => Phase::Starting,
             () = env.shutdown.triggered() => Phase::Starting,
@@ -641,6 +642,8 @@ async fn await_edge(
 ) -> Result<(), Refusal> {
     let late = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The stream does not go on.");
     tokio::select! {
+        // What is there already is looked at first, and nothing else then.
+        biased;
         waited = tokio::time::timeout(limits::BLOCKED_TARGETS_MAX * channel.target(), edge.wait_for(is_there)) => {
             waited.map_err(|_| late())?.map(|_| ()).map_err(|_| late())
         }

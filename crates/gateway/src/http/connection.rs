@@ -1,8 +1,8 @@
-//! One HTTP connection: to a media route on the bare socket, or to hyper.
+//! One HTTP connection: to media on the bare socket, or to hyper.
 
 use super::activity::Activity;
 use super::head::{HEAD_BYTES_MAX, Sniffed, sniff};
-use super::{MediaRoute, Prefixed, problem, routes};
+use super::{MediaRoute, problem, routes, sequence};
 use crate::Env;
 use crate::metrics::{JoinStage, ProtocolMetrics};
 use crate::registry::{self, Door, PROTOCOLS, Serving};
@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::BytesMut;
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -32,7 +32,7 @@ const HTTP2_STREAMS_MAX: u32 = 64;
 
 /// How long a connection stays open on which nothing goes on: a page that is left open asks every few seconds, and a
 /// reader who comes back after longer waits for a new connection.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// The address of the peer, in the extensions of a routed request.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,11 @@ pub(crate) async fn serve(env: Arc<Env>, metrics: ProtocolMetrics, stream: Strea
         }
         Sniffed::Other | Sniffed::Partial => {}
     }
-    serve_hyper(env, Prefixed { head, stream }, peer, port).await;
+    let rest = sequence::serve(&env, stream, head, peer).await;
+    if let Some(rest) = rest {
+        // Apart: its state is large, and the connections of players are many.
+        Box::pin(serve_hyper(env, rest, peer, port)).await;
+    }
 }
 
 /// Reads until it is clear who answers; `Partial` if that never is.
@@ -126,8 +130,13 @@ where
     let router = env.router.get_or_init(|| routes::router(env.clone())).clone();
     let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
         let in_flight = activity.begin();
-        let answering = match repeated(&request) {
-            Some((name, route)) => Answering::Media(answer_media(env.clone(), name, route, peer, request)),
+        let is_plain = request.method() == Method::GET && !request.headers().contains_key(header::UPGRADE);
+        let answering = match repeated(request.uri()).filter(|_| is_plain) {
+            Some((name, route)) => {
+                // What a GET brings along means nothing.
+                let request = request.map(|_| Body::empty());
+                Answering::Media(answer_media(env.clone(), name, route, peer, request))
+            }
             None => {
                 request.extensions_mut().insert(Peer(peer));
                 request.extensions_mut().insert(port);
@@ -187,13 +196,10 @@ enum Answering<M, R> {
     Routed(R),
 }
 
-/// The route of a request for media that players send many of, one for each part: they do not go through the router. Others do,
+/// The route of a GET request for media that players send many of, one for each part: they do not go through the router. Others do,
 /// `HEAD` and preflights among them.
-fn repeated(request: &hyper::Request<Incoming>) -> Option<(&'static str, &'static MediaRoute)> {
-    if request.method() != Method::GET || request.headers().contains_key(header::UPGRADE) {
-        return None;
-    }
-    let path = request.uri().path();
+pub(super) fn repeated(uri: &Uri) -> Option<(&'static str, &'static MediaRoute)> {
+    let path = uri.path();
     // These lie in the folder of a stream as well.
     if path.ends_with("/snapshot.mp4") || path.ends_with("/snapshot.jpg") {
         return None;
@@ -202,17 +208,16 @@ fn repeated(request: &hyper::Request<Incoming>) -> Option<(&'static str, &'stati
 }
 
 /// Answers it.
-async fn answer_media(
+pub(super) async fn answer_media(
     env: Arc<Env>,
     name: &'static str,
     route: &'static MediaRoute,
     peer: SocketAddr,
-    request: hyper::Request<Incoming>,
+    request: Request,
 ) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let metrics = env.metrics.protocol(name);
-    // What a GET brings along means nothing.
-    let mut response = (route.respond)(env.clone(), metrics, peer, request.map(|_| Body::empty())).await;
+    let mut response = (route.respond)(env.clone(), metrics, peer, request).await;
     routes::finish_media(&env, origin.as_ref(), response.headers_mut());
     response
 }

@@ -1,8 +1,9 @@
 //! The HTTP port: pages, API and metrics by way of hyper, media by way of the socket itself.
 //!
 //! A media request that comes first on its connection (as those of players do) is answered on the bare socket: no
-//! server state, no copying, one vectored write per wake. So are the requests of RTMP tunnels. Everything else, and media requests on a connection that hyper
-//! already has (HTTP/2, keep-alive), goes through the router.
+//! server state, no copying, one vectored write per wake. So are the requests of RTMP tunnels, and those for the many files of
+//! HLS and DASH for as long as no other comes. Everything else, and media requests on a connection that hyper already has
+//! (HTTP/2, after a page), goes through the router.
 
 mod activity;
 pub(crate) mod beacon;
@@ -16,6 +17,7 @@ mod recorded;
 mod recordings;
 mod relays;
 mod routes;
+mod sequence;
 mod site;
 mod status;
 
@@ -27,6 +29,7 @@ pub(crate) use prefixed::Prefixed;
 pub(crate) use problem::{problem, problem_text};
 pub(crate) use ranged::{Ranged, check_range};
 pub(crate) use routes::router;
+pub(crate) use sequence::{Parsed, parse};
 pub(crate) use status::{codec_name, date_time, rfc3339, title as channel_title};
 
 use crate::Env;
