@@ -127,6 +127,7 @@ pub fn ts(data: &[u8]) {
         stream.resize(stream.len().next_multiple_of(ts::PACKET_BYTES), 0xff);
     }
     check_entrances(&stream);
+    check_pieces(&stream);
     for packet in ts_packets(&stream, stream.len()) {
         assert!(tracks.contains(&(packet.track, packet.codec)));
         assert!(!packet.payload.is_empty());
@@ -143,6 +144,23 @@ fn check_entrances(data: &[u8]) {
     assert!(positions.is_sorted() && positions.iter().all(|at| at % ts::PACKET_BYTES as u64 == 0));
     let first = positions.first().copied().unwrap_or(data.len() as u64);
     assert!(entrances.tables_bytes() <= first);
+}
+
+/// A piece gives the same bytes to who reads on as to who begins with it.
+fn check_pieces(data: &[u8]) {
+    let mut demuxer = ts::Demuxer::new();
+    for piece in data.chunks(3 * ts::PACKET_BYTES) {
+        let mut alone = ts::Demuxer::resume(&demuxer.known());
+        alone.push(piece);
+        alone.finish();
+        demuxer.push(piece);
+        demuxer.cut();
+        let payload = |packet: Packet| (packet.track, packet.role, packet.payload);
+        let ready = |demuxer: &mut ts::Demuxer| -> Vec<_> {
+            std::iter::from_fn(|| demuxer.poll()).map(payload).collect()
+        };
+        assert_eq!(ready(&mut alone), ready(&mut demuxer));
+    }
 }
 
 fn ts_packets(data: &[u8], piece_bytes: usize) -> Vec<Packet> {

@@ -90,7 +90,11 @@ async fn whole(State(env): State<Arc<Env>>, Path(name): Path<String>, request: R
     let Some((Admitted { asked, is_private }, form)) = known else { return absent() };
     let answer = match form {
         // A recording in segments has its playlist already.
-        vod::Whole::Hls if asked.entry.is_in_segments() && !vod::is_part(&asked.query) => {
+        vod::Whole::Hls
+            if asked.entry.is_in_segments()
+                && !vod::is_part(&asked.query)
+                && !vod::wants_mp4(&asked.query) =>
+        {
             segments(&asked, &env).await.unwrap_or_else(absent)
         }
         form => vod::whole(env, asked, form).await,

@@ -38,12 +38,24 @@ pub(crate) struct Entry {
     description: Mutex<Recording>,
     /// Held while the description is written.
     saving: Mutex<()>,
+    /// The segment that is being written, which the playlist does not list yet.
+    growing: Mutex<Option<GrowingSegment>>,
     /// It was deleted: nothing is written any more.
     deleted: AtomicBool,
     /// Where it goes when it is complete.
     remote: Option<Arc<Remote>>,
     /// Held while it goes up, and while it is deleted.
     moving: tokio::sync::Mutex<()>,
+}
+
+/// A segment that is being written.
+#[derive(Debug, Clone)]
+pub(crate) struct GrowingSegment {
+    pub(crate) name: FileName,
+    /// Its times, or its tracks, do not go on from those of the one before.
+    pub(crate) discontinuity: bool,
+    /// The bytes that were written: whole frames.
+    pub(crate) bytes: u64,
 }
 
 impl Entry {
@@ -65,6 +77,20 @@ impl Entry {
     /// Whether it consists of segments with a playlist.
     pub(crate) fn is_in_segments(&self) -> bool {
         self.description().files.iter().any(|file| file.name == FileName::playlist().as_str())
+    }
+
+    /// The segment that was written last, which may be in the playlist by now. Ask before that is read.
+    pub(crate) fn growing_segment(&self) -> Option<GrowingSegment> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Some more of a segment was written.
+    pub(super) fn note_segment(&self, name: &FileName, discontinuity: bool, bytes: u64) {
+        let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *growing {
+            Some(segment) if segment.name == *name => segment.bytes += bytes,
+            growing => *growing = Some(GrowingSegment { name: name.clone(), discontinuity, bytes }),
+        }
     }
 
     /// The object storage of its node.
@@ -299,6 +325,7 @@ impl Catalog {
             folder,
             description: Mutex::new(description),
             saving: Mutex::default(),
+            growing: Mutex::default(),
             deleted: AtomicBool::new(false),
             remote: self.remote.get().cloned(),
             moving: tokio::sync::Mutex::default(),

@@ -25,7 +25,7 @@ mod retain;
 mod supervise;
 mod writer;
 
-pub(crate) use catalog::Entry;
+pub(crate) use catalog::{Entry, GrowingSegment};
 pub(crate) use clip::{Clip, ClipError, Content};
 pub(crate) use id::{FileName, RecordingId};
 pub(crate) use supervise::start;

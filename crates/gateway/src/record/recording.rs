@@ -320,7 +320,10 @@ impl Recording {
     /// Describes what was written.
     fn note(&mut self, written: Vec<Written>) {
         let mut description = self.entry.description();
-        for Written { file, begins, bytes, end } in written {
+        for Written { file, begins, bytes, end, is_discontinuity } in written {
+            if file.is_segment() {
+                self.entry.note_segment(&file, is_discontinuity, bytes as u64);
+            }
             if let Some(tracks) = begins {
                 let start_ms = description.files.iter().map(|file| file.duration_ms).sum();
                 description.tracks = tracks;

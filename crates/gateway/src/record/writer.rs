@@ -20,6 +20,7 @@ pub(super) struct Written {
     pub(super) begins: Option<Vec<api::RecordedTrack>>,
     pub(super) bytes: usize,
     pub(super) end: Duration,
+    pub(super) is_discontinuity: bool,
 }
 
 /// The outcome of one turn.
@@ -93,8 +94,8 @@ impl Writer {
             }
             match self.write_block(&block) {
                 Ok(()) => {
-                    let Block { file, begins, bytes, end, .. } = block;
-                    turn.written.push(Written { file, begins, bytes, end });
+                    let Block { file, begins, bytes, end, is_discontinuity, .. } = block;
+                    turn.written.push(Written { file, begins, bytes, end, is_discontinuity });
                 }
                 Err(error) => {
                     turn.lost += block.packets;

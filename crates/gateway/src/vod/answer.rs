@@ -95,7 +95,9 @@ pub(super) fn no_time() -> Refusal {
 /// Answers `/recordings/ID.EXT`.
 pub(crate) async fn whole(env: Arc<Env>, asked: Asked, form: Whole) -> Response {
     let answered = match form {
-        Whole::Hls if asked.entry.is_in_segments() => asked.part_of_segments().await,
+        Whole::Hls if asked.entry.is_in_segments() && !super::wants_mp4(&asked.query) => {
+            asked.part_of_segments().await
+        }
         Whole::Hls | Whole::Dash => asked.playlist(&env, form, None).await,
         Whole::Mp4 | Whole::Flv => asked.movie(&env, form).await,
     };
@@ -159,11 +161,6 @@ fn as_query(text: &str) -> String {
 impl Asked {
     /// The recording, as far as it is in the time that is asked for.
     async fn load(&self, env: &Env, window: &Window) -> Result<(Timeline, Range<Time>), Refusal> {
-        if self.entry.is_in_segments() {
-            let id = &self.entry.id;
-            let detail = format!("This recording consists of MPEG-TS segments: play /recordings/{id}.m3u8.");
-            return Err(Refusal(StatusCode::CONFLICT, detail));
-        }
         let loaded =
             Timeline::load(&env.vod.indexes, &self.entry, |description| window.resolve(description)).await?;
         if loaded.1.is_empty() {
@@ -212,7 +209,7 @@ impl Asked {
         let gone = || nothing("The recording has no such media.");
         let description = self.entry.describe();
         let named = |file: &api::RecordedFile| {
-            crate::record::FileName::parse(&file.name).filter(|name| name.number() == Some(id.file))
+            crate::record::FileName::parse(&file.name).filter(|name| timeline::number(name) == Some(id.file))
         };
         let found =
             description.files.iter().enumerate().find_map(|(at, file)| Some((at, file, named(file)?)));
@@ -220,8 +217,7 @@ impl Asked {
         let form = timeline::form(&description, file, at + 1 == description.files.len());
         let index = env.vod.indexes.get(&self.entry, &name, form).await?;
         let span = index.spans.get(id.span as usize).ok_or_else(gone)?.clone();
-        let file = PlannedFile { name, version: index.version };
-        Ok(Part { id, file, span, start_ms: 0, date: None })
+        Ok(Part { id, file: index.planned(), span, start_ms: 0, date: None })
     }
 
     /// The playlist of a time of a recording that consists of segments.
@@ -234,7 +230,7 @@ impl Asked {
         if range.is_empty() {
             return Err(Refusal(StatusCode::BAD_REQUEST, "to= must lie behind from=.".to_owned()));
         }
-        let list = segments::List::read(&self.entry).await?;
+        let (list, _) = segments::List::read(&self.entry).await?;
         let part = list.part(&self.entry, &range).await?.ok_or_else(no_time)?;
         let cache = if part.is_complete { COMPLETE } else { GROWING };
         let headers = [
@@ -246,11 +242,12 @@ impl Asked {
     }
 
     async fn cut(&self, env: &Arc<Env>, cut: Cut) -> Result<Response, Refusal> {
-        let (name, version) = segments::open(&self.entry, cut.file).await?;
-        if version.bytes < cut.end {
+        let (name, source) = segments::open(&self.entry, cut.file).await?;
+        if source.bytes() < cut.end {
             return Err(nothing("The segment has no such part."));
         }
-        let mut plan = Plan::of(vec![PlannedFile { name, version }]);
+        let version = source.version();
+        let mut plan = Plan::of(vec![PlannedFile { name, version, blocks: None, tracks: 1 }]);
         plan.copy(0, 0, cut.front);
         plan.copy(0, cut.begin, cut.end - cut.begin);
         Ok(self.media(env, plan.into(), HeaderValue::from_static("video/mp2t"), IMMUTABLE))

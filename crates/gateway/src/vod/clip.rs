@@ -99,9 +99,7 @@ pub(crate) async fn clip_of_stream(
     exact: bool,
     title: Option<String>,
 ) -> Result<Arc<Entry>, Refusal> {
-    // Segments of MPEG-TS have no index to cut by.
-    let is_indexed = |entry: &Arc<Entry>| entry.describe().files.iter().all(|file| file.format != "ts");
-    if let Some(entry) = env.recordings.running(&name).filter(is_indexed) {
+    if let Some(entry) = env.recordings.running(&name) {
         let window = |description: &Recording| {
             let end = Time::ZERO + Duration::from_millis(description.duration_ms);
             (end - last).max(Time::ZERO)..end

@@ -1,11 +1,16 @@
 //! What is in the files of recordings: made from the files when somebody plays them, and kept for a while.
 
-use super::limits::{FIRST_BYTES_MAX, INDEX_AGE_MAX, INDEX_BYTES_MAX, INDEXERS_MAX, LOOK_BYTES};
-use super::pieces::read_large;
-use super::scan::{self, Found, Scan};
+use super::collect::Found;
+use super::limits::{
+    FIRST_BYTES_MAX, INDEX_AGE_MAX, INDEX_BYTES_MAX, INDEXERS_MAX, LOOK_BYTES, SCAN_BYTES, TRACKS_AHEAD_MAX,
+};
+use super::pieces::{PlannedFile, read_large};
+use super::scan::{self, Scan};
+use super::segments;
 use super::span::Span;
+use super::transport::{Blocks, Transport};
 use crate::record::read::{self, Source, Version};
-use crate::record::{Entry, FileName, RecordingId};
+use crate::record::{Entry, FileName, GrowingSegment, RecordingId};
 use bytes::Bytes;
 use media::container::fmp4;
 use std::collections::HashMap;
@@ -22,11 +27,25 @@ pub(super) struct FileIndex {
     /// What the file was when it was read.
     pub(super) version: Version,
     pub(super) spans: Vec<Arc<Span>>,
+    /// Of segments in MPEG-TS: where their samples are.
+    blocks: Option<Arc<Blocks>>,
 }
 
 impl FileIndex {
     fn weight(&self) -> usize {
-        self.spans.iter().map(|span| span.weight()).sum::<usize>() + size_of::<Self>()
+        let blocks = self.blocks.as_ref().map_or(0, |blocks| blocks.weight());
+        self.spans.iter().map(|span| span.weight()).sum::<usize>() + blocks + size_of::<Self>()
+    }
+
+    /// The file, for who reads its samples.
+    pub(super) fn planned(&self) -> PlannedFile {
+        let tracks = self.spans.iter().map(|span| span.tracks.len()).max().unwrap_or_default();
+        PlannedFile {
+            name: self.name.clone(),
+            version: self.version,
+            blocks: self.blocks.clone(),
+            tracks: tracks.clamp(1, TRACKS_AHEAD_MAX),
+        }
     }
 }
 
@@ -65,7 +84,30 @@ struct Slot {
     used: u64,
     bytes: usize,
     /// Of a file that grows: how far it was read.
-    scan: Option<Scan>,
+    reading: Option<Reading>,
+}
+
+/// How far a file was read.
+#[derive(Debug)]
+enum Reading {
+    File(Scan),
+    Segments(Box<Transport>),
+}
+
+impl Reading {
+    fn spans(&self) -> Vec<Vec<Found>> {
+        match self {
+            Self::File(scan) => scan.spans(),
+            Self::Segments(transport) => transport.spans(),
+        }
+    }
+
+    fn blocks(&self) -> Option<Arc<Blocks>> {
+        match self {
+            Self::File(_) => None,
+            Self::Segments(transport) => Some(Arc::new(transport.blocks().clone())),
+        }
+    }
 }
 
 impl Table {
@@ -124,38 +166,56 @@ impl Indexes {
 
     async fn make(&self, entry: &Arc<Entry>, name: &FileName, form: Form) -> io::Result<Arc<FileIndex>> {
         let key = (entry.id.clone(), name.as_str().to_owned());
-        let source = read::open(entry, name).await?;
         let before = {
             let mut table = self.table();
             let slot = table.slots.remove(&key);
             table.bytes -= slot.as_ref().map_or(0, |slot| slot.bytes);
             slot
         };
-        // A file that has grown is read on where it ended.
-        let before = before.filter(|slot| source.version().continues(&slot.index.version));
-        let scan = before.and_then(|slot| slot.scan).unwrap_or_else(|| match name.is_mp4() {
-            true => Scan::mp4(),
-            false => Scan::flv(),
-        });
-        let length = match form {
-            Form::Growing(bytes) => bytes.min(source.bytes()),
-            Form::Finished | Form::Ended => source.bytes(),
+        let (reading, source, version) = match name.is_playlist() {
+            true => {
+                let before = before.and_then(|slot| slot.reading).and_then(|reading| match reading {
+                    Reading::Segments(transport) => Some(transport),
+                    Reading::File(_) => None,
+                });
+                let (transport, version) = read_segments(entry, before.unwrap_or_default()).await?;
+                (Reading::Segments(transport), None, version)
+            }
+            false => {
+                let source = read::open(entry, name).await?;
+                // A file that has grown is read on where it ended.
+                let before = before.filter(|slot| source.version().continues(&slot.index.version));
+                let scan = before.and_then(|slot| slot.reading).and_then(|reading| match reading {
+                    Reading::File(scan) => Some(scan),
+                    Reading::Segments(_) => None,
+                });
+                let scan = scan.unwrap_or_else(|| match name.is_mp4() {
+                    true => Scan::mp4(),
+                    false => Scan::flv(),
+                });
+                let length = match form {
+                    Form::Growing(bytes) => bytes.min(source.bytes()),
+                    Form::Finished | Form::Ended => source.bytes(),
+                };
+                let version = source.version();
+                (Reading::File(read_on(&source, scan, length).await?), Some(source), version)
+            }
         };
-        let scan = read_on(&source, scan, length).await?;
-        let found = scan.spans();
+        let (found, blocks) = (reading.spans(), reading.blocks());
         // What is not read on is not needed any more.
-        let scan = matches!(form, Form::Growing(_)).then_some(scan);
+        let reading = matches!(form, Form::Growing(_)).then_some(reading);
         let mut spans = Vec::with_capacity(found.len());
         let count = found.len();
         for (index, tracks) in found.into_iter().enumerate() {
             let is_closed = index + 1 < count || !matches!(form, Form::Growing(_));
-            spans.extend(describe(&source, tracks, is_closed).await?.map(Arc::new));
+            spans.extend(describe(source.as_ref(), tracks, is_closed).await?.map(Arc::new));
         }
-        let index = Arc::new(FileIndex { name: name.clone(), version: source.version(), spans });
+        let index = Arc::new(FileIndex { name: name.clone(), version, spans, blocks });
         let mut table = self.table();
         table.clock += 1;
         let bytes = index.weight();
-        let slot = Slot { index: index.clone(), form, made: Instant::now(), used: table.clock, bytes, scan };
+        let slot =
+            Slot { index: index.clone(), form, made: Instant::now(), used: table.clock, bytes, reading };
         table.bytes += bytes;
         table.slots.insert(key, slot);
         table.make_room();
@@ -197,6 +257,59 @@ async fn read_on(source: &Source, mut scan: Scan, length: u64) -> io::Result<Sca
     Ok(scan)
 }
 
+/// Reads what was written to segments since. Returns what their playlist was then.
+async fn read_segments(
+    entry: &Arc<Entry>,
+    mut transport: Box<Transport>,
+) -> io::Result<(Box<Transport>, Version)> {
+    // What it says is in the playlist by the time that this is read, or will be.
+    let growing = entry.growing_segment();
+    let (list, version) = match segments::List::read(entry).await {
+        Ok(read) => read,
+        // The first segment is being written.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && growing.is_some() => Default::default(),
+        Err(error) => return Err(error),
+    };
+    for segment in list.segments().iter().skip(transport.segments()) {
+        transport = read_segment(entry, transport, &segment.name, segment.discontinuity, u64::MAX).await?;
+        transport.end();
+    }
+    let number = |name: &FileName| name.number().unwrap_or_default();
+    let listed = list.segments().last().map_or(0, |last| number(&last.name));
+    if let Some(GrowingSegment { name, discontinuity, bytes }) =
+        growing.filter(|growing| number(&growing.name) > listed)
+    {
+        transport = read_segment(entry, transport, &name, discontinuity, bytes).await?;
+        transport.pause();
+    }
+    Ok((transport, version))
+}
+
+/// Reads on in a segment, up to `bytes_max` of it.
+async fn read_segment(
+    entry: &Arc<Entry>,
+    mut transport: Box<Transport>,
+    name: &FileName,
+    discontinuity: bool,
+    bytes_max: u64,
+) -> io::Result<Box<Transport>> {
+    let source = read::open(entry, name).await?;
+    let mut position = transport.begin(name.number().unwrap_or_default(), discontinuity);
+    let bytes = source.bytes().min(bytes_max);
+    while position < bytes {
+        let end = bytes.min(position + SCAN_BYTES);
+        let read = source.read(position..end).await?;
+        position = end;
+        // Takes its time.
+        let pushed = tokio::task::spawn_blocking(move || {
+            transport.push(&read);
+            transport
+        });
+        transport = pushed.await.map_err(io::Error::other)?;
+    }
+    Ok(transport)
+}
+
 /// A part of what was read.
 fn slice((at, bytes): &(Range<u64>, Bytes), wanted: &Range<u64>) -> Option<Bytes> {
     let is_within = at.start <= wanted.start && wanted.end <= at.end;
@@ -204,7 +317,7 @@ fn slice((at, bytes): &(Range<u64>, Bytes), wanted: &Range<u64>) -> Option<Bytes
 }
 
 /// Makes a span of tracks that were found. A track that cannot be described is left out.
-async fn describe(source: &Source, found: Vec<Found>, closed: bool) -> io::Result<Option<Span>> {
+async fn describe(source: Option<&Source>, found: Vec<Found>, closed: bool) -> io::Result<Option<Span>> {
     let mut tracks = Vec::with_capacity(found.len());
     for (number, found) in (1..).zip(found) {
         let media = &found.media;
@@ -213,8 +326,8 @@ async fn describe(source: &Source, found: Vec<Found>, closed: bool) -> io::Resul
             None => {
                 let is_needed = scan::needs_first_frame(media.codec);
                 let first = found.samples.first().filter(|_| is_needed);
-                let first = match first {
-                    Some(sample) => {
+                let first = match first.zip(source) {
+                    Some((sample, source)) => {
                         let bytes = u64::from(sample.size).min(FIRST_BYTES_MAX);
                         source.read(sample.position..sample.position + bytes).await?
                     }

@@ -29,6 +29,18 @@ pub(super) const SCAN_BYTES: u64 = 1 << 20;
 /// Bytes of the first frame of a track that are looked at for what the configuration does not say.
 pub(super) const FIRST_BYTES_MAX: u64 = 64 << 10;
 
+/// Bytes of a segment in MPEG-TS that are taken apart together, up to the end of a frame: who wants one frame gets what is around it.
+pub(super) const BLOCK_BYTES: usize = 128 << 10;
+
+/// Bytes of a segment that are taken apart together where no frame ends: one frame, with the packets that it is cut into.
+pub(super) const BLOCK_BYTES_MAX: usize = 12 << 20;
+
+/// Frames of sound and small pictures are copied out of what was read with them: a few that wait do not hold all of it.
+pub(super) const COPIED_BYTES_MAX: u64 = 8 << 10;
+
+/// Tracks whose next frames are held: a file with more of them is read slower.
+pub(super) const TRACKS_AHEAD_MAX: usize = 8;
+
 /// What is read at once, and waits for the peer: a few of them for each answer.
 pub(super) const PIECE_BYTES: u64 = 128 << 10;
 

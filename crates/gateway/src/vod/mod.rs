@@ -4,12 +4,14 @@
 //! which every track has one configuration (`span`). The files of a recording are one presentation (`timeline`). Playlists
 //! (`hls`, `dash`) are written from that, and name segments by all that they depend on (`name`), so that a cache keeps them
 //! for good. An answer with media is a plan of what to copy from where (`plan`): its length is known, and any part of it can be
-//! asked for. Recordings in MPEG-TS consist of segments already: of a time of them, the first and the last are cut (`segments`).
+//! asked for. Recordings in MPEG-TS consist of segments already: of a time of them, the first and the last are cut (`segments`), and
+//! for all else they are taken apart (`transport`).
 //!
 //! Who plays at the pace of the media gets packets (`playback`), file by file, in the order of decoding (`walk`).
 
 mod answer;
 mod clip;
+mod collect;
 mod dash;
 mod flv;
 mod hls;
@@ -28,6 +30,7 @@ mod segments;
 mod snapshot;
 mod span;
 mod timeline;
+mod transport;
 mod walk;
 
 pub(crate) use answer::{Asked, file, whole};
@@ -39,6 +42,11 @@ pub(crate) use snapshot::{Form as SnapshotForm, snapshot};
 use index::Indexes;
 use plans::Plans;
 use std::sync::Arc;
+
+/// Whether a query asks for playlists of MP4 where there are segments of MPEG-TS.
+pub(crate) fn wants_mp4(query: &str) -> bool {
+    crate::target::query_value(query, "container").as_deref() == Some("mp4")
+}
 
 /// What is known of recordings that are played.
 #[derive(Debug, Default)]
@@ -66,11 +74,11 @@ pub(crate) fn check_request(path: &str, query: &str) {
 
 /// A file of any bytes gives spans that are in order, however it is cut into pieces.
 pub(crate) fn check_file(bytes: &[u8]) {
-    for scan in [scan::Scan::mp4(), scan::Scan::flv()] {
-        let found = scan::scan_bytes(scan, bytes);
+    let scanned = [scan::Scan::mp4(), scan::Scan::flv()].map(|scan| scan::scan_bytes(scan, bytes));
+    for found in scanned.into_iter().chain([transport::check_segment(bytes)]) {
         for span in found.into_iter().filter_map(|tracks| {
             let described =
-                |found: scan::Found| found.written.clone().map(|written| found.described(written));
+                |found: collect::Found| found.written.clone().map(|written| found.described(written));
             span::Span::new(tracks.into_iter().filter_map(described).collect(), true)
         }) {
             span.check();

@@ -6,13 +6,16 @@
 
 use super::flv;
 use super::index::Indexes;
-use super::limits::{INDEX_AGE_MAX, OPEN_MAX, PACKETS_MAX, PIECE_BYTES, PIECES_WAITING_MAX};
+use super::limits::{
+    COPIED_BYTES_MAX, INDEX_AGE_MAX, OPEN_MAX, PACKETS_MAX, PIECE_BYTES, PIECES_WAITING_MAX,
+};
 use super::pieces::Pieces;
 use super::timeline::{self, Part};
 use super::walk::{Walk, settled, to_millis};
 use crate::Env;
 use crate::record::{Entry, FileName};
 use api::Recording;
+use bytes::Bytes;
 use media::{Packet, Time};
 use std::fmt;
 use std::io;
@@ -84,8 +87,6 @@ pub(crate) struct Opened {
 /// Why a recording does not play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// It consists of segments of MPEG-TS.
-    Segments,
     /// There is nothing in it.
     Empty,
     /// There is nothing in it yet.
@@ -99,7 +100,6 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Segments => "this recording consists of MPEG-TS segments: play it over HLS",
             Self::Empty => "nothing was recorded",
             Self::NotYet => "the recording has only begun: ask again in a few seconds",
             Self::NotLive => {
@@ -184,6 +184,11 @@ async fn run(
             };
             place.walk.advance(packet.track);
             bytes += u64::from(size);
+            // A few that wait would hold what was read with them.
+            let payload = match u64::from(size) < COPIED_BYTES_MAX {
+                true => Bytes::copy_from_slice(&payload),
+                false => payload,
+            };
             batch.push(Packet { payload, ..packet });
             if until == Until::Frame {
                 return match out.send(Piece::Packets(batch)).await {
@@ -246,9 +251,6 @@ impl Place {
         loop {
             let description = entry.describe();
             let is_complete = timeline::is_complete(&description);
-            if entry.is_in_segments() {
-                return Err(Failure::Segments);
-            }
             if is_complete && stretch.begin == Begin::Newest {
                 return Err(Failure::NotLive);
             }
@@ -336,7 +338,7 @@ impl Place {
     fn file(&self, entry: &Entry) -> io::Result<(Recording, usize)> {
         let description = entry.describe();
         let is_this = |file: &api::RecordedFile| {
-            FileName::parse(&file.name).and_then(|name| name.number()) == Some(self.part.id.file)
+            FileName::parse(&file.name).and_then(|name| timeline::number(&name)) == Some(self.part.id.file)
         };
         let at = description.files.iter().position(is_this).ok_or(io::ErrorKind::NotFound)?;
         Ok((description, at))

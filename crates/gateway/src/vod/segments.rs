@@ -5,7 +5,7 @@ use super::limits::CUT_BYTES_MAX;
 use super::name::{Cut, File, Moment, parse_rfc3339};
 use super::pieces::read_large;
 use crate::record::playlist::{Playlist, Segment};
-use crate::record::read::{self, Version};
+use crate::record::read::{self, Source, Version};
 use crate::record::{Entry, FileName};
 use api::Recording;
 use media::Time;
@@ -40,19 +40,19 @@ pub(super) fn resolve(description: &Recording, moment: Moment) -> Time {
     Time::ZERO + after
 }
 
-/// A segment by its number, and what its file is now.
+/// A segment by its number.
 ///
 /// # Errors
 ///
 /// Those of opening it.
-pub(super) async fn open(entry: &Arc<Entry>, number: u32) -> io::Result<(FileName, Version)> {
+pub(super) async fn open(entry: &Arc<Entry>, number: u32) -> io::Result<(FileName, Source)> {
     let name = FileName::parse(&format!("{number:06}.ts")).ok_or(io::ErrorKind::NotFound)?;
-    let version = read::open(entry, &name).await?.version();
-    Ok((name, version))
+    let source = read::open(entry, &name).await?;
+    Ok((name, source))
 }
 
 /// The segments of a recording.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct List {
     playlist: Playlist,
     /// When each begins, and when the last one ends.
@@ -61,17 +61,17 @@ pub(super) struct List {
 }
 
 impl List {
-    /// Of the playlist beside the segments.
+    /// Of the playlist beside the segments, and what that was.
     ///
     /// # Errors
     ///
     /// Those of reading it.
-    pub(super) async fn read(entry: &Arc<Entry>) -> io::Result<Self> {
+    pub(super) async fn read(entry: &Arc<Entry>) -> io::Result<(Self, Version)> {
         let source = read::open(entry, &FileName::playlist()).await?;
         let text = read_large(&source, 0..source.bytes()).await?;
         // There may be a hundred thousand of them.
         let parsed = tokio::task::spawn_blocking(move || Self::parse(&String::from_utf8_lossy(&text)));
-        parsed.await.map_err(io::Error::other)
+        Ok((parsed.await.map_err(io::Error::other)?, source.version()))
     }
 
     fn parse(text: &str) -> Self {
@@ -83,6 +83,11 @@ impl List {
             bounds.push(end);
         }
         Self { playlist, bounds, has_ended: text.contains("#EXT-X-ENDLIST") }
+    }
+
+    /// All of them.
+    pub(super) fn segments(&self) -> &[Segment] {
+        self.playlist.segments()
     }
 
     /// The part that shows `window`: from the keyframe at its start or before to that at its end or behind. `None` where nothing

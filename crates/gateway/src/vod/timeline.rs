@@ -3,6 +3,7 @@
 use super::index::{Form, Indexes};
 use super::name::{Moment, SpanId, parse_rfc3339};
 use super::pieces::PlannedFile;
+use super::segments;
 use super::span::Span;
 use crate::record::{Entry, FileName};
 use api::{RecordedFile, Recording, RecordingState};
@@ -126,9 +127,8 @@ pub(super) async fn parts(
     at: usize,
 ) -> io::Result<Vec<Part>> {
     let file = description.files.get(at).ok_or(io::ErrorKind::NotFound)?;
-    // Segments of a recording are played as they are.
-    let name = FileName::parse(&file.name).filter(|name| !name.is_playlist());
-    let Some((name, number)) = name.and_then(|name| Some((name.clone(), name.number()?))) else {
+    let name = FileName::parse(&file.name);
+    let Some((name, number)) = name.and_then(|name| Some((name.clone(), number(&name)?))) else {
         return Ok(Vec::new());
     };
     let form = form(description, file, at + 1 == description.files.len());
@@ -139,14 +139,35 @@ pub(super) async fn parts(
         let of_file = Duration::from_millis(start_ms - file.start_ms);
         parts.push(Part {
             id: SpanId { file: number, span: number_of_span },
-            file: PlannedFile { name: index.name.clone(), version: index.version },
+            file: index.planned(),
             span: span.clone(),
             start_ms,
-            date: date(description, file).map(|date| date + of_file),
+            date: date(description, file).map(|date| date + of_file + paused(description, file, start_ms)),
         });
         start_ms += u64::try_from(span.length.as_millis()).unwrap_or(u64::MAX).min(u64::MAX - start_ms);
     }
     Ok(parts)
+}
+
+/// What parts of a file are called by: its number, or 0 for all segments together.
+pub(super) fn number(name: &FileName) -> Option<u32> {
+    if name.is_playlist() { Some(0) } else { name.number() }
+}
+
+/// How long nothing was recorded before `start_ms`, in segments, which are one file. Others go on in the next one, which says when
+/// it began.
+fn paused(description: &Recording, file: &RecordedFile, start_ms: u64) -> Duration {
+    /// What the description says of times is not exact.
+    const MARGIN_MS: u64 = 500;
+    if !is_in_segments(file) {
+        return Duration::ZERO;
+    }
+    let gaps = description.gaps.iter().filter(|gap| gap.at_ms <= start_ms.saturating_add(MARGIN_MS));
+    gaps.filter(|_| start_ms > 0).map(|gap| Duration::from_millis(gap.lasted_ms)).sum()
+}
+
+fn is_in_segments(file: &RecordedFile) -> bool {
+    FileName::parse(&file.name).is_some_and(|name| name.is_playlist())
 }
 
 /// Whether nothing more comes.
@@ -172,6 +193,9 @@ fn date(description: &Recording, file: &RecordedFile) -> Option<SystemTime> {
 
 /// A moment on the clock of a recording.
 pub(super) fn resolve(description: &Recording, moment: Moment) -> Time {
+    if description.files.iter().any(is_in_segments) {
+        return segments::resolve(description, moment);
+    }
     let at = match moment {
         Moment::After(time) => return Time::ZERO + time,
         Moment::At(at) => at,

@@ -148,7 +148,7 @@ pub fn write_access_unit(
 }
 
 /// Collects the parameter sets of a byte stream and makes packets of its access units.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collector {
     codec: Codec,
     video: Vec<Bytes>,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(crate) const MP4: &str = r#"record.rule=[{stream="live/*"}]"#;
 pub(crate) const FLV: &str = r#"record.rule=[{stream="live/*", format="flv"}]"#;
-const TS: &str = r#"record.rule=[{stream="live/*", format="ts"}]"#;
+pub(crate) const TS: &str = r#"record.rule=[{stream="live/*", format="ts"}]"#;
 const PLAY_MAX: Duration = Duration::from_secs(60);
 
 /// Publishes `clip` once, several times as fast as it plays.
@@ -90,6 +90,25 @@ fn h264_with_b_frames_and_aac_come_out_of_every_address() {
     }
 }
 
+/// Addresses whose media are made of segments in MPEG-TS, which play as they are at `.m3u8`.
+const OF_TS: &[&str] = &["m3u8?container=mp4", "mpd", "mp4", "flv"];
+
+#[test]
+fn h264_with_b_frames_and_aac_in_segments_come_out_of_every_address() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    plays_everywhere(&clip, &ffmpeg9, TS, OF_TS);
+    plays_everywhere(&clip, &ffmpeg, TS, OF_TS);
+}
+
+#[test]
+fn hevc_aac_and_ac3_in_segments_come_out_of_every_address() {
+    let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
+    for layout in [Layout::HevcAac, Layout::H264Ac3] {
+        plays_everywhere(&need!(clip::enhanced(&ffmpeg, &ffmpeg9, layout)), &ffmpeg9, TS, OF_TS);
+    }
+}
+
 fn enhanced(layout: Layout) {
     let (ffmpeg, ffmpeg9) = (need!(program::ffmpeg()), need!(program::ffmpeg9()));
     let clip = need!(clip::enhanced(&ffmpeg, &ffmpeg9, layout));
@@ -101,6 +120,11 @@ fn enhanced(layout: Layout) {
 #[test]
 fn hevc_and_aac_come_out_of_every_address() {
     enhanced(Layout::HevcAac);
+}
+
+#[test]
+fn ac3_which_has_no_configuration_comes_out_of_every_address() {
+    enhanced(Layout::H264Ac3);
 }
 
 #[test]
@@ -187,7 +211,7 @@ fn ask(server: &Server, method: &str, path: &str, body: &str) -> (u16, Value) {
 fn a_time_is_exact_as_mp4_and_begins_at_a_keyframe_elsewhere() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    for rule in [MP4, FLV] {
+    for rule in [MP4, FLV, TS] {
         let (server, id) = recorded(&ffmpeg, &clip, rule);
         let shown = pictures(&ffmpeg, &url(&server, &format!("{id}.mp4")));
         assert_eq!(shown.len(), 200);
@@ -266,39 +290,52 @@ fn a_time_of_a_recording_in_segments_begins_and_ends_at_keyframes() {
 #[test]
 fn a_part_of_an_mp4_file_that_is_made_is_a_part_of_the_whole() {
     let ffmpeg = need!(program::ffmpeg());
-    let (server, id) = recorded(&ffmpeg, &need!(clip::h264_aac(&ffmpeg)), MP4);
-    for path in [format!("/recordings/{id}.mp4"), format!("/recordings/{id}.flv?from=3")] {
-        let whole = fetch(server.http, &path).body;
-        let part = |method, range: &str| {
-            let headers = [("Connection", "close"), ("Range", range)];
-            http::request(server.http, method, &path, &headers, b"").unwrap()
-        };
-        let length = whole.len();
-        for (first, last) in [(0, 99), (20, 70_000), (length / 2, length - 1), (length - 1, length + 10)] {
-            let mut response = part("GET", &format!("bytes={first}-{last}"));
-            let last = last.min(length - 1);
-            assert_eq!(response.status, 206);
-            assert_eq!(response.header("content-range"), Some(&*format!("bytes {first}-{last}/{length}")));
-            let mut body = Vec::new();
-            response.body.read_to_end(&mut body).unwrap();
-            assert!(body == whole[first..=last], "{path}, from {first} to {last}");
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    for rule in [MP4, TS] {
+        let (server, id) = recorded(&ffmpeg, &clip, rule);
+        for path in [format!("/recordings/{id}.mp4"), format!("/recordings/{id}.flv?from=3")] {
+            parts_are_of_the_whole(&server, &path);
         }
-        let head = http::request(server.http, "HEAD", &path, &[("Connection", "close")], b"").unwrap();
-        assert_eq!(head.header("content-length"), Some(&*length.to_string()));
-        let etag = head.header("etag").unwrap().to_owned();
-        let headers = [("Connection", "close"), ("If-None-Match", etag.as_str())];
-        assert_eq!(http::request(server.http, "GET", &path, &headers, b"").unwrap().status, 304);
-        assert_eq!(part("GET", &format!("bytes={length}-")).status, 416);
     }
+}
+
+fn parts_are_of_the_whole(server: &Server, path: &str) {
+    let whole = fetch(server.http, path).body;
+    let part = |method, range: &str| {
+        let headers = [("Connection", "close"), ("Range", range)];
+        http::request(server.http, method, path, &headers, b"").unwrap()
+    };
+    let length = whole.len();
+    for (first, last) in [(0, 99), (20, 70_000), (length / 2, length - 1), (length - 1, length + 10)] {
+        let mut response = part("GET", &format!("bytes={first}-{last}"));
+        let last = last.min(length - 1);
+        assert_eq!(response.status, 206);
+        assert_eq!(response.header("content-range"), Some(&*format!("bytes {first}-{last}/{length}")));
+        let mut body = Vec::new();
+        response.body.read_to_end(&mut body).unwrap();
+        assert!(body == whole[first..=last], "{path}, from {first} to {last}");
+    }
+    let head = http::request(server.http, "HEAD", path, &[("Connection", "close")], b"").unwrap();
+    assert_eq!(head.header("content-length"), Some(&*length.to_string()));
+    let etag = head.header("etag").unwrap().to_owned();
+    let headers = [("Connection", "close"), ("If-None-Match", etag.as_str())];
+    assert_eq!(http::request(server.http, "GET", path, &headers, b"").unwrap().status, 304);
+    assert_eq!(part("GET", &format!("bytes={length}-")).status, 416);
 }
 
 #[test]
 fn a_recording_that_still_runs_plays_and_its_playlist_grows() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    let server = Server::with(&[MP4, "record.merge_s=0"]);
-    let mut command = Command::new(&ffmpeg);
-    command.args(["-v", "warning", "-readrate", "4", "-stream_loop", "-1", "-i"]).arg(&clip);
+    for rule in [MP4, TS] {
+        plays_while_it_grows(&ffmpeg, &clip, rule);
+    }
+}
+
+fn plays_while_it_grows(ffmpeg: &Path, clip: &Path, rule: &str) {
+    let server = Server::with(&[rule, "record.merge_s=0"]);
+    let mut command = Command::new(ffmpeg);
+    command.args(["-v", "warning", "-readrate", "4", "-stream_loop", "-1", "-i"]).arg(clip);
     let publisher = Process::spawn(command.args(["-c", "copy", "-f", "flv", &server.rtmp_url("cam")]));
     let id = id(&await_state(&server, "recording"));
     let list = || fetch(server.http, &format!("/recordings/{id}/video0.m3u8"));
@@ -318,7 +355,7 @@ fn a_recording_that_still_runs_plays_and_its_playlist_grows() {
     assert_eq!(more[..first.len()], first);
     let media = fetch(server.http, &format!("/recordings/{id}/{}", first[0]));
     assert_eq!((media.status, media.cache.as_str()), (200, "public, max-age=3600, immutable"));
-    let so_far = pictures(&ffmpeg, &url(&server, &format!("{id}.mp4")));
+    let so_far = pictures(ffmpeg, &url(&server, &format!("{id}.mp4")));
     assert!(so_far.len() > 300, "{}", so_far.len());
     publisher.signal("INT");
     await_state(&server, "complete");
@@ -366,8 +403,14 @@ fn a_recording_of_two_files_is_one_presentation_and_no_mp4_if_they_differ() {
 fn clips_are_recordings_of_their_own() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    let (server, id) = recorded(&ffmpeg, &clip, MP4);
-    let shown = pictures(&ffmpeg, &url(&server, &format!("{id}.mp4")));
+    for rule in [MP4, TS] {
+        clips_are_cut_out(&ffmpeg, &clip, rule);
+    }
+}
+
+fn clips_are_cut_out(ffmpeg: &Path, clip: &Path, rule: &str) {
+    let (server, id) = recorded(ffmpeg, clip, rule);
+    let shown = pictures(ffmpeg, &url(&server, &format!("{id}.mp4")));
     let cut = |exact: bool| {
         let body =
             format!(r#"{{"recording":"{id}","from_s":2.6,"to_s":4.5,"exact":{exact},"title":"The goal"}}"#);
@@ -382,9 +425,9 @@ fn clips_are_recordings_of_their_own() {
     };
     let (copy, exact) = (cut(false), cut(true));
     for form in ["mp4", "m3u8"] {
-        assert_eq!(pictures(&ffmpeg, &url(&server, &format!("{copy}.{form}"))), shown[50..125], "{form}");
+        assert_eq!(pictures(ffmpeg, &url(&server, &format!("{copy}.{form}"))), shown[50..125], "{form}");
     }
-    let exact = pictures(&ffmpeg, &url(&server, &format!("{exact}/0001.mp4")));
+    let exact = pictures(ffmpeg, &url(&server, &format!("{exact}/0001.mp4")));
     let first = shown.iter().position(|picture| *picture == exact[0]).unwrap();
     assert!((63..=65).contains(&first) && exact == shown[first..first + exact.len()], "{first}");
     assert!((46..=49).contains(&exact.len()), "{}", exact.len());
@@ -398,7 +441,7 @@ fn clips_are_recordings_of_their_own() {
 fn the_last_seconds_of_a_live_stream_become_a_clip_recorded_or_not() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    for settings in [&[MP4][..], &[]] {
+    for settings in [&[MP4][..], &[TS], &[]] {
         let server = Server::with(settings);
         let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
         server.await_live("cam");
@@ -427,18 +470,24 @@ fn text_of(server: &Server, path: &str, ffmpeg: &Path) -> usize {
 #[test]
 fn posters_show_one_keyframe() {
     let ffmpeg = need!(program::ffmpeg());
-    let (server, id) = recorded(&ffmpeg, &need!(clip::h264_aac(&ffmpeg)), MP4);
-    let shown = pictures(&ffmpeg, &url(&server, &format!("{id}.mp4")));
+    for rule in [MP4, TS] {
+        shows_one_keyframe(&ffmpeg, rule);
+    }
+    let server = Server::with(&[MP4, "record.merge_s=0", "record.ffmpeg="]);
+    let _publisher = publish(&ffmpeg, &need!(clip::h264_aac(&ffmpeg)), &server.rtmp_url("cam"));
+    let id = id(&await_state(&server, "complete"));
+    let refused = fetch(server.http, &format!("/recordings/{id}/poster.jpg"));
+    assert_eq!(refused.status, 501, "{}", String::from_utf8_lossy(&refused.body));
+}
+
+fn shows_one_keyframe(ffmpeg: &Path, rule: &str) {
+    let (server, id) = recorded(ffmpeg, &need!(clip::h264_aac(ffmpeg)), rule);
+    let shown = pictures(ffmpeg, &url(&server, &format!("{id}.mp4")));
     for (query, picture) in [("", 0), ("?at=3.5", 75), ("?at=1000", 175)] {
-        assert_eq!(pictures(&ffmpeg, &url(&server, &format!("{id}/poster.mp4{query}"))), [&*shown[picture]]);
+        assert_eq!(pictures(ffmpeg, &url(&server, &format!("{id}/poster.mp4{query}"))), [&*shown[picture]]);
     }
     let jpeg = fetch(server.http, &format!("/recordings/{id}/poster.jpg?at=3.5"));
     assert!(jpeg.status == 200 && jpeg.body.starts_with(&[0xff, 0xd8]), "{}", jpeg.status);
-    let server = Server::with(&[MP4, "record.merge_s=0", "record.ffmpeg="]);
-    let _publisher = publish(&ffmpeg, &need!(clip::h264_aac(&ffmpeg)), &server.rtmp_url("cam"));
-    let id = self::id(&await_state(&server, "complete"));
-    let refused = fetch(server.http, &format!("/recordings/{id}/poster.jpg"));
-    assert_eq!(refused.status, 501, "{}", String::from_utf8_lossy(&refused.body));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Recordings in other people's players: VLC, GStreamer, Chromium with hls.js and shaka-player, and the playlists against the rules.
 
-use crate::vod::{FLV, MP4, recorded, url};
+use crate::vod::{FLV, MP4, TS, recorded, url};
 use crate::{m3u8, players, vlc};
 use e2e::hls::{self, Playlist, fetch};
 use e2e::program;
@@ -95,11 +95,11 @@ fn players_of_pages_play_recordings() {
 fn playlists_and_media_of_recordings_keep_the_rules() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
-    for rule in [MP4, FLV] {
+    for (rule, container) in [(MP4, ""), (FLV, ""), (TS, "container=mp4&")] {
         let (server, id) = recorded(&ffmpeg, &clip, rule);
-        for query in ["", "?from=2.5", "?from=2.5&to=4.5"] {
+        for query in ["", "from=2.5", "from=2.5&to=4.5"] {
             let text = |path: &str| {
-                let answer = fetch(server.http, &format!("/recordings/{path}{query}"));
+                let answer = fetch(server.http, &format!("/recordings/{path}?{container}{query}"));
                 assert_eq!(answer.status, 200, "{path}{query}");
                 String::from_utf8(answer.body).unwrap()
             };

@@ -18,6 +18,8 @@ fn timeline(files: &[(bool, usize)], complete: bool) -> Timeline {
             file: PlannedFile {
                 name: FileName::parse(&format!("{file:04}.mp4")).unwrap(),
                 version: Version::default(),
+                blocks: None,
+                tracks: 1,
             },
             span: Arc::new(Span::new(tracks, complete || index + 1 < files.len()).unwrap()),
             start_ms: index as u64 * 20_000,

@@ -39,6 +39,22 @@ pub struct Demuxer {
     damages: u64,
 }
 
+/// What a demuxer has found out about a stream: with it, another one reads on in the middle, where no PES is in progress. It says
+/// nothing of times.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    pmt_pid: Option<u16>,
+    streams: Vec<KnownStream>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct KnownStream {
+    entry: Entry,
+    track: TrackId,
+    collector: annex_b::Collector,
+    config: Bytes,
+}
+
 /// A table that is read from packets of one id.
 #[derive(Debug, Default)]
 struct Table {
@@ -99,6 +115,40 @@ impl Demuxer {
         for index in 0..self.streams.len() {
             self.end_pes(index);
         }
+    }
+
+    /// What it knows of the stream by now, for [`Demuxer::resume`].
+    pub fn known(&self) -> Known {
+        let known = |stream: &Stream| KnownStream {
+            entry: stream.entry,
+            track: stream.track,
+            collector: stream.collector.clone(),
+            config: stream.config.clone(),
+        };
+        Known { pmt_pid: self.pmt_pid, streams: self.streams.iter().map(known).collect() }
+    }
+
+    /// Reads on in the middle of a stream, as the demuxer does of which this is [`Demuxer::known`] after a [`Demuxer::cut`] there.
+    /// Times are unwrapped from the first one on that comes.
+    pub fn resume(known: &Known) -> Self {
+        let stream = |known: &KnownStream| Stream {
+            collector: known.collector.clone(),
+            config: known.config.clone(),
+            ..Stream::new(known.entry, known.track)
+        };
+        Self {
+            pmt_pid: known.pmt_pid,
+            streams: known.streams.iter().map(stream).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A piece of the stream ends here, between two PES: what is in progress is taken as complete, and what comes is read without
+    /// regard to what came before, except for times. So a piece gives the same packets whether or not those before it are read.
+    pub fn cut(&mut self) {
+        self.finish();
+        let before = std::mem::replace(self, Self::resume(&self.known()));
+        (self.clock, self.ready, self.damages) = (before.clock, before.ready, before.damages);
     }
 
     /// The next packet: a configuration where it is new, then the frames that it describes. Times are those of the stream,
@@ -332,6 +382,20 @@ fn follow(counter: &mut Option<u8>, piece: &Piece<'_>) -> Step {
         Some(last) if (last + 1) & 0x0f == piece.counter => Step::Next,
         Some(_) => Step::Lost,
     }
+}
+
+/// Whether a PES begins in a packet: where one does, the stream can be cut if it has each of them in one piece, as those have that
+/// [`Muxer`](super::Muxer) writes.
+pub fn begins_pes(packet: &[u8]) -> bool {
+    const START: u8 = 0x40;
+    const ADAPTATION: u8 = 0x20;
+    const PAYLOAD: u8 = 0x10;
+    let &[SYNC, high, _, control, first, ..] = packet else { return false };
+    if high & START == 0 || control & PAYLOAD == 0 {
+        return false;
+    }
+    let adaptation = if control & ADAPTATION != 0 { 1 + usize::from(first) } else { 0 };
+    packet.get(4 + adaptation..).is_some_and(|payload| payload.starts_with(&[0, 0, 1]))
 }
 
 /// Bytes of a PES packet, where it says so (section 2.4.3.7); video may leave it open.

@@ -39,7 +39,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 
-pub use demux::Demuxer;
+pub use demux::{Demuxer, Known, begins_pes};
 pub use entrances::{Entrance, Entrances};
 pub use mux::Muxer;
 

@@ -393,6 +393,34 @@ fn what_has_no_form_is_refused() {
 }
 
 #[test]
+fn pieces_that_are_cut_between_pes_give_together_what_the_whole_gives() {
+    let whole = mux(&stream());
+    let (all, _) = demux(&whole);
+    for pieces_packets in 1..40 {
+        let (mut demuxer, mut found) = (Demuxer::new(), Vec::new());
+        let mut begin = 0;
+        for at in (0..=whole.len()).step_by(PACKET_BYTES) {
+            let is_end = at == whole.len() || begins_pes(&whole[at..at + PACKET_BYTES]);
+            if !is_end || (at - begin < pieces_packets * PACKET_BYTES && at < whole.len()) {
+                continue;
+            }
+            let mut alone = Demuxer::resume(&demuxer.known());
+            alone.push(&whole[begin..at]);
+            alone.finish();
+            demuxer.push(&whole[begin..at]);
+            demuxer.cut();
+            while let Some(packet) = demuxer.poll() {
+                assert_eq!(alone.poll().map(|packet| packet.payload).as_ref(), Some(&packet.payload));
+                found.push(packet);
+            }
+            assert_eq!((alone.poll(), demuxer.damages()), (None, 0));
+            begin = at;
+        }
+        assert_eq!(by_track(found), by_track(all.clone()), "{pieces_packets}");
+    }
+}
+
+#[test]
 fn seeds_of_the_fuzz_target_break_no_promise() {
     let whole = mux(&stream());
     for length in (0..whole.len()).step_by(97) {

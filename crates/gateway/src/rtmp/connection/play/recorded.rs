@@ -78,7 +78,7 @@ impl Connection {
         let mut playing = self.playing.swap_remove(index);
         let stream_id = playing.stream_id;
         let code = match failure {
-            Failure::Segments | Failure::Unreadable => FAILED,
+            Failure::Unreadable => FAILED,
             Failure::Empty | Failure::NotYet | Failure::NotLive => NOT_FOUND,
         };
         let guard = playing.guard();
