@@ -12,8 +12,11 @@ CLIPS = {
     # With the number of each picture in it.
     "counted": (854, 480, 30, 60, 2_200_000, 60),
     "1080p": (1920, 1080, 30, 60, 6_000_000, 30),
+    # With numbers too; what smaller versions of it are made from.
+    "720p": (1280, 720, 25, 50, 2_300_000, 60),
 }
-AUDIO_BITS = {"480p": 96_000, "2mbit": 96_000, "200kbit": 48_000, "counted": 96_000, "1080p": 96_000}
+NUMBERED = {"counted", "720p"}
+AUDIO_BITS = {"480p": 96_000, "2mbit": 96_000, "200kbit": 48_000, "counted": 96_000, "1080p": 96_000, "720p": 48_000}
 
 # The number of a picture: squares in its upper left corner, white for 1, the lowest bit first.
 NUMBER_BITS = 11
@@ -31,7 +34,7 @@ def path(name: str) -> str:
         command = [cache.program("ffmpeg", "ffmpeg"), "-v", "error", "-y"]
         command += ["-f", "lavfi", "-i", f"mandelbrot=size={width}x{height}:rate={rate}"]
         command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"]
-        if name == "counted":
+        if name in NUMBERED:
             command += ["-vf", _squares()]
         command += ["-t", str(seconds), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-bf", "0"]
         command += ["-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0"]
