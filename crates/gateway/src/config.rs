@@ -235,7 +235,7 @@ section! {
         /// Packets are handed on in batches of so much time. 0 hands on each packet at once (lowest latency).
         batch_ms: u64 = 0,
         /// How much of a stream stays in memory for joining at an older position. The newest GOP always stays.
-        retain_ms: u64 = 3_000,
+        retain_ms: u64 = 10_000,
         /// A player that falls so far behind skips to the newest keyframe.
         lag_max_ms: u64 = 8_000,
         /// Most memory of one stream, in bytes. Older GOPs leave first.
