@@ -13,6 +13,8 @@ export interface Channel {
   video: { codec: string; mime: string | null; width: number | null; height: number | null; fps: number | null } | null;
   audio: { codec: string; mime: string | null } | null;
   bitrateBps: number;
+  /** Smaller versions, largest first. */
+  rungs?: { name: string; stream: string; width: number; height: number; bitrateBps: number }[];
   title: string | null;
   /** Seconds of the past that can be played; absent or 0 where there is none. */
   rewindS?: number;

@@ -1,3 +1,5 @@
+import type { Rung } from '../player/rungs/rules';
+import { beginWith } from '../player/rungs/start';
 import { paintStill } from '../player/still';
 import { withAccess, type Channel } from './api';
 import { el, icon, setText } from './dom';
@@ -5,6 +7,9 @@ import { clock, compact, t, viewers } from './strings';
 
 /** Pictures are taken anew this often, one keyframe of traffic each, while a card is in view. */
 const PICTURE_MS = 20_000;
+
+/** A rung for players that know no others. */
+const JOIN = 'join';
 
 export interface Card {
   element: HTMLElement;
@@ -27,11 +32,16 @@ export function buildCard(): Card {
 
   let visible = false;
   let name = '';
+  let sizes: Rung[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   const picture = async () => {
     clearTimeout(timer);
     if (!visible || !name) return;
-    if (!document.hidden) await paintStill(withAccess(`/live/${encodeURIComponent(name)}.flv`), canvas);
+    if (!document.hidden) {
+      const stream = `/live/${encodeURIComponent(name)}.flv`;
+      const carried = await paintStill(withAccess(stream), canvas);
+      if (carried) beginWith(stream, sizes, carried);
+    }
     timer = setTimeout(picture, PICTURE_MS);
   };
   const observer = new IntersectionObserver(([entry]) => {
@@ -47,6 +57,7 @@ export function buildCard(): Card {
       const first = !name;
       name = channel.channel;
       link.href = withAccess(`/watch/${encodeURIComponent(name)}`);
+      sizes = sizesOf(channel);
       setText(title, channel.title ?? name);
       setText(watching, compact(channel.viewers));
       setText(watchingText, viewers(channel.viewers));
@@ -62,6 +73,13 @@ export function buildCard(): Card {
       element.remove();
     },
   };
+}
+
+/** The stream itself and the smaller versions of it that players choose from. */
+function sizesOf({ channel, bitrateBps, video, rungs = [] }: Channel): Rung[] {
+  const source = { name: 'source', url: `/live/${encodeURIComponent(channel)}.flv`, bps: bitrateBps, width: video?.width ?? 0, height: video?.height ?? 0 };
+  const smaller = rungs.filter(({ name }) => name !== JOIN);
+  return [source, ...smaller.map(({ name, width, height, bitrateBps: bps }) => ({ name, url: source.url.replace(/\.flv$/, `~${name}.flv`), bps, width, height }))];
 }
 
 /** The watch page holds the whole player, so having it means that only the stream is left to fetch. */

@@ -112,8 +112,8 @@ export function buildPage(player: RushlightPlayer): void {
 
   // Who watches FLV gets smaller rungs where the network is too slow for the stream.
   void import('../player/rungs/ladder').then(({ Ladder }) => {
-    const list = withAccess(`/api/v1/channels${address}/las.json`);
-    player.ladder = new Ladder(player, list, new URLSearchParams(location.search).get('rung') ?? undefined);
+    const listOf = (stream: string) => withAccess(`/api/v1/channels${stream.replace(/\.flv$/, '')}/las.json`);
+    player.ladder = new Ladder(player, listOf, new URLSearchParams(location.search).get('rung') ?? undefined);
   }).catch(() => undefined);
 
   choose();

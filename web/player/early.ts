@@ -21,6 +21,9 @@ declare global {
   }
 }
 
+/** Where a rung is begun: so many ms behind live. */
+const BEHIND = '-3000';
+
 /** What lets somebody play who otherwise may not: links have it, and every request passes it on. */
 export const ACCESS = ['key', 'expires', 'signature'];
 
@@ -45,7 +48,12 @@ export function startUrl(src: string): string {
   try {
     const [path, query] = src.split('?');
     const { starts } = JSON.parse(localStorage.getItem('rushlight.rungs')!) as { starts: Record<string, string> };
-    return starts[path!] ? starts[path!]! + (query ? `?${query}` : '') : src;
+    const start = starts[path!];
+    if (!start) return src;
+    // Who cannot have the stream itself is told apart from others by its network: what is behind live fills the buffer.
+    const asked = new URLSearchParams(query);
+    if (!asked.has('startPts')) asked.set('startPts', BEHIND);
+    return `${start}?${asked}`;
   } catch {
     return src; // Nothing is known of it.
   }

@@ -1,6 +1,6 @@
 import { Backoff } from './backoff';
 import { audioConfig, videoConfig, type AudioConfig, type TrackConfig, type VideoConfig } from './codec';
-import type { Early } from './early';
+import { startUrl, type Early } from './early';
 import { FlvDemuxer, type Metadata, type Packet } from './flv';
 import { LatencyController } from './latency';
 import { MseSink, playable } from './mse';
@@ -77,8 +77,6 @@ export class Engine implements Playback {
   /** What the next connection asks for: the stream, or a rung of it. */
   url: string;
 
-  /** How far behind live the address asks to join. */
-  private readonly behindMs: number;
   private readonly video: HTMLVideoElement;
   private readonly poster: Poster;
   private readonly retry = new Backoff(300, 8_000);
@@ -126,8 +124,7 @@ export class Engine implements Playback {
     private readonly options: EngineOptions,
   ) {
     this.video = elements.video;
-    this.url = options.early?.url ?? source;
-    this.behindMs = Number(/startPts=-(\d+)/.exec(source)?.[1] ?? 0);
+    this.url = options.early?.url ?? startUrl(source);
     this.poster = new Poster(elements.canvas, () => this.pictureShown('webcodecs'));
     this.lastTick = performance.now();
     if (options.t1 !== undefined) this.stages.t1 = options.t1;
@@ -231,6 +228,11 @@ export class Engine implements Playback {
     return edge === undefined || !this.firstFrameAt ? 0 : Math.max(0, edge - this.video.currentTime * 1000);
   }
 
+  /** How much to keep in the buffer whatever jitter says. */
+  set keepMs(ms: number) {
+    this.latency.keep = ms / 1000;
+  }
+
   get targetMs(): number {
     return this.latency.target * 1000;
   }
@@ -268,7 +270,7 @@ export class Engine implements Playback {
         this.lostAt = undefined;
         this.hostLeft = false;
         this.latency.rejoin(this.lastByteAt);
-        this.timeline.rejoin(this.lastByteAt - this.progress.frameAt, this.behindMs);
+        this.timeline.rejoin(this.lastByteAt - this.progress.frameAt, behindMs(this.url));
         this.stages.t3 ??= this.lastByteAt - this.options.t0;
       },
       packet: (packet) => this.take(packet),
@@ -658,6 +660,9 @@ export class Engine implements Playback {
     this.options.changed();
   }
 }
+
+/** How far behind live an address asks to join. */
+const behindMs = (url: string): number => Number(/startPts=-(\d+)/.exec(url)?.[1] ?? 0);
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);

@@ -12,6 +12,8 @@ const TARGET_MAX = 3;
 const TARGET_START = 0.8;
 /** Chasing by rate takes 4 s for each second of lag; past this, one seek is kinder. */
 const SEEK_ABOVE = 5;
+/** Where much is kept, past this above it. */
+const SEEK_ABOVE_TARGET = 3;
 const SEEK_COOLDOWN_MS = 10_000;
 /** Arrivals are judged only after this long, so the join burst is not taken for jitter. */
 const SETTLE_MS = 3_000;
@@ -32,6 +34,12 @@ const CHASE = [
   { rate: 1.25, from: 0.45, until: 0.3 },
 ] as const;
 
+/** Playback rates below 1, for what is missing in the buffer: begun below one part of the target, and left above the other. */
+const STRETCH = { rate: 0.95, from: 0.4, until: 0.7 };
+/** The same where seconds are to be kept: there is time to gather them, and a slow network gives them no other way. */
+const GATHER = { rate: 0.94, from: 0.75, until: 0.9 };
+const GATHER_TARGET = 1;
+
 interface Slot {
   start: number;
   offsetMin: number;
@@ -46,6 +54,8 @@ export class LatencyController {
   private lastDecision: number | undefined;
   private rate = 1;
   private current = TARGET_START;
+  /** Seconds to keep whatever jitter says. */
+  keep = 0;
   /** The target is still above what was measured since the connection began. */
   private guessed = true;
 
@@ -100,7 +110,7 @@ export class LatencyController {
     this.penalty = Math.max(0, this.penalty - elapsed / 60);
     this.adjustTarget(now, elapsed);
 
-    if (buffered > SEEK_ABOVE && now - this.lastSeek > SEEK_COOLDOWN_MS) {
+    if (buffered > Math.max(SEEK_ABOVE, this.current + SEEK_ABOVE_TARGET) && now - this.lastSeek > SEEK_COOLDOWN_MS) {
       this.lastSeek = now;
       this.rate = 1;
       return { rate: 1, seekBehind: this.current };
@@ -113,10 +123,10 @@ export class LatencyController {
       this.rate = CHASE[step]!.rate;
     } else if (this.rate > 1) {
       this.rate = 1;
-    } else if (buffered < this.current * 0.4 && this.current > 0.5) {
-      this.rate = 0.95;
-    } else if (this.rate < 1 && buffered > this.current * 0.7) {
-      this.rate = 1;
+    } else {
+      const slow = this.keep >= GATHER_TARGET ? GATHER : STRETCH;
+      if (buffered < this.current * slow.from && this.current > 0.5) this.rate = slow.rate;
+      else if (this.rate < 1 && buffered > this.current * slow.until) this.rate = 1;
     }
     return { rate: this.rate };
   }
@@ -128,7 +138,7 @@ export class LatencyController {
   private adjustTarget(now: number, elapsed: number): void {
     const judged = this.joined !== undefined && now - this.joined > JUDGED_MS;
     const measured = judged ? 0.25 + (1.25 * this.jitterMs) / 1000 : TARGET_START;
-    const wanted = Math.min(TARGET_MAX, Math.max(TARGET_MIN, measured + this.penalty));
+    const wanted = Math.max(this.keep, Math.min(TARGET_MAX, Math.max(TARGET_MIN, measured + this.penalty)));
     // Up at once, because a stall is what it prevents; down slowly.
     const fall = this.guessed ? FALL_GUESSED : FALL_LEARNT;
     this.current = wanted > this.current ? wanted : Math.max(wanted, this.current - fall * elapsed);

@@ -2,6 +2,7 @@ import { videoConfig, type VideoConfig } from './codec';
 import { FlvDemuxer, type Metadata, type Packet } from './flv';
 import { MseSink } from './mse';
 import { Poster } from './poster';
+import type { Carried } from './rungs/start';
 import { attach } from './source';
 
 /** Frames needed until a browser shows the first one of a stream with B-frames through MSE. */
@@ -11,20 +12,21 @@ const TIMEOUT_MS = 6_000;
 interface Opening {
   config: VideoConfig;
   frames: Packet[];
+  carried: Carried;
 }
 
 /**
  * Paints the newest keyframe of a live stream on `canvas`. Costs one keyframe of
- * traffic: the request is aborted as soon as that is here.
+ * traffic: the request is aborted as soon as that is here. Returns how it came; nothing where there is no picture.
  */
-export async function paintStill(url: string, canvas: HTMLCanvasElement): Promise<boolean> {
+export async function paintStill(url: string, canvas: HTMLCanvasElement): Promise<Carried | undefined> {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
   try {
     const opening = await readOpening(url, abort.signal);
-    return opening ? await paint(opening, canvas) : false;
+    return opening && (await paint(opening, canvas)) ? opening.carried : undefined;
   } catch {
-    return false;
+    return undefined;
   } finally {
     clearTimeout(timer);
     abort.abort();
@@ -32,6 +34,7 @@ export async function paintStill(url: string, canvas: HTMLCanvasElement): Promis
 }
 
 async function readOpening(url: string, signal: AbortSignal): Promise<Opening | undefined> {
+  const asked = performance.now();
   const response = await fetch(url, { signal, cache: 'no-store' });
   if (!response.ok || !response.body) return undefined;
   let metadata: Metadata = {};
@@ -47,11 +50,19 @@ async function readOpening(url: string, signal: AbortSignal): Promise<Opening | 
   });
   const needed = () => (config && frames.length && (Poster.available || !config.reorders) ? 1 : FRAMES);
   const reader = response.body.getReader();
+  let first: number | undefined;
+  let bytes = 0;
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return undefined;
+    const now = performance.now();
+    if (first === undefined) first = now;
+    else bytes += value.length;
     demuxer.push(value);
-    if (config && frames.length >= needed()) return { config, frames };
+    if (config && frames.length >= needed()) {
+      const keyBytes = frames[0]!.data.length;
+      return { config, frames, carried: { keyBytes, bytes, ms: now - first, firstMs: first - asked } };
+    }
   }
 }
 

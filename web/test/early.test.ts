@@ -32,8 +32,9 @@ test('what gives access is passed on', () => {
 test('where the network was too slow for a stream, the next visit begins with the rung that was not', () => {
   const stored = (text: string | null) => vi.stubGlobal('localStorage', { getItem: () => text });
   stored('{"starts":{"/live/demo.flv":"/live/demo~480p.flv"}}');
-  expect(startUrl('/live/demo.flv?key=a')).toBe('/live/demo~480p.flv?key=a');
-  expect(startUrl('/live/demo.flv')).toBe('/live/demo~480p.flv');
+  expect(startUrl('/live/demo.flv?key=a')).toBe('/live/demo~480p.flv?key=a&startPts=-3000');
+  expect(startUrl('/live/demo.flv')).toBe('/live/demo~480p.flv?startPts=-3000');
+  expect(startUrl('/live/demo.flv?startPts=-9000'), 'where somebody says from where').toBe('/live/demo~480p.flv?startPts=-9000');
   expect(startUrl('/live/other.flv')).toBe('/live/other.flv');
   for (const text of [null, '', '{}', '[]', '1']) {
     stored(text);

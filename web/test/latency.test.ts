@@ -35,6 +35,14 @@ describe('rate', () => {
   });
 });
 
+describe('gathering', () => {
+  test('plays slower until nearly all is there that is to be kept', () => {
+    const c = new LatencyController();
+    c.keep = 4;
+    expect([1, 2.9, 3.5, 3.7, 3.1].map((buffered) => c.decide(0, buffered).rate)).toEqual([0.94, 0.94, 0.94, 1, 1]);
+  });
+});
+
 describe('seek', () => {
   test('happens once when far behind, not again at once', () => {
     const c = new LatencyController();
@@ -72,6 +80,16 @@ describe('target', () => {
     c.arrived(now + 700, now);
     c.decide(now + 700, 1);
     expect(c.target).toBe(0.3);
+  });
+
+  test('is what is to be kept in any case', () => {
+    const c = new LatencyController();
+    c.keep = 4;
+    feed(c, 0, 10_000);
+    expect(c.target).toBe(4);
+    c.keep = 0;
+    feed(c, 10_000, 60_000);
+    expect(c.target).toBeCloseTo(1.3, 0);
   });
 
   test('is never above three seconds', () => {

@@ -28,6 +28,13 @@ describe('down', () => {
     expect(rules().decide({ ...slow, bps: 1_600_000 }), 'or the network has collapsed').toEqual({ to: 2, urgent: true });
   });
 
+  test('later when much is left and nearly enough comes, and at once when it does not', () => {
+    const slow = { ...calm, now: 1_000, bufferedS: 4, targetS: 4, bps: 4_000_000, limitedMs: 2_000, limitedAt: 1_000 };
+    expect(rules().decide(slow), 'four seconds last for twenty').toBeUndefined();
+    expect(rules().decide({ ...slow, bufferedS: 2, lateMs: 900 })).toEqual({ to: 1, urgent: true });
+    expect(rules().decide({ ...slow, bps: 600_000, limitedMs: 200 })).toEqual({ to: 3, urgent: true });
+  });
+
   test('for a stall only if the network made it', () => {
     expect(rules().decide({ ...calm, now: 9_000, stalls: 1, bps: 700_000 })).toBeUndefined();
     expect(rules().decide({ ...calm, now: 9_000, stalls: 1, bps: 700_000, limitedAt: 8_000 })?.to).toBe(3);
@@ -58,6 +65,12 @@ describe('up', () => {
     r.switched(3, 11_000);
     expect([at(r, 26_000), at(r, 27_000)]).toEqual([undefined, 2]);
     expect(at(r, 17_000, { bps: 9_000_000 }), 'an estimate that was wrong is not asked again for this one').toBe(0);
+  });
+
+  test('soon from one that was begun with for the sake of the first picture', () => {
+    const r = new Rules(RUNGS, false, 0, true);
+    r.current = 3;
+    expect([at(r, 1_900), at(r, 2_000)]).toEqual([undefined, 2]);
   });
 
   test('step by step as long as it goes well', () => {

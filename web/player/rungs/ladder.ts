@@ -2,6 +2,7 @@ import type { RushlightPlayer } from '../element';
 import type { Engine, Watcher } from '../engine';
 import type { Packet } from '../flv';
 import type { Connection, End } from '../transport';
+import { Caution, roundTrip } from './caution';
 import { rungsOf } from './manifest';
 import { recall, remember } from './memory';
 import { Rules, startRung, type Rung } from './rules';
@@ -23,8 +24,12 @@ const MEET_MS = 6_000;
 /** How long pictures of the old rung are kept back for the new one, and what must be left in the buffer. */
 const HOLD_MS = 500;
 const HOLD_BUFFER_S = 0.3;
-/** A trial of a larger rung is given up as soon as the old one falls behind for it, with no more than this in the buffer. */
+/**
+ * A trial of a larger rung is given up as soon as the old one falls behind for it, with no more than this in the buffer, or than
+ * this part of what is to be there.
+ */
 const TRIAL_BUFFER_S = 0.4;
+const TRIAL_BUFFER = 0.35;
 const MEMORY_MS = 5_000;
 
 /** The choice that leaves it to the player. */
@@ -47,24 +52,29 @@ export class Ladder implements Watcher {
   private rules: Rules | undefined;
   private chosen: string;
   private engine: Engine | undefined;
+  /** What the rungs are those of. */
+  private source: string | undefined;
   private change: Change | undefined;
   private frontier = new Frontier();
   private throughput: Throughput;
+  private readonly caution: Caution;
   private listAt = -Infinity;
   /** Bytes of the newest keyframe. */
   private keySize = 0;
   private rememberAt = 0;
+  private roundTripMs: number | undefined;
   private readonly ticker: ReturnType<typeof setInterval>;
 
-  /** `list` is the address of the manifest, and `choice` one for this page alone. */
+  /** `listOf` is the address of the manifest of a stream (`/live/cam.flv`), and `choice` one for this page alone. */
   constructor(
     private readonly player: RushlightPlayer,
-    private readonly list: string,
+    private readonly listOf: (stream: string) => string,
     choice?: string,
   ) {
     const memory = recall();
     this.chosen = choice ?? memory.choice ?? AUTO;
     this.throughput = new Throughput(memory.bps);
+    this.caution = new Caution(memory.calmMs);
     this.ticker = setInterval(() => this.tick(performance.now()), TICK_MS);
     this.tick(performance.now());
   }
@@ -131,9 +141,18 @@ export class Ladder implements Watcher {
       this.leave();
       this.engine = flv;
       if (flv) flv.watcher = this;
+      if (flv && flv.source !== this.source) {
+        this.source = flv.source;
+        this.rungs = [];
+        this.listAt = -Infinity;
+      }
       this.place(now);
     }
-    if (now - this.listAt > (this.rungs.length > 1 ? LIST_MS : LIST_SOON_MS) && !document.hidden) void this.ask(now);
+    if (flv && now - this.listAt > (this.rungs.length > 1 ? LIST_MS : LIST_SOON_MS) && !document.hidden) void this.ask(flv, now);
+    if (flv && !flv.paused) {
+      const { limitedMs, lateMs } = this.throughput;
+      flv.keepMs = 1000 * this.caution.see(now, { limitedMs, lateMs, roundTripMs: this.roundTripMs });
+    }
     if (!flv || !this.rules) return;
     if (flv.paused) return this.change && this.giveUp();
     if (this.change) return this.supervise(this.change, now);
@@ -160,9 +179,11 @@ export class Ladder implements Watcher {
   }
 
   /** The list of rungs; that there is none, or it cannot be had, changes nothing. */
-  private async ask(now: number): Promise<void> {
+  private async ask({ source }: Engine, now: number): Promise<void> {
     this.listAt = now;
-    const response = await fetch(this.list, { signal: AbortSignal.timeout(LIST_MS), priority: 'low' }).catch(() => undefined);
+    const response = await fetch(this.listOf(path(source)), { signal: AbortSignal.timeout(LIST_MS), priority: 'low' }).catch(() => undefined);
+    this.roundTripMs = roundTrip(performance.getEntriesByType('resource') as PerformanceResourceTiming[]);
+    if (source !== this.source) return;
     const rungs = response?.ok ? rungsOf(await response.json().catch(() => undefined)) : [];
     const same = rungs.map(({ url }) => url).join() === this.rungs.map(({ url }) => url).join();
     // A rate that is not known yet is one of the last seconds.
@@ -178,8 +199,8 @@ export class Ladder implements Watcher {
     this.rules = undefined;
     if (!this.engine || this.rungs.length < 2) return;
     const saver = (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
-    this.rules = new Rules(this.rungs, saver, now);
     const playing = this.rungs.findIndex(({ url }) => decodeURI(path(url)) === decodeURI(path(this.engine!.url)));
+    this.rules = new Rules(this.rungs, saver, now, playing > 0 && this.switches === 0);
     this.rules.current = Math.max(0, playing);
   }
 
@@ -233,7 +254,8 @@ export class Ladder implements Watcher {
       ? now - change.at > (urgent ? BEGIN_URGENT_MS : BEGIN_MS)
       : now - began > Math.max(MEET_MS, 2.5 * (this.frontier.gopMs ?? 0));
     const larger = to < this.rules!.current;
-    const tooMuch = larger && this.throughput.limitedMs > 0 && bufferedS < TRIAL_BUFFER_S;
+    const little = Math.max(TRIAL_BUFFER_S, (TRIAL_BUFFER * engine.targetMs) / 1000);
+    const tooMuch = larger && this.throughput.limitedMs > 0 && bufferedS < little;
     if (late || (!urgent && (tooMuch || engine.state !== 'live'))) return this.giveUp();
     if (splice.heldAt !== undefined && (now - splice.heldAt > HOLD_MS || bufferedS < HOLD_BUFFER_S)) this.release(change);
   }
@@ -295,8 +317,7 @@ export class Ladder implements Watcher {
     if (now - this.rememberAt < MEMORY_MS || !this.rules) return;
     this.rememberAt = now;
     const { bps, limitedAt } = this.throughput;
-    const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
-    const rttMs = navigation ? navigation.connectEnd - navigation.connectStart : 0;
+    const rttMs = this.roundTripMs ?? 0;
     const known = limitedAt > 0 ? bps : undefined;
     const { current } = this.rules;
     const chosen = this.rungs.some(({ name }) => name === this.chosen);
@@ -305,6 +326,7 @@ export class Ladder implements Watcher {
     const stream = path(this.engine!.source);
     remember((memory) => {
       if (known !== undefined) memory.bps = known;
+      memory.calmMs = this.caution.calmMs;
       delete memory.starts[stream];
       if (start > 0) memory.starts[stream] = path(this.rungs[start]!.url);
     });

@@ -7,6 +7,8 @@ const STARTS_MAX = 32;
 export interface Memory {
   /** Bits per second that the network carried. */
   bps?: number;
+  /** For how long it has been fast enough, in ms. */
+  calmMs?: number;
   /** The name of the rung that was chosen; absent where it is left to the player. */
   choice?: string;
   /** By path of the stream (`/live/cam.flv`): that of the rung to begin with, where the stream itself was too much. */
@@ -15,9 +17,10 @@ export interface Memory {
 
 export function recall(): Memory {
   try {
-    const { bps, choice, starts } = JSON.parse(localStorage.getItem(STORED) ?? '{}') as Partial<Memory>;
+    const { bps, calmMs, choice, starts } = JSON.parse(localStorage.getItem(STORED) ?? '{}') as Partial<Memory>;
     return {
       ...(typeof bps === 'number' && bps > 0 ? { bps } : {}),
+      ...(typeof calmMs === 'number' && calmMs > 0 ? { calmMs } : {}),
       ...(typeof choice === 'string' ? { choice } : {}),
       starts: typeof starts === 'object' && starts !== null ? starts : {},
     };

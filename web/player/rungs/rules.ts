@@ -45,6 +45,15 @@ const DOWN_AFTER_MS = 600;
 const DOWN_SOON_MS = 200;
 const LITTLE = 0.6;
 const COLLAPSED = 0.8;
+/**
+ * With more than this in the buffer, in seconds, there is time to see whether it passes: for as long as what is buffered lasts that
+ * long yet, and no more than this part of it has been lost.
+ */
+const DEEP_S = 1.5;
+const LASTS_S = 8;
+const LOST = 0.4;
+/** A network that carries nearly enough is not taken to last for ever. */
+const SHORT_MIN = 0.05;
 /** A network that was too slow just before a stall is what made it. */
 const STALL_CAUSE_MS = 3_000;
 /** The part of what the network carries that a rung may take. */
@@ -57,6 +66,8 @@ const UP_AFTER_MS = 5_000;
  * the last change was one for the better, the next comes as soon as may be.
  */
 const TRY_AFTER_MS = 8_000;
+/** One that was begun with so that the first picture came soon is left sooner. */
+const GROW_AFTER_MS = 2_000;
 const TRY_AFTER_MAX_MS = 180_000;
 /** A larger rung that was left within this time was too much. */
 const TOO_MUCH_MS = 30_000;
@@ -69,7 +80,9 @@ const CALM_BUFFER = 0.4;
 const REFUSED_MS = 30_000;
 /** The first picture is to be there within this time, of which decoding and showing it take so much. */
 const FIRST_PICTURE_MS = 300;
-const SHOW_MS = 60;
+const SHOW_MS = 90;
+/** What a connection may send before its first acknowledgement, and twice as much with each round trip. */
+const INITIAL_BYTES = 14_000;
 /** Round trips before the first byte of a keyframe comes: of the connection, and of the request. */
 const ROUND_TRIPS = 2;
 /** Data savers get no more than this. */
@@ -83,13 +96,14 @@ export class Rules {
   private stalls = 0;
   private readonly tries: { failures: number; refusedUntil: number }[];
 
-  /** `rungs` from the highest rate to the lowest. */
+  /** `rungs` from the highest rate to the lowest. `beganSmall`: with a small one for the sake of the first picture. */
   constructor(
     private readonly rungs: readonly Rung[],
     private readonly saver: boolean,
     now: number,
+    beganSmall = false,
   ) {
-    this.since = now;
+    this.since = beganSmall ? now - TRY_AFTER_MS + GROW_AFTER_MS : now;
     this.tries = rungs.map(() => ({ failures: 0, refusedUntil: -Infinity }));
   }
 
@@ -105,8 +119,12 @@ export class Rules {
     const stalled = view.stalls > this.stalls;
     this.stalls = view.stalls;
     if (now - this.since > PROVEN_MS) this.tries[this.current]!.failures = 0;
-    const soon = bufferedS < targetS * LITTLE || (view.bps ?? Infinity) < this.rungs[this.current]!.bps * COLLAPSED;
-    const slow = limitedMs >= (soon ? DOWN_SOON_MS : DOWN_AFTER_MS) || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
+    const carried = (view.bps ?? Infinity) / this.rungs[this.current]!.bps;
+    const lastsS = bufferedS / Math.max(SHORT_MIN, 1 - carried);
+    const isLost = view.lateMs / 1000 > LOST * bufferedS;
+    const soon = bufferedS > DEEP_S ? lastsS < LASTS_S || isLost : bufferedS < targetS * LITTLE || carried < COLLAPSED;
+    const after = soon ? DOWN_SOON_MS : bufferedS > DEEP_S ? Infinity : DOWN_AFTER_MS;
+    const slow = limitedMs >= after || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
     if (slow) return this.down(view);
     if (this.current < this.top) return this.at(this.top, now);
     return this.up(view);
@@ -168,10 +186,17 @@ export class Rules {
 
 /**
  * The rung to begin the next visit with: the largest that the network carries and whose keyframe is there in time; where none
- * is, the smallest. `keyBytes` are those of a keyframe of the first rung.
+ * is, the smallest. `keyBytes` are those of a keyframe of the first rung, and `trips` round trips pass before its first byte comes.
  */
-export function startRung(rungs: readonly Rung[], { bps, rttMs, keyBytes }: { bps: number; rttMs: number; keyBytes: number }): number {
-  const bits = (Math.max(0, FIRST_PICTURE_MS - SHOW_MS - ROUND_TRIPS * rttMs) * bps) / 1000;
-  const fits = rungs.findIndex((rung) => rung.bps <= bps * DOWN_SHARE && (keyBytes * 8 * rung.bps) / (rungs[0]!.bps || 1) <= bits);
+export function startRung(
+  rungs: readonly Rung[],
+  { bps, rttMs, keyBytes, trips = ROUND_TRIPS }: { bps: number; rttMs: number; keyBytes: number; trips?: number },
+): number {
+  const leftMs = FIRST_PICTURE_MS - SHOW_MS - trips * rttMs;
+  const fits = rungs.findIndex((rung) => {
+    const bytes = (keyBytes * rung.bps) / (rungs[0]!.bps || 1);
+    const growsMs = Math.max(0, Math.ceil(Math.log2(bytes / INITIAL_BYTES + 1)) - 1) * rttMs;
+    return rung.bps <= bps * DOWN_SHARE && Math.max(growsMs, (bytes * 8_000) / bps) <= leftMs;
+  });
   return fits < 0 ? rungs.length - 1 : fits;
 }

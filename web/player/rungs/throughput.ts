@@ -7,12 +7,12 @@
 const WINDOW_MS = 100;
 /** Silence this long is a host or a server that sends nothing, or no network at all; neither has a rate. */
 const SILENCE_MS = 150;
-/** Media that comes slower than this, by its own clock, falls behind. */
-const FALLS_BEHIND = 0.9;
+/** Media falls behind whose lateness grows by more than this part of the time. */
+const FALLS_BEHIND = 0.1;
 /** Later than this is more than jitter. */
 const LATE_MS = 120;
-/** What a new measurement weighs against those before. */
-const WEIGHT = 0.6;
+/** Of a time of being too slow, about so much is looked at: single packets make the rate of a shorter one. */
+const SPELL_MS = 600;
 /** The estimate is raised by this factor at once, at most: much may come together because the page was busy, and read late. */
 const RAISE_MAX = 1.25;
 /** More than this no rung needs. */
@@ -29,10 +29,14 @@ export class Throughput {
   /** When it last did. */
   limitedAt = -Infinity;
   private estimate: number | undefined;
-  private window: { start: number; media: number | undefined; bytes: number } | undefined;
+  private window: { start: number; late: number | undefined; bytes: number } | undefined;
+  /** What came while the network was too slow. */
+  private spell = { ms: 0, bytes: 0 };
   private chunkAt = -Infinity;
   private frameAt: number | undefined;
   private media: number | undefined;
+  /** Between two pictures, in media time. */
+  private step = 0;
   /** Arrival less media time of what came fastest. */
   private fastest: number | undefined;
 
@@ -62,7 +66,7 @@ export class Throughput {
     this.chunkAt = now;
     if (silent || !this.window) {
       // When its first bytes left is not known, so they count for nothing.
-      this.window = { start: now, media: this.media, bytes: 0 };
+      this.window = { start: now, late: this.dueMs(now), bytes: 0 };
       if (silent) this.limitedMs = 0;
       return;
     }
@@ -79,6 +83,8 @@ export class Throughput {
       if (before !== undefined) this.rejoin();
       this.fastest = offset;
     } else this.fastest = Math.min(before + drift, offset);
+    const step = mediaMs - (this.media ?? mediaMs);
+    if (step > 0) this.step = Math.min(step, SILENCE_MS);
     // Of pictures in decoding order the newest one counts.
     this.media = Math.max(this.media ?? mediaMs, mediaMs);
     this.frameAt = now;
@@ -94,21 +100,29 @@ export class Throughput {
     this.limitedMs = 0;
   }
 
-  private judge(now: number, { start, media, bytes }: NonNullable<Throughput['window']>): void {
+  /** How late the stream is: its newest picture, or the next one if that is due already. Waiting for the next one alone is not lateness. */
+  private dueMs(now: number): number | undefined {
+    if (this.frameAt === undefined) return undefined;
+    return Math.max(this.lagMs(this.frameAt), this.lagMs(now - this.step));
+  }
+
+  private judge(now: number, { start, late, bytes }: NonNullable<Throughput['window']>): void {
     const passed = now - start;
+    const due = this.dueMs(now);
     const rate = Math.min(BPS_MAX, (this.estimate ?? BPS_MAX) * RAISE_MAX, (bytes * 8_000) / passed);
-    const came = this.media !== undefined && media !== undefined ? this.media - media : undefined;
-    if (came !== undefined && came < passed * FALLS_BEHIND && this.lagMs(now) > LATE_MS) {
+    if (due !== undefined && late !== undefined && due - late > passed * FALLS_BEHIND && due > LATE_MS) {
       // What was thought before it came to this says little.
-      this.estimate = this.limitedMs ? mix(this.estimate ?? rate, rate) : rate;
+      if (!this.limitedMs) this.spell = { ms: 0, bytes: 0 };
+      const { spell } = this;
+      const kept = Math.max(0, Math.min(1, (SPELL_MS - passed) / (spell.ms || 1)));
+      this.spell = { ms: spell.ms * kept + passed, bytes: spell.bytes * kept + bytes };
+      this.estimate = Math.min(BPS_MAX, (this.spell.bytes * 8_000) / this.spell.ms);
       this.limitedMs += passed;
       this.limitedAt = now;
     } else {
       this.limitedMs = 0;
       this.estimate = Math.max(rate, this.estimate ?? 0);
     }
-    this.window = { start: now, media: this.media, bytes: 0 };
+    this.window = { start: now, late: due, bytes: 0 };
   }
 }
-
-const mix = (old: number, fresh: number): number => old * (1 - WEIGHT) + fresh * WEIGHT;
