@@ -13,7 +13,7 @@ use std::process::Command;
 const SETTINGS: &[&str] = &["transcode.idle_stop_ms=1000", "transcode.cores_max=16"];
 
 /// A server with a stream of 1280x720 with a keyframe each second, that goes on until the process is dropped.
-fn with_a_large_stream(ffmpeg: &Path, settings: &[&str]) -> Result<(Server, Process), String> {
+pub(crate) fn with_a_large_stream(ffmpeg: &Path, settings: &[&str]) -> Result<(Server, Process), String> {
     let large = clip::large(ffmpeg)?;
     let server = Server::with(settings);
     let publisher = program::publish(ffmpeg, &large, Repeat::Forever, &server.rtmp_url("cam"));
@@ -51,7 +51,7 @@ fn keyframes(tags: &[Tag]) -> Vec<i64> {
 }
 
 /// The packets of sound, by time.
-fn sound(tags: &[Tag]) -> BTreeMap<u32, &[u8]> {
+pub(crate) fn sound(tags: &[Tag]) -> BTreeMap<u32, &[u8]> {
     let frames = tags.iter().filter(|tag| tag.kind == 8 && !tag.is_config());
     frames.map(|tag| (tag.timestamp, &tag.body[..])).collect()
 }
@@ -71,7 +71,7 @@ fn children(of: u32) -> Vec<u32> {
 }
 
 /// Whether `part` is all of `whole` between its own first and last.
-fn is_run_of<K: Ord + Copy + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+pub(crate) fn is_run_of<K: Ord + Copy + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     part: &BTreeMap<K, V>,
     whole: &BTreeMap<K, V>,
 ) -> bool {
