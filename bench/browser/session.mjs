@@ -59,14 +59,19 @@ function monitor({ bits, square, height }) {
   const timer = setInterval(() => {
     const now = performance.now();
     const element = video();
+    if (!from && !(element?.readyState >= 2)) return (before = now);
     const step = now - before;
     seen.longest_tick_ms = Math.max(seen.longest_tick_ms, step);
     const { currentTime, videoHeight, playbackRate } = element;
     const ahead = aheadMs(element);
-    from ||= now;
-    if (currentTime > position + 0.001 || currentTime < position - 0.001) {
+    if (!from) {
+      from = now;
+      before = now;
+      position = currentTime;
+    }
+    if (Math.abs(currentTime - position) > 0.001) {
       ended(now);
-      if (position >= 0) moved = true;
+      moved = true;
       seen.played_ms += step;
     } else {
       if (!still) left = Infinity;
@@ -101,13 +106,13 @@ async function rushlight() {
   await page.goto(`${job.site}/watch/absent`);
   await page.waitForFunction(() => document.querySelector('rushlight-player')?.ladder);
   await sleep(LOOK_MS);
+  await page.evaluate(monitor, job);
   await page.evaluate((src) => {
     const player = document.querySelector('rushlight-player');
     player.setAttribute('src', src);
     player.load();
   }, `/live/${job.key}.flv`);
   await page.waitForFunction(() => window.__rushlight?.stages?.t5 !== undefined);
-  await page.evaluate(monitor, job);
   return page.evaluate(() => ({ start_ms: window.__rushlight.stages.t5, stages: window.__rushlight.stages, began: document.querySelector('rushlight-player').engine.url }));
 }
 
@@ -116,8 +121,8 @@ async function other() {
   // Who comes to a player has a connection to its server already, as from our home page.
   await page.evaluate((url) => fetch(new URL('/icon.svg', url), { mode: 'no-cors' }).then((answer) => answer.blob?.()).catch(() => {}), job.url);
   await sleep(LOOK_MS);
-  const start_ms = await page.evaluate((url) => window.join(url), job.url);
   await page.evaluate(monitor, job);
+  const start_ms = await page.evaluate((url) => window.join(url), job.url);
   return { start_ms };
 }
 

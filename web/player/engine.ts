@@ -23,6 +23,9 @@ const WAITING_AFTER_MS = 2_500;
 /** Playback starts with this much in the buffer, or after the grace period with less. */
 const START_BUFFER_S = 0.2;
 const START_GRACE_MS = 250;
+/** The same for who begins with less than the stream: what is slow at first comes in fits. */
+const START_BUFFER_SLOW_S = 0.45;
+const START_GRACE_SLOW_MS = 450;
 /** Playback that stands for so long with something ahead goes on behind the next hole, if there is one. */
 const BEFORE_HOLE_MS = 500;
 /** Standing still becomes a state of its own after this long; less is a hiccup. */
@@ -560,7 +563,8 @@ export class Engine implements Playback {
   private startPlayback(): void {
     if (!this.wantsPlay || !this.video.paused || !this.presented) return;
     const waited = performance.now() - (this.firstFrameAt ?? 0);
-    if (this.bufferedMs < START_BUFFER_S * 1000 && waited < START_GRACE_MS) return;
+    const [enoughS, graceMs] = this.url === this.source ? [START_BUFFER_S, START_GRACE_MS] : [START_BUFFER_SLOW_S, START_GRACE_SLOW_MS];
+    if (this.bufferedMs < enoughS * 1000 && waited < graceMs) return;
     this.video.play().catch((error: DOMException) => {
       // Sound needs a gesture first: begin without it, the page offers to turn it on.
       if (error.name === 'NotAllowedError' && !this.video.muted) {
