@@ -72,6 +72,9 @@ pub const SILENCE_FIRST_MAX: Duration = Duration::from_secs(3);
 /// How long it may sit on any other: ten times what the slowest sensible preset takes for a picture.
 pub const SILENCE_MAX: Duration = Duration::from_secs(1);
 
+/// How long it may be silent while it is ready to run and gets no processor: one that is started anew gets none either.
+pub const SILENCE_STARVED_MAX: Duration = Duration::from_secs(10);
+
 /// How long workers have for what is left when their source has ended.
 pub const END_MAX: Duration = Duration::from_secs(10);
 

@@ -523,14 +523,20 @@ impl Actor {
         let left: Vec<_> =
             self.rungs.iter().filter(|(_, rung)| rung.is_unwanted()).map(|(id, _)| *id).collect();
         left.into_iter().for_each(|id| self.remove(id));
-        if self.ending_since.is_some_and(|since| now.saturating_duration_since(since) > END_MAX) {
+        // What is not live may take its time, as long as it goes on.
+        let last_heard = self.rungs.values().map(|rung| rung.heard);
+        let last_heard = last_heard.chain(self.decoder.as_ref().map(|decoder| decoder.heard)).max();
+        let goes_on = last_heard.filter(|_| !self.options.is_live);
+        let ends_since = self.ending_since.map(|since| goes_on.map_or(since, |heard| heard.max(since)));
+        if ends_since.is_some_and(|since| now.saturating_duration_since(since) > END_MAX) {
             self.rungs.values().for_each(|rung| rung.note_error("it does not end".to_owned()));
             self.rungs.clear();
             self.drop_decoder();
         }
         let hangs = |id: u64, rung: &Rung| {
             let silence = now.saturating_duration_since(rung.heard);
-            (silence > rung.silence_max() && self.slots.held(id) > 0) || rung.holds_too_much()
+            let is_silent = silence > rung.silence_max() && self.slots.held(id) > 0;
+            (is_silent && !rung.waits_for_processor(silence)) || rung.holds_too_much()
         };
         let hung: Vec<_> =
             self.rungs.iter().filter(|(id, rung)| hangs(**id, rung)).map(|(id, _)| *id).collect();
@@ -541,6 +547,7 @@ impl Actor {
             silence > silence_max
                 && self.slots.has_free()
                 && (decoder.unanswered > PACKETS_UNANSWERED_MAX || !decoder.has_room())
+                && !decoder.worker.waits_for_processor(decoder.cpu, silence)
         });
         if hangs {
             self.lose_decoder("it hangs");

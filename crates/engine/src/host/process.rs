@@ -3,7 +3,8 @@
 use super::Launch;
 use crate::ipc::{self, Order, Report};
 use crate::limits::{
-    DECODER_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, ORDERS_QUEUED_MAX, PACKETS_QUEUED_MAX, WHY_BYTES_MAX,
+    DECODER_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, ORDERS_QUEUED_MAX, PACKETS_QUEUED_MAX, SILENCE_STARVED_MAX,
+    WHY_BYTES_MAX,
 };
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -96,6 +97,16 @@ impl Worker {
     pub(super) fn room(&self) -> usize {
         self.orders.capacity()
     }
+
+    /// Whether it has said nothing for `silence` because others have the processors, and not because it hangs. `known` is the
+    /// processor time that it had used when it was heard last.
+    pub(super) fn waits_for_processor(&self, known: Duration, silence: Duration) -> bool {
+        // One that runs in circles uses what it gets; one that was stopped, or waits for what does not come, is not runnable.
+        silence <= SILENCE_STARVED_MAX
+            && self.pid.is_some_and(|pid| {
+                used(pid).is_some_and(|used| used.saturating_sub(known) < silence / 2) && is_runnable(pid)
+            })
+    }
 }
 
 async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
@@ -168,6 +179,15 @@ fn used(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks.saturating_mul(1000) / per_second))
 }
 
+/// Whether a thread of a process would go on if a processor were free (proc_pid_stat(5), field 3).
+fn is_runnable(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('R'))
+    })
+}
+
 /// The next report; `None` when the process is gone, also in the middle of one: its exit status says more than that.
 async fn receive(reader: &mut OwnedReadHalf, bytes_max: usize) -> io::Result<Option<Report>> {
     let mut prefix = [0; 4];
@@ -195,5 +215,20 @@ mod tests {
             assert!(begun.elapsed() < Duration::from_secs(60), "{sum}");
         }
         assert_eq!(used(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_process_that_sleeps_is_not_runnable_and_one_that_works_is() {
+        assert!(is_runnable(std::process::id()), "this thread is");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let begun = Instant::now();
+        // It is on its way to sleep for a moment.
+        while is_runnable(child.id()) {
+            assert!(begun.elapsed() < Duration::from_secs(30));
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_runnable(u32::MAX));
     }
 }

@@ -197,6 +197,11 @@ impl Rung {
         if self.frames == 0 { SILENCE_FIRST_MAX } else { SILENCE_MAX }
     }
 
+    /// Whether it is silent because it gets no processor.
+    pub(super) fn waits_for_processor(&self, silence: Duration) -> bool {
+        self.worker.as_ref().is_some_and(|worker| worker.waits_for_processor(self.cpu_now, silence))
+    }
+
     /// What belongs to the next frame.
     pub(super) fn configure(&mut self, record: Vec<u8>) {
         self.record = Some(record);

@@ -268,6 +268,14 @@ async fn encode(
     if pictures == 0 {
         return Err(usage.error.unwrap_or_else(|| "the encoder gave nothing".to_owned()));
     }
+    // The judge would take what comes after them for something else.
+    let given = clip.packets.iter().filter(|packet| packet.role == Role::Frame).count() as u64;
+    if pictures != given {
+        return Err(format!(
+            "{} of {given} pictures were lost: is the machine too busy, or the clip damaged?",
+            given.abs_diff(pictures)
+        ));
+    }
     std::fs::write(file, &out).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok((bytes, pictures, usage.cpu))
 }
