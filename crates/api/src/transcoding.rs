@@ -23,6 +23,9 @@ pub struct Rung {
     pub fps: Option<f64>,
     /// Of its pictures at most, in bits per second.
     pub bitrate_bps: u64,
+    /// `aac` or `opus`, where sound is encoded for it; absent where it is that of the channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<String>,
 }
 
 /// All rungs that are made now, and what they take.

@@ -46,6 +46,7 @@ mod tests {
             Report::Configured(vec![1, 0x64, 0, 0x1f]),
             Report::Packet(coded),
             Report::Skipped(1234),
+            Report::Taken,
             Report::Measured { pictures: 60, wall: Duration::from_secs(1), cpu: Duration::from_secs(1) },
             Report::Failed("why".to_owned()),
             Report::Done,

@@ -10,6 +10,7 @@
 use crate::encode::{Backend, Config};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::picture::Picture;
+use crate::sound;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
@@ -31,6 +32,10 @@ pub(crate) enum Order {
     Encode(Config, Backend),
     /// First message: say how fast this encodes.
     Measure(Config, Backend),
+    /// First message: decode sound, and encode this.
+    Sound(sound::Config),
+    /// To one of sound: what follows, with its configuration.
+    Source(sound::Source, #[serde(with = "serde_bytes")] Vec<u8>),
     /// To a decoder: the configuration of what follows.
     Configure(#[serde(with = "serde_bytes")] Vec<u8>),
     /// To a decoder: a frame.
@@ -58,6 +63,8 @@ pub(crate) enum Report {
     Configured(#[serde(with = "serde_bytes")] Vec<u8>),
     /// An encoder has a frame.
     Packet(Coded),
+    /// A packet of sound was worked on.
+    Taken,
     /// The picture of this time was left out, by the frame rate asked for.
     Skipped(i64),
     /// A test encode went well.

@@ -3,6 +3,7 @@
 //! A rung is named by its short side, as people do: `720p` is 1280x720 for a wide picture and 720x1280 for a tall one.
 
 use crate::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
+use crate::sound::Wanted;
 use std::time::Duration;
 
 /// What a rung is made like, whatever the source.
@@ -30,6 +31,8 @@ pub struct Template {
     pub preset: Preset,
     /// Threads; 0 leaves it to the back end.
     pub threads: u8,
+    /// What becomes of the sound.
+    pub sound: Wanted,
 }
 
 /// What is known of a source.
@@ -112,6 +115,7 @@ impl Default for Template {
             b_frames: 0,
             preset: Preset::Superfast,
             threads: 0,
+            sound: Wanted::Copy,
         }
     }
 }
@@ -200,7 +204,10 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         .bitrate_bps
         .is_some_and(|bps| f64::from(template.bitrate_bps) <= f64::from(bps) * RATE_PART_MAX);
     let is_another_codec = source.codec.is_some_and(|codec| codec != template.codec);
-    if !(is_smaller || is_lighter || is_another_codec) || template.bitrate_bps < BITRATE_BPS_MIN {
+    let has_own_sound = matches!(template.sound, Wanted::Encoded(_));
+    if !(is_smaller || is_lighter || is_another_codec || has_own_sound)
+        || template.bitrate_bps < BITRATE_BPS_MIN
+    {
         return None;
     }
     Some(Config {
@@ -232,10 +239,11 @@ pub fn choose(templates: &[Template], source: &Source) -> Vec<(Template, Config)
     let mut chosen: Vec<(Template, Config)> = Vec::new();
     for template in templates {
         let Some(config) = fit(template, source) else { continue };
-        let is_like = |(_, other): &(Template, Config)| {
+        let is_like = |(like, other): &(Template, Config)| {
             let nearly = |a: f64, b: f64, part: f64| a.min(b) > a.max(b) * part;
             let pixels = |config: &Config| f64::from(config.width) * f64::from(config.height);
-            config.codec == other.codec
+            template.sound == like.sound
+                && config.codec == other.codec
                 && config.gop == other.gop
                 && nearly(pixels(&config), pixels(other), PIXELS_PART_MAX)
                 && nearly(config.bitrate_bps.into(), other.bitrate_bps.into(), RATE_PART_MAX)

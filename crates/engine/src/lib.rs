@@ -27,5 +27,6 @@ pub mod picture;
 pub mod rate;
 #[cfg(feature = "libav")]
 mod record;
+pub mod sound;
 #[cfg(feature = "libav")]
 pub mod worker;

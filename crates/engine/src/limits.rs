@@ -32,6 +32,15 @@ pub const OUTPUTS_QUEUED_MAX: usize = 256;
 /// Messages that wait for an encoder: pictures, of which there are at most [`SLOTS`], and orders.
 pub const ORDERS_QUEUED_MAX: usize = 64;
 
+/// Packets of sound that wait for their worker: those of ten seconds, which come at once where somebody joins in the past.
+pub const SOUND_QUEUED_MAX: usize = 512;
+
+/// How long a worker of sound may sit on a packet, which takes it a millisecond: what remains is a machine that is busy.
+pub const SOUND_SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// One message of a worker of sound: a packet of it, or why it fails. The largest is an AAC frame of two channels, 1536 bytes.
+pub const SOUND_MESSAGE_BYTES_MAX: usize = 16 << 10;
+
 /// Packets under way to the decoder: enough that it never waits, and little delay.
 pub const PACKETS_AHEAD_MAX: usize = 8;
 

@@ -55,6 +55,25 @@ pub fn large(ffmpeg: &Path) -> Result<PathBuf, String> {
     encode(ffmpeg, "large.flv", &[LARGE_PICTURE], &[SOUND], &[H264_FAST, AAC], SECONDS)
 }
 
+/// Pictures as in [`large`], and sound that not everything plays: it is encoded by `encoder`, and has eight channels if that can.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn large_with_sound(ffmpeg: &Path, name: &str, encoder: &str) -> Result<PathBuf, String> {
+    encode(ffmpeg, name, &[LARGE_PICTURE], &[SOUND], &[H264_FAST, encoder], SECONDS)
+}
+
+/// A tenth of a second of white on black and of sound in silence, at each second: H.264 (1280x720) and AAC, as FLV.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn beep_and_flash(ffmpeg: &Path) -> Result<PathBuf, String> {
+    let picture =
+        "color=black:size=1280x720:rate=25,drawbox=color=white:t=fill:enable='between(mod(t,1),0.48,0.59)'";
+    let sound = "aevalsrc='if(between(mod(t,1),0.48,0.6),0.7*sin(2*PI*1000*t),0)':s=44100";
+    encode(ffmpeg, "beep-and-flash.flv", &[picture], &[sound], &[H264_FAST, AAC], SECONDS)
+}
+
 /// The layouts of Enhanced RTMP that ffmpeg 9 writes. Encoded by `ffmpeg`, put into FLV by `ffmpeg9`.
 ///
 /// # Errors

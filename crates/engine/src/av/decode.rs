@@ -3,6 +3,7 @@
 use super::{Context, Error, Frame, Packet, TIME_BASE, check, ffi};
 use crate::ipc::Coded;
 use crate::limits::PICTURE_PIXELS_MAX;
+use crate::sound::{Plain, PlainFormat, Source};
 use std::ffi::c_int;
 
 /// Threads where nothing is said. Each one more holds back a picture, and one core decodes a hundred of 1080p in a second: the
@@ -50,6 +51,53 @@ impl Decoder {
             Ok(Self { context, packet: Packet::new()? })
         };
         open().map_err(|error: Error| format!("the decoder of {codec:?} does not open: {error}"))
+    }
+
+    /// For sound of `source` with its configuration record, which may be empty for codecs that have none.
+    pub(crate) fn open_sound(source: Source, record: &[u8]) -> Result<Self, String> {
+        let (id, rate, channels) = match source {
+            Source::Aac => (ffi::AVCodecID::AV_CODEC_ID_AAC, 0, 0),
+            Source::Opus => (ffi::AVCodecID::AV_CODEC_ID_OPUS, 48_000, 2),
+            Source::Mp3 => (ffi::AVCodecID::AV_CODEC_ID_MP3, 0, 0),
+            Source::Flac => (ffi::AVCodecID::AV_CODEC_ID_FLAC, 0, 0),
+            Source::Ac3 => (ffi::AVCodecID::AV_CODEC_ID_AC3, 0, 0),
+            Source::Eac3 => (ffi::AVCodecID::AV_CODEC_ID_EAC3, 0, 0),
+            Source::Speex => (ffi::AVCodecID::AV_CODEC_ID_SPEEX, 16_000, 1),
+            Source::Nellymoser { rate } => (ffi::AVCodecID::AV_CODEC_ID_NELLYMOSER, rate, 1),
+            Source::Plain(Plain { format, rate, channels }) => {
+                let id = match format {
+                    PlainFormat::U8 => ffi::AVCodecID::AV_CODEC_ID_PCM_U8,
+                    PlainFormat::S16 => ffi::AVCodecID::AV_CODEC_ID_PCM_S16LE,
+                    PlainFormat::Adpcm => ffi::AVCodecID::AV_CODEC_ID_ADPCM_SWF,
+                    PlainFormat::ALaw => ffi::AVCodecID::AV_CODEC_ID_PCM_ALAW,
+                    PlainFormat::MuLaw => ffi::AVCodecID::AV_CODEC_ID_PCM_MULAW,
+                };
+                (id, rate, channels)
+            }
+        };
+        // SAFETY: it returns null or an entry of a static table.
+        let found = unsafe { ffi::avcodec_find_decoder(id) };
+        if found.is_null() {
+            return Err(format!("this libav has no decoder for {source:?}"));
+        }
+        let open = || {
+            let mut context = Context::new(found)?;
+            context.set_extradata(record)?;
+            let fields = context.fields();
+            fields.pkt_timebase = TIME_BASE;
+            fields.thread_count = 1;
+            if rate > 0 {
+                fields.sample_rate = c_int::try_from(rate).map_err(|_| Error::INVALID)?;
+                // SAFETY: the layout belongs to the context.
+                unsafe {
+                    ffi::av_channel_layout_default(&raw mut fields.ch_layout, c_int::from(channels));
+                }
+            }
+            // SAFETY: the context was made for this decoder.
+            check(unsafe { ffi::avcodec_open2(context.0.as_ptr(), found, std::ptr::null_mut()) })?;
+            Ok(Self { context, packet: Packet::new()? })
+        };
+        open().map_err(|error: Error| format!("the decoder of {source:?} does not open: {error}"))
     }
 
     /// Gives it a frame; `None` says that nothing follows.

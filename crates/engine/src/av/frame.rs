@@ -6,7 +6,7 @@ use crate::worker::memory::Slot;
 use std::ffi::c_int;
 use std::ptr::NonNull;
 
-/// A picture of the library.
+/// A picture of the library, or samples of sound.
 pub(crate) struct Frame(NonNull<ffi::AVFrame>);
 
 impl Frame {
@@ -52,6 +52,11 @@ impl Frame {
     pub(crate) fn size(&mut self) -> (u32, u32) {
         let fields = self.fields();
         (u32::try_from(fields.width).unwrap_or(0), u32::try_from(fields.height).unwrap_or(0))
+    }
+
+    /// Samples of sound per second.
+    pub(crate) fn rate(&mut self) -> u32 {
+        u32::try_from(self.fields().sample_rate).unwrap_or(0)
     }
 
     /// The time it is shown, in nanoseconds, where it is known.

@@ -6,11 +6,13 @@ mod device;
 mod encode;
 mod frame;
 mod scale;
+mod sound;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
 pub(crate) use frame::Frame;
 pub(crate) use scale::Scaler;
+pub(crate) use sound::{Resampler, SoundEncoder};
 
 use ffmpeg_sys_next as ffi;
 use std::ffi::{CStr, c_int};

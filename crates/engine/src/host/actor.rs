@@ -496,7 +496,7 @@ impl Actor {
                 rung.note_error(why);
             }
             Report::Done => self.remove(id),
-            Report::Picture(_) | Report::Measured { .. } => {
+            Report::Picture(_) | Report::Measured { .. } | Report::Taken => {
                 self.lose_encoder(id, "it says what no encoder says")
             }
         }

@@ -6,12 +6,14 @@ mod probe;
 mod process;
 mod rung;
 mod slots;
+mod sound;
 
 use crate::encode::{Backend, Config};
 use crate::limits::{OUTPUTS_QUEUED_MAX, PACKETS_QUEUED_MAX, REQUESTS_QUEUED_MAX};
 use actor::{Actor, Request};
 use media::Packet;
 pub use probe::{Probed, Speed, probe, ranked};
+pub use sound::{SoundInlet, SoundOutlet, start_sound};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The worker processes: a decoder, or one encoder.
+//! The worker processes: a decoder, one encoder, or one track of sound.
 //!
 //! A worker has a socket to the server in the place of its standard input, and the memory of pictures in that of its standard
 //! output. It reads its first order, gives up every right that it does not need (`sandbox`), and works until the
@@ -6,10 +6,12 @@
 
 mod decoder;
 mod encoder;
+mod grid;
 mod measure;
 pub(crate) mod memory;
 mod pace;
 mod sandbox;
+mod sound;
 
 use crate::ipc::{self, Order, Report};
 use sandbox::Role;
@@ -94,6 +96,10 @@ fn work(server: &mut Server) -> Result<(), Failed> {
             let memory = memory::Shared::readable(&memory)?;
             sandbox::enter(Role::of(backend))?;
             encoder::run(server, &memory, config, backend)
+        }
+        Order::Sound(config) => {
+            sandbox::enter(Role::Decoder)?;
+            sound::run(server, config)
         }
         Order::Measure(config, backend) => {
             sandbox::enter(Role::of(backend))?;

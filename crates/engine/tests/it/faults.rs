@@ -5,7 +5,7 @@ use engine::host::{Launch, Options, Output, Transcoder};
 use media::Role;
 
 /// Ends the process of an outlet as a crash would.
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }

@@ -3,6 +3,7 @@
 mod clip;
 mod faults;
 mod rungs;
+mod sound;
 
 use clip::Clip;
 use engine::encode::{Backend, Codec, Config, Preset};

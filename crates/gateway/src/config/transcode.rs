@@ -4,6 +4,7 @@ use super::{DURATION_MS_MAX, KeyDoc};
 use crate::pattern::Pattern;
 use engine::encode::{Backend, Codec, Preset};
 use engine::ladder::{self, Template};
+use engine::sound::{self, Wanted};
 use media::StreamName;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -69,6 +70,13 @@ section! {
         b_frames: u8 = 0,
         /// How much work goes into a picture: `"ultrafast"`, `"superfast"`, `"veryfast"`, `"faster"`, `"fast"` or `"medium"`.
         preset: PresetName = PresetName(Preset::Superfast),
+        /// The sound: `"copy"` is that of the stream, with all its tracks; `"aac"` and `"opus"` encode its first track; `"auto"` makes AAC of
+        /// it, unless it is AAC with one or two channels already, which everything plays.
+        audio: AudioName = AudioName::Copy,
+        /// Bits per second of sound that is encoded; 0 is what suits its codec and channels.
+        audio_bitrate_bps: u32 = 0,
+        /// Channels of sound that is encoded: 2, or 1. Surround sound is mixed down.
+        audio_channels: u8 = 2,
     }
 }
 
@@ -111,6 +119,21 @@ pub enum CodecName {
     H265,
     /// AV1.
     Av1,
+}
+
+/// What becomes of sound, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AudioName {
+    /// It stays as it is.
+    #[default]
+    Copy,
+    /// AAC, where it is not playable everywhere as it is.
+    Auto,
+    /// AAC.
+    Aac,
+    /// Opus.
+    Opus,
 }
 
 /// A preset as it is written.
@@ -161,6 +184,8 @@ impl From<BackendName> for String {
 const HEIGHTS: std::ops::RangeInclusive<u32> = 64..=4320;
 /// Below this nobody sees anything; above it is a unit mistaken.
 const BITRATES: std::ops::RangeInclusive<u32> = 50_000..=200_000_000;
+/// Of sound. Below this no codec has words that are understood; above it nothing is gained.
+const AUDIO_BITRATES: std::ops::RangeInclusive<u32> = 16_000..=512_000;
 /// More rungs of one stream than viewers tell apart.
 const RUNGS_MAX: usize = 16;
 /// More is delay without gain.
@@ -172,6 +197,9 @@ const fn quality_max(codec: Codec) -> f32 {
         Codec::Av1 => 63.0,
     }
 }
+/// At which music is hard to tell from its source.
+const AAC_BPS_PER_CHANNEL: u32 = 64_000;
+const OPUS_BPS_PER_CHANNEL: u32 = 48_000;
 /// More than any machine has.
 const CORES_MAX: f64 = 4096.0;
 /// Of the kernel.
@@ -291,6 +319,13 @@ impl TranscodeTemplate {
         if self.b_frames > B_FRAMES_MAX {
             wrong("b_frames", format!("must lie between 0 and {B_FRAMES_MAX}"));
         }
+        if self.audio_bitrate_bps != 0 && !AUDIO_BITRATES.contains(&self.audio_bitrate_bps) {
+            let (least, most) = (AUDIO_BITRATES.start(), AUDIO_BITRATES.end());
+            wrong("audio_bitrate_bps", format!("must be 0 (what suits) or lie between {least} and {most}"));
+        }
+        if !(1..=2).contains(&self.audio_channels) {
+            wrong("audio_channels", "must be 1 or 2".to_owned());
+        }
         if let Some(BackendName(backend)) = self.backend
             && !backend.codecs().contains(&self.to_codec())
         {
@@ -319,6 +354,25 @@ impl TranscodeTemplate {
             b_frames: self.b_frames,
             preset: self.preset.0,
             threads: 0,
+            sound: self.to_sound(),
+        }
+    }
+
+    fn to_sound(&self) -> Wanted {
+        let encoded = |codec, per_channel: u32| sound::Config {
+            codec,
+            bitrate_bps: match self.audio_bitrate_bps {
+                0 => per_channel * u32::from(self.audio_channels),
+                bps => bps,
+            },
+            channels: self.audio_channels,
+        };
+        let aac = encoded(sound::Codec::Aac, AAC_BPS_PER_CHANNEL);
+        match self.audio {
+            AudioName::Copy => Wanted::Copy,
+            AudioName::Auto => Wanted::Playable(aac),
+            AudioName::Aac => Wanted::Encoded(aac),
+            AudioName::Opus => Wanted::Encoded(encoded(sound::Codec::Opus, OPUS_BPS_PER_CHANNEL)),
         }
     }
 }
@@ -376,6 +430,26 @@ mod tests {
     }
 
     #[test]
+    fn sound_has_the_rate_that_suits_its_codec_unless_a_template_says_another() {
+        let of = |audio, audio_bitrate_bps, audio_channels| {
+            let template = TranscodeTemplate {
+                audio,
+                audio_bitrate_bps,
+                audio_channels,
+                ..TranscodeTemplate::default()
+            };
+            match template.to_template().sound {
+                Wanted::Encoded(config) | Wanted::Playable(config) => Some(config.bitrate_bps),
+                Wanted::Copy => None,
+            }
+        };
+        assert_eq!(of(AudioName::Aac, 0, 2), Some(128_000));
+        assert_eq!(of(AudioName::Auto, 0, 1), Some(64_000));
+        assert_eq!(of(AudioName::Opus, 32_000, 2), Some(32_000));
+        assert_eq!(of(AudioName::Copy, 32_000, 2), None);
+    }
+
+    #[test]
     fn a_template_asks_for_what_its_codec_and_its_encoder_can_do() {
         let wrong_keys = |codec, quality, backend: Option<Backend>| {
             let template = TranscodeTemplate {
@@ -408,6 +482,8 @@ mod tests {
             gop_ms: 1,
             b_frames: 9,
             backend: Some(BackendName(Backend::SvtAv1)),
+            audio_bitrate_bps: 1,
+            audio_channels: 6,
             ..TranscodeTemplate::default()
         };
         let twice = TranscodeTemplate { name: "own".to_owned(), ..TranscodeTemplate::default() };
@@ -432,6 +508,8 @@ mod tests {
             "transcode.template.0.quality",
             "transcode.template.0.gop_ms",
             "transcode.template.0.b_frames",
+            "transcode.template.0.audio_bitrate_bps",
+            "transcode.template.0.audio_channels",
             "transcode.template.0.backend",
             "transcode.template.2.name",
             "transcode.rule.0.stream",

@@ -92,23 +92,39 @@ pub(super) fn multivariant(
             let _ = writeln!(out, "{}", uri(rendition));
         }
     }
-    let sounds: Vec<_> = match groups.is_empty() {
-        true => vec![None],
-        false => groups.iter().enumerate().map(Some).collect(),
-    };
-    for (rung, sound) in rungs.iter().flat_map(|rung| sounds.iter().map(move |sound| (rung, *sound))) {
-        write_rung(&mut out, rung, sound);
-        let playlist = File::playlist(TrackId::VIDEO, span);
-        let _ = writeln!(out, "{}/{playlist}{}", rung.name.channel(), terms.query);
+    for (rung, own) in rungs.iter().zip(groups.len()..) {
+        let uri = |kind| format!("{}/{}{}", rung.name.channel(), File::playlist(kind, span), terms.query);
+        let pictures = uri(TrackId::VIDEO);
+        if let Some(sound) = rung.sound {
+            // Sound of its own is beside its pictures.
+            let _ = writeln!(
+                out,
+                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound{own}\",NAME=\"{}\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{}\"",
+                TrackId::AUDIO,
+                sound.channels,
+                uri(TrackId::AUDIO)
+            );
+            write_rung(&mut out, rung, Some((own, sound.codec.mime(), sound.bitrate_bps.into())));
+            let _ = writeln!(out, "{pictures}");
+            continue;
+        }
+        let peak = |group: &[&Rendition]| group.iter().map(|rendition| rendition.bits_per_second().0).max();
+        let sounds = groups.iter().enumerate();
+        let sounds =
+            sounds.map(|(index, (codec, group))| Some((index, *codec, peak(group).unwrap_or_default())));
+        for sound in sounds.chain(groups.is_empty().then_some(None)) {
+            write_rung(&mut out, rung, sound);
+            let _ = writeln!(out, "{pictures}");
+        }
     }
     out
 }
 
-/// A rung, whether or not it is made already.
-fn write_rung(out: &mut String, rung: &Offer, sound: Option<(usize, &(&str, Vec<&Rendition>))>) {
+/// A rung, whether or not it is made already. Its sound is a group, a codec, and bits per second at most.
+fn write_rung(out: &mut String, rung: &Offer, sound: Option<(usize, &str, u64)>) {
     let (mut peak, mut codecs) = (rung.bits_per_second, rung.mime.clone());
-    if let Some((_, (codec, group))) = sound {
-        peak += group.iter().map(|rendition| rendition.bits_per_second().0).max().unwrap_or_default();
+    if let Some((_, codec, peak_of_sound)) = sound {
+        peak += peak_of_sound;
         let _ = write!(codecs, ",{codec}");
     }
     let (width, height) = (rung.width, rung.height);
@@ -116,7 +132,7 @@ fn write_rung(out: &mut String, rung: &Offer, sound: Option<(usize, &(&str, Vec<
     if let Some(rate) = rung.fps {
         let _ = write!(out, ",FRAME-RATE={rate:.3}");
     }
-    if let Some((index, _)) = sound {
+    if let Some((index, ..)) = sound {
         let _ = write!(out, ",AUDIO=\"sound{index}\"");
     }
     out.push('\n');

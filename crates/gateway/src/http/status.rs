@@ -138,6 +138,7 @@ fn rung(offer: &Offer) -> api::Rung {
         height: offer.height,
         fps: offer.fps.map(|fps| (fps * 100.0).round() / 100.0),
         bitrate_bps: offer.bits_per_second,
+        audio: offer.sound.map(|sound| codec_name(sound.codec.of_packets())),
     }
 }
 
@@ -181,7 +182,10 @@ pub(crate) fn las(env: &Env, name: &StreamName, asker: &Asker) -> Option<api::La
     };
     let rungs =
         transcode::offers(env, &stream).into_iter().zip(2..).map(|(offer, id)| api::LasRepresentation {
-            codec: codecs(offer.mime.clone()),
+            codec: match offer.sound {
+                Some(sound) => format!("{},{}", offer.mime, sound.codec.mime()),
+                None => codecs(offer.mime.clone()),
+            },
             max_bitrate: offer.bits_per_second / 1000,
             width: offer.width,
             height: offer.height,

@@ -2,6 +2,7 @@
 
 use super::limits::{DESCRIBED, MEASURE, RUNGS_MAX};
 use super::rung::{End, Order, Rung, is_alike};
+use super::sound::Sound;
 use super::supervise::{kick, refuse, refused_lately};
 use super::{Active, Report, Running, Unfit, describe, ladder_of};
 use crate::Env;
@@ -187,6 +188,7 @@ impl Branch {
             base: self.base.clone(),
             rung: template.name.clone(),
             config: config.clone(),
+            sound: None,
             since: asked,
             is_live: false,
             fps: 0.0,
@@ -206,6 +208,13 @@ impl Branch {
             env: self.env.clone(),
             base: self.base.clone(),
             name: name.clone(),
+            sound: Sound::new(
+                name.clone(),
+                template.sound,
+                transcoding.launch.get().cloned(),
+                self.env.config.transcode.nice,
+                self.env.origin.stream(&self.base).as_ref(),
+            ),
             template,
             outlet: self.transcoder.add(config.clone()),
             config,

@@ -12,6 +12,10 @@ pub(super) const WAITING_MAX: usize = 1024;
 /// stop for want of sound.
 pub(super) const SOUND_HELD: Duration = Duration::from_secs(1);
 
+/// How long the first picture of a rung waits for sound that is encoded: a process begins within 100 ms, and players should know of both
+/// from the start.
+pub(super) const SOUND_FIRST: Duration = Duration::from_secs(1);
+
 /// Packets of sound and data that wait for pictures: a second of eight tracks.
 pub(super) const HELD_MAX: usize = 1024;
 

@@ -4,7 +4,7 @@
 //! [`Watch`](hub::Watch), on a thread of its own (`supervise`): when a viewer comes for the name of a rung, its stream gets a task
 //! (`branch`) that decodes it once for all its rungs, and a task for each rung (`rung`), which feeds it. Encoding happens in
 //! processes of their own (`engine::host`). Pictures come from the encoder; sound and data are those of the stream, held until the
-//! pictures have come to their time (`interleave`). All times are those of the stream, and each keyframe of it is one of its rungs, so
+//! pictures have come to their time (`interleave`), and encoded anew where a template asks for it (`sound`). All times are those of the stream, and each keyframe of it is one of its rungs, so
 //! that players change from one to the other without a gap.
 //!
 //! What rungs cost is measured, and bounded (`budget`): where there is no room those of least value go.
@@ -17,6 +17,7 @@ mod metadata;
 mod name;
 mod offer;
 mod rung;
+mod sound;
 mod source;
 mod supervise;
 
@@ -92,6 +93,8 @@ pub(crate) struct Report {
     pub(crate) rung: String,
     /// What the encoder was asked for.
     pub(crate) config: encode::Config,
+    /// Sound that is encoded for it.
+    pub(crate) sound: Option<engine::sound::Config>,
     /// When somebody asked for it.
     pub(crate) since: Instant,
     /// Whether there is a picture of it.
@@ -116,7 +119,7 @@ impl Report {
     /// What it is, as playlists and the API say it.
     pub(crate) fn offer(&self, name: StreamName) -> Offer {
         let fps = Some(self.fps).filter(|fps| *fps > 0.0);
-        offer::offer(name, self.rung.clone(), &self.config, fps)
+        offer::offer(name, self.rung.clone(), &self.config, fps, self.sound)
     }
 }
 

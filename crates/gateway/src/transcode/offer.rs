@@ -4,8 +4,9 @@ use super::{describe, ladder_of, rung_name};
 use crate::Env;
 use engine::encode::{Codec, Config};
 use engine::ladder::JOIN;
+use engine::sound;
 use hub::StreamStatus;
-use media::StreamName;
+use media::{StreamName, TrackId, codec};
 
 /// A rung that can be had.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub(crate) struct Offer {
     pub(crate) bits_per_second: u64,
     /// The codec as the `codecs` parameter of a media type (RFC 6381): the profile that the encoder uses, and a level that is enough.
     pub(crate) mime: String,
+    /// Sound of its own, if it has that.
+    pub(crate) sound: Option<sound::Config>,
 }
 
 impl Offer {
@@ -42,14 +45,26 @@ pub(crate) fn offers(env: &Env, status: &StreamStatus) -> Vec<Offer> {
     }
     let Ok(source) = describe(status) else { return Vec::new() };
     let ladder = ladder_of(&env.config.transcode, base, &source).into_iter();
+    let track = status.tracks.iter().find(|track| track.id == TrackId::AUDIO);
+    let track = track.map(|track| {
+        let summary = track.config.as_deref().and_then(|config| codec::summary(track.codec, config));
+        (track.codec, summary.and_then(|summary| summary.channels))
+    });
     let named = ladder.filter_map(|(template, config)| {
-        Some(offer(rung_name(base, &template.name)?, template.name, &config, source.fps))
+        let sound = track.and_then(|(codec, channels)| template.sound.of(codec, channels));
+        Some(offer(rung_name(base, &template.name)?, template.name, &config, source.fps, sound))
     });
     named.collect()
 }
 
 /// `fps` is that of the stream.
-pub(super) fn offer(name: StreamName, rung: String, config: &Config, fps: Option<f64>) -> Offer {
+pub(super) fn offer(
+    name: StreamName,
+    rung: String,
+    config: &Config,
+    fps: Option<f64>,
+    sound: Option<sound::Config>,
+) -> Offer {
     let fps = match (config.fps_max, fps) {
         (Some(max), Some(fps)) => Some(max.min(fps)),
         (max, fps) => max.or(fps),
@@ -63,6 +78,7 @@ pub(super) fn offer(name: StreamName, rung: String, config: &Config, fps: Option
         fps,
         bits_per_second: config.bitrate_bps.into(),
         mime: mime(config.codec, config.width, config.height, fps.unwrap_or(30.0)),
+        sound,
     }
 }
 

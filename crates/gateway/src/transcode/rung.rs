@@ -1,8 +1,9 @@
 //! One rung: from its encoder, and from the sound of its stream, into the hub.
 
 use super::interleave::Interleave;
-use super::limits::{DESCRIBED, DROPPED_PART, MEASURE, RATE_STEP};
+use super::limits::{DESCRIBED, DROPPED_PART, MEASURE, RATE_STEP, SOUND_FIRST};
 use super::metadata::adapted;
+use super::sound::Sound;
 use super::{RANK, describe};
 use crate::Env;
 use engine::encode::Config;
@@ -55,6 +56,7 @@ pub(super) struct Rung {
     pub(super) template: Template,
     pub(super) config: Config,
     pub(super) outlet: Outlet,
+    pub(super) sound: Sound,
     /// Makes another outlet, for pictures of another size.
     pub(super) transcoder: engine::host::Transcoder,
     pub(super) orders: watch::Receiver<Order>,
@@ -64,8 +66,35 @@ pub(super) struct Rung {
 /// What there is once pictures come.
 struct Feed {
     publisher: Publisher,
-    sound: Option<Reader>,
+    /// Of all but pictures.
+    beside: Option<Reader>,
     interleave: Interleave,
+    held: Option<Held>,
+}
+
+/// The first pictures, which wait until there is sound to go with them.
+struct Held {
+    pictures: Vec<Packet>,
+    until: Instant,
+}
+
+impl Feed {
+    /// Passes a packet of pictures on, or holds it.
+    fn write(&mut self, packet: Packet, now: Instant) -> Result<(), WriteError> {
+        match &mut self.held {
+            Some(held) => {
+                held.pictures.push(packet);
+                Ok(())
+            }
+            None => self.publisher.write(packet, now),
+        }
+    }
+
+    /// Passes on what was held.
+    fn release(&mut self, now: Instant) -> Result<(), WriteError> {
+        let held = self.held.take().map_or_else(Vec::new, |held| held.pictures);
+        held.into_iter().try_for_each(|packet| self.publisher.write(packet, now))
+    }
 }
 
 impl Rung {
@@ -73,9 +102,11 @@ impl Rung {
     pub(super) async fn run(mut self) -> End {
         let mut feed = None;
         let end = self.work(&mut feed).await;
-        if let Some(Feed { mut publisher, mut interleave, .. }) = feed
+        if let Some(mut feed) = feed
             && end != End::TakenOver
         {
+            let _ = feed.release(Instant::now());
+            let Feed { mut publisher, mut interleave, .. } = feed;
             // What is left of the sound goes with the last pictures.
             let late = Instant::now() + 2 * super::limits::SOUND_HELD;
             while let Some(packet) = interleave.pop(late) {
@@ -110,7 +141,10 @@ impl Rung {
             idle_since = if order.watched { None } else { idle_since.or(Some(Instant::now())) };
             let wakes = [
                 idle_since.map(|since| since + self.env.config.transcode.idle_stop()),
-                feed.as_ref().and_then(|feed| feed.interleave.due_at()),
+                feed.as_ref().and_then(|feed| match &feed.held {
+                    Some(held) => Some(held.until),
+                    None => feed.interleave.due_at(),
+                }),
                 feed.as_ref().and_then(|feed| feed.publisher.flush_at()),
                 feed.is_none().then(|| self.asked + DESCRIBED),
             ];
@@ -129,10 +163,17 @@ impl Rung {
                         }
                     }
                 },
-                beside = poll_fn(|cx| poll_beside(feed.as_mut(), &mut batch, cx)) => match (beside, feed.as_mut()) {
-                    (Beside::Told(Feedback::TakenOver), _) => return End::TakenOver,
-                    (Beside::Sound(next), Some(feed)) => self.take_sound(next, &mut batch, feed),
-                    _ => {}
+                beside = poll_fn(|cx| poll_beside(feed.as_mut(), &mut self.sound, &mut batch, cx)) => {
+                    match (beside, feed.as_mut()) {
+                        (Beside::Told(Feedback::TakenOver), _) => return End::TakenOver,
+                        (Beside::Read(next), Some(feed)) => self.take_beside(next, &mut batch, feed),
+                        (Beside::Encoded(packet), Some(feed)) => {
+                            if let Err(WriteError::TakenOver) = take_encoded(packet, feed) {
+                                return End::TakenOver;
+                            }
+                        }
+                        _ => {}
+                    }
                 },
                 _ = measure.tick() => self.measure(&mut measured),
                 () = wake(wake_at) => {}
@@ -145,7 +186,14 @@ impl Rung {
             if idle_since.is_some_and(|since| now >= since + self.env.config.transcode.idle_stop()) {
                 return End::Unwatched;
             }
-            if let Some(Feed { publisher, interleave, .. }) = feed {
+            if let Some(feed) = feed {
+                let is_over = |held: &Held| held.until <= now || !self.sound.is_encoded();
+                if feed.held.as_ref().is_some_and(is_over)
+                    && let Err(WriteError::TakenOver) = feed.release(now)
+                {
+                    return End::TakenOver;
+                }
+                let Feed { publisher, interleave, held: None, .. } = feed else { continue };
                 while let Some(packet) = interleave.pop(now) {
                     if let Err(WriteError::TakenOver) = publisher.write(packet, now) {
                         return End::TakenOver;
@@ -167,26 +215,26 @@ impl Rung {
     }
 
     /// Takes a packet of the encoder. `kept` is what comes before the first frame.
-    fn take(&mut self, packet: Packet, feed: &mut Option<Feed>, kept: &mut Vec<Packet>) -> ControlFlow<End> {
+    fn take(&mut self, packet: Packet, begun: &mut Option<Feed>, kept: &mut Vec<Packet>) -> ControlFlow<End> {
         let now = Instant::now();
         let packet = Packet { track: TrackId::VIDEO, ..packet };
-        let Some(Feed { publisher, interleave, .. }) = feed else {
+        let Some(feed) = begun else {
             if packet.role != Role::Frame {
                 kept.push(packet);
                 return ControlFlow::Continue(());
             }
             return match self.begin(packet, kept, now) {
-                Ok(begun) => {
-                    *feed = Some(begun);
+                Ok(feed) => {
+                    *begun = Some(feed);
                     ControlFlow::Continue(())
                 }
                 Err(end) => ControlFlow::Break(end),
             };
         };
         if packet.role == Role::Frame {
-            interleave.note_pictures(packet.dts);
+            feed.interleave.note_pictures(packet.dts);
         }
-        match publisher.write(packet, now) {
+        match feed.write(packet, now) {
             Err(WriteError::TakenOver) => ControlFlow::Break(End::TakenOver),
             // After another error the rest of the rung is as good as before.
             _ => ControlFlow::Continue(()),
@@ -196,31 +244,35 @@ impl Rung {
     /// Begins to publish, with the first picture. What decoders must know of the sound comes before it.
     fn begin(&mut self, first: Packet, kept: &mut Vec<Packet>, now: Instant) -> Result<Feed, End> {
         let publisher = self.env.origin.publish_ranked(&self.name, RANK, now);
-        let mut publisher = match publisher {
+        let publisher = match publisher {
             Ok(publisher) if publisher.is_standby() => return Err(End::TakenOver),
             Ok(publisher) => publisher,
             Err(error) => return Err(End::Failed(error.to_string())),
         };
         let mut interleave = Interleave::default();
         interleave.note_pictures(first.dts);
-        let mut sound = self.open_sound(now);
-        if let Some(reader) = &mut sound {
+        let beside = self.open_beside(now);
+        let mut feed = Feed { publisher, beside, interleave, held: None };
+        if let Some(reader) = &mut feed.beside {
             let batch = join_at(reader, first.dts, now);
             let mut has_frame = false;
             for entry in batch {
-                let packet = self.of_rung(&entry, first.dts);
-                has_frame |= packet.role == Role::Frame;
+                has_frame |= entry.packet.role == Role::Frame;
+                let Some(packet) = self.of_rung(&entry, first.dts) else { continue };
                 // A failure is missing for decoders, and not for the hub.
                 match has_frame {
-                    false => drop(publisher.write(packet, now)),
-                    true => interleave.push(packet, now),
+                    false => drop(feed.publisher.write(packet, now)),
+                    true => feed.interleave.push(packet, now),
                 }
             }
         }
-        for packet in kept.drain(..) {
-            let _ = publisher.write(Packet { dts: first.dts, pts: first.dts, ..packet }, now);
+        if self.sound.is_encoded() {
+            feed.held = Some(Held { pictures: Vec::new(), until: now + SOUND_FIRST });
         }
-        let _ = publisher.write(first, now);
+        for packet in kept.drain(..) {
+            let _ = feed.write(Packet { dts: first.dts, pts: first.dts, ..packet }, now);
+        }
+        let _ = feed.write(first, now);
         info!(
             stream = %self.name,
             size = format_args!("{}x{}", self.config.width, self.config.height),
@@ -230,11 +282,11 @@ impl Rung {
         if let Some(running) = self.env.transcoding.table().running.get_mut(&self.name) {
             running.report.is_live = true;
         }
-        Ok(Feed { publisher, sound, interleave })
+        Ok(feed)
     }
 
     /// A reader of everything but pictures.
-    fn open_sound(&self, now: Instant) -> Option<Reader> {
+    fn open_beside(&self, now: Instant) -> Option<Reader> {
         let options = ReadOptions {
             video: false,
             pace: None,
@@ -246,29 +298,36 @@ impl Rung {
         opened.inspect_err(|error| warn!(stream = %self.name, %error, "a rung has no sound")).ok()
     }
 
-    fn take_sound(&self, next: Next, batch: &mut Vec<Arc<Entry>>, feed: &mut Feed) {
+    fn take_beside(&mut self, next: Next, batch: &mut Vec<Arc<Entry>>, feed: &mut Feed) {
         let now = Instant::now();
         for entry in batch.drain(..) {
-            feed.interleave.push(self.of_rung(&entry, entry.packet.dts), now);
+            if let Some(packet) = self.of_rung(&entry, entry.packet.dts) {
+                feed.interleave.push(packet, now);
+            }
         }
         if let Next::Ended(_) = next {
-            feed.sound = None;
+            feed.beside = None;
         }
     }
 
-    /// A packet of the stream as one of the rung.
-    fn of_rung(&self, entry: &Entry, dts: Time) -> Packet {
-        let packet = adapted(entry.packet.clone(), &self.config);
-        match packet.role {
+    /// A packet of the stream as one of the rung; `None` if it is encoded first.
+    fn of_rung(&mut self, entry: &Entry, dts: Time) -> Option<Packet> {
+        let packet = self.sound.take(entry.packet.clone())?;
+        let packet = adapted(packet, &self.config, self.sound.config());
+        Some(match packet.role {
             Role::Frame => packet,
             _ => Packet { dts, pts: dts, ..packet },
-        }
+        })
     }
 
     /// Notes what the rung takes, and what rate suits it by now.
     fn measure(&mut self, before: &mut Measured) {
         let now = Instant::now();
-        let usage = self.outlet.usage();
+        let mut usage = self.outlet.usage();
+        let of_sound = self.sound.usage();
+        usage.cpu += of_sound.cpu;
+        usage.restarts += of_sound.restarts;
+        usage.error = usage.error.or(of_sound.error);
         let passed = now.saturating_duration_since(before.at).as_secs_f64();
         let viewers = self.env.origin.presence(&self.name).viewers;
         let mut table = self.env.transcoding.table();
@@ -288,6 +347,7 @@ impl Rung {
             metrics.dropped_frames.inc_by(dropped);
             metrics.restarts.inc_by(usage.restarts.saturating_sub(before.usage.restarts));
             report.usage = usage.clone();
+            report.sound = self.sound.config().copied();
             running.is_late = is_late;
             table.weigh(&self.name, viewers);
         }
@@ -350,18 +410,40 @@ async fn wake(at: Option<Instant>) {
 
 /// What comes beside pictures.
 enum Beside {
-    Sound(Next),
+    Read(Next),
+    /// Sound, encoded.
+    Encoded(Packet),
     /// By those who read the rung.
     Told(Feedback),
 }
 
-fn poll_beside(feed: Option<&mut Feed>, batch: &mut Vec<Arc<Entry>>, cx: &mut Context<'_>) -> Poll<Beside> {
+/// Takes a packet of sound that was encoded.
+fn take_encoded(packet: Packet, feed: &mut Feed) -> Result<(), WriteError> {
+    let now = Instant::now();
+    if feed.held.is_none() {
+        feed.interleave.push(packet, now);
+        return Ok(());
+    }
+    // The first says what the sound is, which comes before the first picture.
+    feed.publisher.write(packet, now)?;
+    feed.release(now)
+}
+
+fn poll_beside(
+    feed: Option<&mut Feed>,
+    sound: &mut Sound,
+    batch: &mut Vec<Arc<Entry>>,
+    cx: &mut Context<'_>,
+) -> Poll<Beside> {
     let Some(feed) = feed else { return Poll::Pending };
     if let Poll::Ready(feedback) = feed.publisher.poll_feedback(cx) {
         return Poll::Ready(Beside::Told(feedback));
     }
-    match &mut feed.sound {
-        Some(sound) => sound.poll_next(Instant::now(), batch, BATCH, cx).map(Beside::Sound),
+    if let Poll::Ready(packet) = sound.poll_encoded(cx) {
+        return Poll::Ready(Beside::Encoded(packet));
+    }
+    match &mut feed.beside {
+        Some(reader) => reader.poll_next(Instant::now(), batch, BATCH, cx).map(Beside::Read),
         None => Poll::Pending,
     }
 }

@@ -22,6 +22,7 @@ mod record;
 mod recorded;
 mod relay;
 mod rungs;
+mod rungs_sound;
 mod stalled;
 mod store;
 mod storm;

@@ -61,15 +61,6 @@ fn rungs(server: &Server) -> Vec<Value> {
     transcoding["rungs"].as_array().cloned().unwrap_or_default()
 }
 
-/// The processes that a process has started.
-fn children(of: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{of}/task")).expect("the server runs");
-    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
-        .collect()
-}
-
 /// Whether `part` is all of `whole` between its own first and last.
 pub(crate) fn is_run_of<K: Ord + Copy + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     part: &BTreeMap<K, V>,
@@ -127,7 +118,7 @@ fn a_rung_is_smaller_and_has_the_keyframes_and_the_sound_of_its_stream() {
 fn a_rung_ends_with_its_last_viewer_and_comes_back_with_the_next() {
     let ffmpeg = need!(program::ffmpeg());
     let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, SETTINGS));
-    assert!(rungs(&server).is_empty() && children(server.process.id()).is_empty(), "nobody asked");
+    assert!(rungs(&server).is_empty() && server.process.children().is_empty(), "nobody asked");
     for _ in 0..2 {
         let mut first = server.open_flv("cam~240p", "").unwrap();
         let mut second = server.open_flv("cam~360p", "").unwrap();
@@ -135,14 +126,14 @@ fn a_rung_ends_with_its_last_viewer_and_comes_back_with_the_next() {
         tags_of(&mut second, 2);
         let running = rungs(&server);
         assert_eq!(running.len(), 2, "{running:?}");
-        assert_eq!(children(server.process.id()).len(), 3, "one decoder for both");
+        assert_eq!(server.process.children().len(), 3, "one decoder for both");
         assert_eq!(server.channel("cam").unwrap()["viewers"], 2, "who watches a rung watches the stream");
         drop(first);
         until("one rung ends", || (rungs(&server).len() == 1).then_some(()));
         tags_of(&mut second, 1);
         drop(second);
         until("both rungs end", || rungs(&server).is_empty().then_some(()));
-        until("their processes end", || children(server.process.id()).is_empty().then_some(()));
+        until("their processes end", || server.process.children().is_empty().then_some(()));
     }
     assert_eq!(server.channel("cam").unwrap()["viewers"], 0);
 }
@@ -155,7 +146,7 @@ fn workers_that_are_killed_are_replaced_and_the_stream_does_not_notice() {
     let mut rung = server.open_flv("cam~240p", "").unwrap();
     let mut of_stream = tags_of(&mut stream, 1);
     let before = tags_of(&mut rung, 2);
-    let workers = children(server.process.id());
+    let workers = server.process.children();
     assert_eq!(workers.len(), 2);
     for worker in &workers {
         e2e::process::run(Command::new("kill").args(["-9", &worker.to_string()])).unwrap();
@@ -163,7 +154,7 @@ fn workers_that_are_killed_are_replaced_and_the_stream_does_not_notice() {
     let after = tags_of(&mut rung, 3);
     let (last, again) = (*keyframes(&before).last().unwrap(), keyframes(&after));
     assert!(again.iter().all(|pts| *pts > last) && again.is_sorted(), "{last} {again:?}");
-    let now = children(server.process.id());
+    let now = server.process.children();
     assert!(now.len() == 2 && now.iter().all(|worker| !workers.contains(worker)), "{workers:?} {now:?}");
     until("the restart is told", || {
         rungs(&server).first().filter(|rung| rung["restarts"].as_u64() >= Some(1)).map(drop)

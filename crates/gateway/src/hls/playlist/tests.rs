@@ -163,13 +163,23 @@ fn rungs_follow_the_stream_and_have_its_sound() {
         fps: Some(30.0),
         bits_per_second: 1_200_000,
         mime: "avc1.64001f".to_owned(),
+        sound: None,
     };
     let renditions = [TrackId::VIDEO, TrackId::AUDIO].map(|id| rendition(id, 4, 4, None));
-    let written = multivariant(&renditions, "cam/", &terms("?key=k"), Span::Live, &[rung]);
+    let written =
+        multivariant(&renditions, "cam/", &terms("?key=k"), Span::Live, std::slice::from_ref(&rung));
     let expected = "\ncam/video0.m3u8?key=k
 #EXT-X-STREAM-INF:BANDWIDTH=1280000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=854x480,FRAME-RATE=30.000,AUDIO=\"sound0\"
 cam~480p/video0.m3u8?key=k\n";
     assert!(written.ends_with(expected), "{written}");
+    let sound = engine::sound::Config { codec: engine::sound::Codec::Opus, bitrate_bps: 96_000, channels: 2 };
+    let own = Offer { sound: Some(sound), ..rung };
+    let written = multivariant(&renditions, "cam/", &terms("?key=k"), Span::Live, &[own]);
+    let expected = "\ncam/video0.m3u8?key=k
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound1\",NAME=\"audio0\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"cam~480p/audio0.m3u8?key=k\"
+#EXT-X-STREAM-INF:BANDWIDTH=1296000,CODECS=\"avc1.64001f,opus\",RESOLUTION=854x480,FRAME-RATE=30.000,AUDIO=\"sound1\"
+cam~480p/video0.m3u8?key=k\n";
+    assert!(written.ends_with(expected), "it has sound of its own: {written}");
 }
 
 #[test]
