@@ -34,6 +34,13 @@ pub(crate) enum Order {
     Measure(Config, Backend),
     /// First message: decode sound, and encode this.
     Sound(sound::Config),
+    /// First message: make a JPEG of the first packet, at most so many pixels wide.
+    Still {
+        /// Its number; see [`code_of`].
+        codec: u8,
+        /// In pixels.
+        width_max: u32,
+    },
     /// To one of sound: what follows, with its configuration.
     Source(sound::Source, #[serde(with = "serde_bytes")] Vec<u8>),
     /// To a decoder: the configuration of what follows.

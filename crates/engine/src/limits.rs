@@ -93,6 +93,12 @@ pub const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// How long a rung that has begun may be further behind than that: it starts at a keyframe in the past.
 pub const CATCH_UP: Duration = Duration::from_secs(8);
 
+/// How long one picture may take. A keyframe takes tens of milliseconds; a machine may be busy.
+pub const STILL_MAX: Duration = Duration::from_secs(10);
+
+/// A JPEG file: ten times what one of 1280 pixels takes.
+pub const STILL_BYTES_MAX: usize = 4 << 20;
+
 /// Deaths of a worker within [`DEATHS_WINDOW`] after which it is given up.
 pub const DEATHS_MAX: usize = 6;
 

@@ -7,12 +7,14 @@ mod encode;
 mod frame;
 mod scale;
 mod sound;
+mod still;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
 pub(crate) use frame::Frame;
 pub(crate) use scale::Scaler;
 pub(crate) use sound::{Resampler, SoundEncoder};
+pub(crate) use still::jpeg;
 
 use ffmpeg_sys_next as ffi;
 use std::ffi::{CStr, c_int};

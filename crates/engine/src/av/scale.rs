@@ -21,6 +21,7 @@ struct Key {
     matrix: u8,
     full_range: bool,
     to_full_range: bool,
+    to_matrix: u8,
 }
 
 /// BT.709 in the library's tables of matrices, and what it takes for unknown ones.
@@ -53,15 +54,16 @@ impl Scaler {
             )
         };
         let context = NonNull::new(context).ok_or(Error::INVALID)?;
-        let matrix = match key.matrix {
-            1 | 5 | 6 | 7 | 9 | 10 => c_int::from(key.matrix),
+        let matrix = |code: u8| match code {
+            1 | 5 | 6 | 7 | 9 | 10 => c_int::from(code),
             _ => MATRIX_DEFAULT,
         };
         // SAFETY: the tables are static; without colour conversion the call does nothing and says so.
         unsafe {
-            let table = ffi::sws_getCoefficients(matrix);
+            let table = ffi::sws_getCoefficients(matrix(key.matrix));
+            let to_table = ffi::sws_getCoefficients(matrix(key.to_matrix));
             let (from, to) = (c_int::from(key.full_range), c_int::from(key.to_full_range));
-            ffi::sws_setColorspaceDetails(context.as_ptr(), table, from, table, to, 0, 1 << 16, 1 << 16);
+            ffi::sws_setColorspaceDetails(context.as_ptr(), table, from, to_table, to, 0, 1 << 16, 1 << 16);
         }
         Ok(Self { context, key })
     }
@@ -94,6 +96,7 @@ impl Scaler {
             matrix: picture.matrix,
             full_range: picture.full_range,
             to_full_range: picture.full_range,
+            to_matrix: picture.matrix,
         };
         let scaler = Self::for_key(kept, key)?;
         // SAFETY: the view has the planes of a picture of this size, and the frame those of the other.
@@ -104,6 +107,35 @@ impl Scaler {
                 strides.as_ptr(),
                 0,
                 key.from.1,
+                target.data.as_ptr(),
+                target.linesize.as_ptr(),
+            )
+        };
+        if rows == target.height { Ok(()) } else { Err(Error::INVALID) }
+    }
+
+    /// Scales a decoded frame into `to` with the colours of JPEG: BT.601, and all values (ITU-T T.871 section 7).
+    pub(crate) fn to_full_range(frame: &mut Frame, to: &mut Frame) -> Result<(), Error> {
+        const BT601: u8 = 5;
+        let picture = frame.describe(0, 0, false);
+        let (from, target) = (frame.fields(), to.fields());
+        let key = Key {
+            from: (from.width, from.height, from.format),
+            to: (target.width, target.height, target.format),
+            matrix: picture.matrix,
+            full_range: picture.full_range,
+            to_full_range: true,
+            to_matrix: BT601,
+        };
+        let scaler = Self::new(key)?;
+        // SAFETY: both frames have the planes of their formats and sizes, which the context was made for.
+        let rows = unsafe {
+            ffi::sws_scale(
+                scaler.context.as_ptr(),
+                from.data.as_ptr().cast(),
+                from.linesize.as_ptr(),
+                0,
+                from.height,
                 target.data.as_ptr(),
                 target.linesize.as_ptr(),
             )
@@ -145,6 +177,7 @@ impl Scaler {
             matrix: picture.matrix,
             full_range,
             to_full_range: full_range,
+            to_matrix: picture.matrix,
         };
         let scaler = Self::for_key(kept, key)?;
         // SAFETY: the frame has the planes of its format, and the slot those of I420.

@@ -7,6 +7,7 @@ mod process;
 mod rung;
 mod slots;
 mod sound;
+mod still;
 
 use crate::encode::{Backend, Config};
 use crate::limits::{OUTPUTS_QUEUED_MAX, PACKETS_QUEUED_MAX, REQUESTS_QUEUED_MAX};
@@ -19,6 +20,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+pub use still::{Keyframe, still};
 use tokio::sync::mpsc;
 
 /// How a worker process is started.

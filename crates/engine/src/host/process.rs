@@ -4,7 +4,7 @@ use super::Launch;
 use crate::ipc::{self, Order, Report};
 use crate::limits::{
     DECODER_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, ORDERS_QUEUED_MAX, PACKETS_QUEUED_MAX, SILENCE_STARVED_MAX,
-    SOUND_MESSAGE_BYTES_MAX, WHY_BYTES_MAX,
+    SOUND_MESSAGE_BYTES_MAX, STILL_BYTES_MAX, WHY_BYTES_MAX,
 };
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,6 +56,7 @@ impl Worker {
         let message_bytes_max = match first {
             Order::Decode { .. } => DECODER_MESSAGE_BYTES_MAX,
             Order::Sound(_) => SOUND_MESSAGE_BYTES_MAX,
+            Order::Still { .. } => STILL_BYTES_MAX,
             _ => MESSAGE_BYTES_MAX,
         };
         let (ours, theirs) = StdStream::pair()?;

@@ -12,6 +12,7 @@ pub(crate) mod memory;
 mod pace;
 mod sandbox;
 mod sound;
+mod still;
 
 use crate::ipc::{self, Order, Report};
 use sandbox::Role;
@@ -100,6 +101,11 @@ fn work(server: &mut Server) -> Result<(), Failed> {
         Order::Sound(config) => {
             sandbox::enter(Role::Decoder)?;
             sound::run(server, config)
+        }
+        Order::Still { codec, width_max } => {
+            let codec = ipc::codec_of(codec).ok_or_else(|| Failed("no such codec".to_owned()))?;
+            sandbox::enter(Role::Decoder)?;
+            still::run(server, codec, width_max)
         }
         Order::Measure(config, backend) => {
             sandbox::enter(Role::of(backend))?;

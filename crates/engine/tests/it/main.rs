@@ -4,6 +4,7 @@ mod clip;
 mod faults;
 mod rungs;
 mod sound;
+mod still;
 
 use clip::Clip;
 use engine::encode::{Backend, Codec, Config, Preset};

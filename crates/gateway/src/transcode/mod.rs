@@ -144,6 +144,11 @@ impl Transcoding {
         let _ = self.launch.set(launch);
     }
 
+    /// How worker processes are started, where there are any.
+    pub(crate) fn launch(&self) -> Option<&Launch> {
+        self.launch.get()
+    }
+
     /// Whether rungs can be made at all.
     pub(crate) fn is_able(&self) -> bool {
         self.launch.get().is_some()

@@ -3,7 +3,7 @@
 use super::limits::{FLV_SAMPLE_BYTES, MP4_SAMPLE_BYTES};
 use super::movie::{self, NoMovie, Show};
 use super::name::{self, BadMoment, Cut, File, Moment, SegmentId, SpanId, Whole};
-use super::picture::NoPicture;
+use super::picture::{Makers, NoPicture, Source};
 use super::pieces::PlannedFile;
 use super::plan::{Plan, PlanReader};
 use super::plans::{self, NoPlan};
@@ -17,9 +17,10 @@ use api::Recording;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use engine::host::Keyframe;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use media::container::fmp4::{self, SampleRun};
-use media::{Kind, Time, TrackId};
+use media::{Codec, Kind, Time, TrackId};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
@@ -326,15 +327,22 @@ impl Asked {
 
     /// One keyframe as a file that a page can show.
     async fn poster(&self, env: &Arc<Env>) -> Result<Response, Refusal> {
-        let plan = poster(env, &self.entry, &self.query).await?;
-        Ok(self.media(env, Arc::new(plan), HeaderValue::from_static("video/mp4"), COMPLETE))
+        let poster = poster(env, &self.entry, &self.query).await?;
+        Ok(self.media(env, Arc::new(poster.file), HeaderValue::from_static("video/mp4"), COMPLETE))
     }
 
     /// The same as a picture.
     async fn poster_jpeg(&self, env: &Arc<Env>) -> Result<Response, Refusal> {
-        let plan = poster(env, &self.entry, &self.query).await?;
-        let file = read_all(plan, self.entry.clone()).await?;
-        jpeg(env, file, COMPLETE).await
+        let Poster { file, frame, codec, record } = poster(env, &self.entry, &self.query).await?;
+        let keyframe = Keyframe { codec, record, payload: Bytes::new() };
+        let source = match makers(env).takes(&keyframe) {
+            true => {
+                let payload = read_all(frame, self.entry.clone()).await?;
+                Source::Keyframe(Keyframe { payload, ..keyframe })
+            }
+            false => Source::File(read_all(file, self.entry.clone()).await?),
+        };
+        Ok(jpeg(picture(env, source).await?, COMPLETE))
     }
 
     /// What its name says all of.
@@ -397,8 +405,18 @@ fn content_type(track: TrackId) -> HeaderValue {
 /// How long a poster is: something to show has some length.
 const POSTER: Duration = Duration::from_millis(100);
 
+/// A keyframe of a recording.
+struct Poster {
+    /// A file with nothing else.
+    file: Plan,
+    /// The frame alone, and what it is.
+    frame: Plan,
+    codec: Codec,
+    record: Bytes,
+}
+
 /// A keyframe of a recording: that at `at=` or before, else of a tenth of it: it rarely begins with what it is about.
-async fn poster(env: &Env, entry: &Arc<Entry>, query: &str) -> Result<Plan, Refusal> {
+async fn poster(env: &Env, entry: &Arc<Entry>, query: &str) -> Result<Poster, Refusal> {
     let at = name::moment(query, "at")?;
     let moment = |description: &Recording| match at {
         Some(at) => timeline::resolve(description, at),
@@ -421,7 +439,10 @@ async fn poster(env: &Env, entry: &Arc<Entry>, query: &str) -> Result<Plan, Refu
     let samples = std::slice::from_ref(sample);
     plan.make(|out| fmp4::write_progressive(&[(&track.written, samples, end)], out)).map_err(refused)?;
     plan.copy(0, sample.position, sample.size.into());
-    Ok(plan)
+    let mut frame = Plan::of(vec![part.file.clone()]);
+    frame.copy(0, sample.position, sample.size.into());
+    let record = track.media.config.clone();
+    Ok(Poster { file: plan, frame, codec: track.media.codec, record })
 }
 
 /// All bytes of a plan.
@@ -435,13 +456,22 @@ async fn read_all(plan: Plan, entry: Arc<Entry>) -> io::Result<Bytes> {
     Ok(all.freeze())
 }
 
-/// Answers with the picture in a file that has one.
-pub(super) async fn jpeg(env: &Env, file: Bytes, cache: &'static str) -> Result<Response, Refusal> {
-    let picture = env.vod.pictures.get(&env.config.record.ffmpeg, file).await;
-    let picture = picture.map_err(|why| match why {
+/// Who makes pictures here.
+pub(super) fn makers(env: &Env) -> Makers<'_> {
+    let launch = env.transcoding.launch();
+    Makers {
+        engine: launch.map(|launch| (launch, env.config.transcode.nice)),
+        program: &env.config.record.ffmpeg,
+    }
+}
+
+/// The picture of a keyframe, as JPEG.
+pub(super) async fn picture(env: &Env, source: Source) -> Result<Bytes, Refusal> {
+    let picture = env.vod.pictures.get(makers(env), source).await;
+    picture.map_err(|why| match why {
         NoPicture::NoProgram => Refusal(
             StatusCode::NOT_IMPLEMENTED,
-            "JPEG needs the program ffmpeg: install it, or name it in record.ffmpeg; .mp4 instead of .jpg works without."
+            "JPEG of this needs the program ffmpeg: install it, or name it in record.ffmpeg; .mp4 instead of .jpg works without."
                 .to_owned(),
         ),
         NoPicture::Busy => Refusal(
@@ -450,12 +480,16 @@ pub(super) async fn jpeg(env: &Env, file: Bytes, cache: &'static str) -> Result<
         ),
         NoPicture::Failed => Refusal(
             StatusCode::SERVICE_UNAVAILABLE,
-            "ffmpeg made no picture of this; .mp4 instead of .jpg may be shown by a browser.".to_owned(),
+            "No picture came of this; .mp4 instead of .jpg may be shown by a browser.".to_owned(),
         ),
-    })?;
+    })
+}
+
+/// Answers with a picture.
+pub(super) fn jpeg(picture: Bytes, cache: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
         (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
     ];
-    Ok((headers, picture).into_response())
+    (headers, picture).into_response()
 }

@@ -1,19 +1,24 @@
-//! JPEG pictures of keyframes, made by a program that can decode them.
+//! JPEG pictures of keyframes, made by a worker of the media engine, or by a program that can decode what that cannot.
 //!
 //! Decoders of all codecs are large, and have had their share of memory errors: here they run in a process of their own, one at a
 //! time, for a limited time, that gets one frame and no file.
 
 use bytes::Bytes;
+use engine::host::{Keyframe, Launch, still};
+use media::StreamName;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
+use tracing::debug;
 
 /// How long it may take. A keyframe takes tens of milliseconds.
 const TIME_MAX: Duration = Duration::from_secs(10);
+/// How long the picture of a live stream is shown before a newer one is made: nobody sees a list change sooner.
+const FRESH: Duration = Duration::from_secs(4);
 /// Bytes of a picture.
 const PICTURE_BYTES_MAX: u64 = 4 << 20;
 /// Pictures that are kept: those of a page with recordings, several times over.
@@ -25,12 +30,37 @@ const WAITING_MAX: usize = 16;
 /// The largest picture, in pixels: those of a page are smaller.
 const WIDTH_MAX: u32 = 1280;
 
+/// What a picture is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// For the engine.
+    Keyframe(Keyframe),
+    /// For the program: an MP4 file of one frame.
+    File(Bytes),
+}
+
+/// Who makes pictures.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Makers<'a> {
+    /// How workers of the engine are started, if there are any, and how much they give way.
+    pub(super) engine: Option<(&'a Launch, u8)>,
+    /// The program; empty is none.
+    pub(super) program: &'a str,
+}
+
+impl Makers<'_> {
+    /// Whether the engine makes a picture of `keyframe`.
+    pub(super) fn takes(&self, keyframe: &Keyframe) -> bool {
+        self.engine.is_some() && keyframe.is_decodable()
+    }
+}
+
 /// Why there is no picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoPicture {
-    /// There is no program to make it.
+    /// There is nothing to make it.
     NoProgram,
-    /// The program does not make it.
+    /// It is not to be made.
     Failed,
     /// Too many wait for theirs.
     Busy,
@@ -41,6 +71,8 @@ pub(super) enum NoPicture {
 pub(super) struct Pictures {
     /// By what they were made of, the newest last; empty where that was in vain.
     kept: Mutex<Vec<((u64, usize), Bytes)>>,
+    /// Of live streams, with the time they were made; the newest last.
+    fresh: Mutex<Vec<(StreamName, Instant, Bytes)>>,
     /// Requests that hold a frame and wait.
     waiting: AtomicUsize,
     /// One at a time: decoding takes a core.
@@ -48,11 +80,12 @@ pub(super) struct Pictures {
 }
 
 impl Pictures {
-    /// The picture in an MP4 file that has one.
-    pub(super) async fn get(&self, program: &str, file: Bytes) -> Result<Bytes, NoPicture> {
+    /// The picture of a keyframe.
+    pub(super) async fn get(&self, makers: Makers<'_>, source: Source) -> Result<Bytes, NoPicture> {
         let mut hasher = DefaultHasher::new();
-        file.hash(&mut hasher);
-        let key = (hasher.finish(), file.len());
+        source.hash(&mut hasher);
+        let (Source::File(bytes) | Source::Keyframe(Keyframe { payload: bytes, .. })) = &source;
+        let key = (hasher.finish(), bytes.len());
         if let Some(picture) = self.known(key) {
             return picture;
         }
@@ -61,8 +94,20 @@ impl Pictures {
         if let Some(picture) = self.known(key) {
             return picture;
         }
-        let made = tokio::time::timeout(TIME_MAX, make(program, &file)).await;
-        let made = made.unwrap_or(Err(NoPicture::Failed));
+        let made = match (&source, makers.engine) {
+            (Source::Keyframe(keyframe), Some((launch, nice))) => {
+                let made = still(launch, nice, keyframe, WIDTH_MAX).await;
+                made.map_err(|why| {
+                    debug!(why, "no picture of a keyframe");
+                    NoPicture::Failed
+                })
+            }
+            (Source::Keyframe(_), None) => Err(NoPicture::NoProgram),
+            (Source::File(file), _) => {
+                let made = tokio::time::timeout(TIME_MAX, make(makers.program, file)).await;
+                made.unwrap_or(Err(NoPicture::Failed))
+            }
+        };
         if made == Err(NoPicture::NoProgram) {
             return made;
         }
@@ -74,6 +119,23 @@ impl Pictures {
             kept.remove(0);
         }
         made
+    }
+
+    /// The picture of a live stream, if it was made a moment ago.
+    pub(super) fn fresh(&self, name: &StreamName, now: Instant) -> Option<Bytes> {
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, at, picture) = fresh.iter().find(|(other, ..)| other == name)?;
+        (now.saturating_duration_since(*at) < FRESH).then(|| picture.clone())
+    }
+
+    /// Keeps the picture of a live stream for a moment.
+    pub(super) fn keep_fresh(&self, name: StreamName, picture: Bytes, now: Instant) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.retain(|(other, at, _)| *other != name && now.saturating_duration_since(*at) < FRESH);
+        if fresh.len() >= KEPT_MAX {
+            fresh.remove(0);
+        }
+        fresh.push((name, now, picture));
     }
 
     fn known(&self, key: (u64, usize)) -> Option<Result<Bytes, NoPicture>> {
@@ -138,11 +200,19 @@ async fn make(program: &str, file: &Bytes) -> Result<Bytes, NoPicture> {
 mod tests {
     use super::*;
 
+    fn by(program: &str) -> Makers<'_> {
+        Makers { engine: None, program }
+    }
+
+    fn file(bytes: &'static [u8]) -> Source {
+        Source::File(Bytes::from_static(bytes))
+    }
+
     #[tokio::test]
     async fn without_a_program_there_is_no_picture() {
         let pictures = Pictures::default();
         for program in ["", "/nowhere/ffmpeg"] {
-            let made = pictures.get(program, Bytes::from_static(b"file")).await;
+            let made = pictures.get(by(program), file(b"file")).await;
             assert_eq!(made, Err(NoPicture::NoProgram));
         }
     }
@@ -150,7 +220,7 @@ mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn what_makes_no_picture_is_told() {
-        let made = Pictures::default().get("false", Bytes::from_static(b"file")).await;
+        let made = Pictures::default().get(by("false"), file(b"file")).await;
         assert_eq!(made, Err(NoPicture::Failed));
     }
 
@@ -158,15 +228,47 @@ mod tests {
     #[tokio::test]
     async fn what_was_in_vain_is_not_tried_again_and_a_crowd_does_not_wait() {
         let pictures = Pictures::default();
-        let file = Bytes::from_static(b"file");
-        assert_eq!(pictures.get("false", file.clone()).await, Err(NoPicture::Failed));
+        assert_eq!(pictures.get(by("false"), file(b"file")).await, Err(NoPicture::Failed));
         assert_eq!(
-            pictures.get("/nowhere/ffmpeg", file.clone()).await,
+            pictures.get(by("/nowhere/ffmpeg"), file(b"file")).await,
             Err(NoPicture::Failed),
             "as is known"
         );
         let _crowd: Vec<_> = (0..WAITING_MAX).map(|_| Place::take(&pictures.waiting).unwrap()).collect();
-        assert_eq!(pictures.get("false", Bytes::from_static(b"other")).await, Err(NoPicture::Busy));
-        assert_eq!(pictures.get("false", file).await, Err(NoPicture::Failed), "what is known needs no place");
+        assert_eq!(pictures.get(by("false"), file(b"other")).await, Err(NoPicture::Busy));
+        assert_eq!(
+            pictures.get(by("false"), file(b"file")).await,
+            Err(NoPicture::Failed),
+            "what is known needs no place"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_cannot_be_started_makes_no_picture() {
+        let keyframe =
+            Keyframe { codec: media::Codec::H264, record: Bytes::new(), payload: Bytes::from_static(b"?") };
+        let launch = Launch { program: "/nowhere/worker".into(), arguments: Vec::new() };
+        let makers = Makers { engine: Some((&launch, 0)), program: "" };
+        assert!(makers.takes(&keyframe) && !by("ffmpeg").takes(&keyframe));
+        let made = Pictures::default().get(makers, Source::Keyframe(keyframe.clone())).await;
+        assert_eq!(made, Err(NoPicture::Failed));
+        let other = Keyframe { codec: media::Codec::FlvVideo(4), ..keyframe };
+        assert!(!makers.takes(&other), "that is for the program");
+    }
+
+    #[test]
+    fn the_picture_of_a_live_stream_is_the_same_for_a_moment() {
+        let (pictures, now) = (Pictures::default(), Instant::now());
+        let name = crate::config::parse_channel("live/cam").unwrap();
+        assert_eq!(pictures.fresh(&name, now), None);
+        let picture = Bytes::from_static(b"picture");
+        pictures.keep_fresh(name.clone(), picture.clone(), now);
+        assert_eq!(pictures.fresh(&name, now + FRESH / 2), Some(picture.clone()));
+        assert_eq!(pictures.fresh(&name, now + FRESH), None);
+        for channel in 0..2 * KEPT_MAX {
+            let name = crate::config::parse_channel(&format!("live/{channel}")).unwrap();
+            pictures.keep_fresh(name, picture.clone(), now);
+        }
+        assert_eq!(pictures.fresh.lock().unwrap().len(), KEPT_MAX);
     }
 }

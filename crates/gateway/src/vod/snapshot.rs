@@ -1,9 +1,11 @@
 //! The newest keyframe of a live stream as a file with one picture.
 
-use super::answer::{Refusal, jpeg};
+use super::answer::{Refusal, jpeg, makers, picture};
+use super::picture::Source;
 use crate::Env;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use engine::host::Keyframe;
 use http::{HeaderValue, StatusCode, header};
 use hub::{BatchLimits, Next, ReadOptions, Start};
 use media::container::fmp4::{self, Sample};
@@ -31,20 +33,44 @@ pub(crate) enum Form {
 
 /// Answers with the newest keyframe of a stream that the asker may play.
 pub(crate) async fn snapshot(env: Arc<Env>, name: StreamName, form: Form) -> Response {
-    let found = tokio::time::timeout(WAIT_MAX, keyframe(&env, &name)).await;
-    let Some(file) = found.ok().flatten().and_then(|(config, frame)| write(&config, &frame)) else {
-        return Refusal(StatusCode::NOT_FOUND, "Nobody publishes pictures there.".to_owned()).into();
-    };
-    match form {
-        Form::Jpeg => jpeg(&env, file, CACHE).await.unwrap_or_else(Response::from),
-        Form::Mp4 => {
+    let answer = match form {
+        Form::Jpeg => of_jpeg(&env, &name).await.map(|picture| jpeg(picture, CACHE)),
+        Form::Mp4 => newest(&env, &name).await.and_then(|(config, frame)| {
+            let file = write(&config, &frame).ok_or_else(nothing)?;
             let headers = [
                 (header::CONTENT_TYPE, HeaderValue::from_static("video/mp4")),
                 (header::CACHE_CONTROL, HeaderValue::from_static(CACHE)),
             ];
-            (headers, file).into_response()
-        }
+            Ok((headers, file).into_response())
+        }),
+    };
+    answer.unwrap_or_else(Response::from)
+}
+
+/// The newest keyframe as JPEG. Whoever asks within some seconds gets the same.
+async fn of_jpeg(env: &Env, name: &StreamName) -> Result<Bytes, Refusal> {
+    let is_live = env.origin.presence(name).rank.is_some();
+    if let Some(picture) = env.vod.pictures.fresh(name, Instant::now()).filter(|_| is_live) {
+        return Ok(picture);
     }
+    let (record, frame) = newest(env, name).await?;
+    let keyframe = Keyframe { codec: frame.codec, record, payload: frame.payload.clone() };
+    let source = match makers(env).takes(&keyframe) {
+        true => Source::Keyframe(keyframe),
+        false => Source::File(write(&keyframe.record, &frame).ok_or_else(nothing)?),
+    };
+    let made = picture(env, source).await?;
+    env.vod.pictures.keep_fresh(name.clone(), made.clone(), Instant::now());
+    Ok(made)
+}
+
+async fn newest(env: &Env, name: &StreamName) -> Result<(Bytes, Packet), Refusal> {
+    let found = tokio::time::timeout(WAIT_MAX, keyframe(env, name)).await;
+    found.ok().flatten().ok_or_else(nothing)
+}
+
+fn nothing() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "Nobody publishes pictures there.".to_owned())
 }
 
 /// The newest keyframe, and its configuration.

@@ -1,0 +1,34 @@
+//! The process that makes one picture of one keyframe.
+
+use super::{Failed, Server};
+use crate::av::{Decoder, Frame, jpeg};
+use crate::ipc::{Coded, Order, Report};
+
+pub(super) fn run(server: &mut Server, codec: media::Codec, width_max: u32) -> Result<(), Failed> {
+    let mut record = Vec::new();
+    while let Some(order) = server.receive()? {
+        match order {
+            Order::Configure(new) => record = new,
+            Order::Packet(coded) => {
+                let payload = make(codec, &record, &coded, width_max)?;
+                let coded = Coded { pts: 0, dts: 0, keyframe: true, disposable: false, payload };
+                server.report(&Report::Packet(coded))?;
+                return Ok(());
+            }
+            _ => return Err(Failed("an order for others".to_owned())),
+        }
+    }
+    Ok(())
+}
+
+fn make(codec: media::Codec, record: &[u8], coded: &Coded, width_max: u32) -> Result<Vec<u8>, Failed> {
+    let failed = |error| Failed(format!("the keyframe is not decoded: {error}"));
+    let mut decoder = Decoder::open(codec, record, 1).map_err(Failed)?;
+    let mut frame = Frame::new().map_err(failed)?;
+    decoder.send(Some(coded)).map_err(failed)?;
+    decoder.send(None).map_err(failed)?;
+    if !decoder.receive(&mut frame).map_err(failed)? {
+        return Err(Failed("the keyframe has no picture".to_owned()));
+    }
+    jpeg(&mut frame, width_max).map_err(|error| Failed(format!("the picture is not encoded: {error}")))
+}

@@ -1,0 +1,49 @@
+//! One keyframe as a picture.
+
+use crate::clip::Clip;
+use crate::options;
+use bytes::Bytes;
+use engine::host::{Keyframe, still};
+use media::Codec;
+
+/// Width and height that a JPEG file says in its frame header (ITU-T T.81 section B.2.2).
+fn size(jpeg: &[u8]) -> (u32, u32) {
+    let mut rest = &jpeg[2..];
+    loop {
+        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        if (0xc0..=0xc2).contains(&rest[1]) {
+            let side = |at: usize| u32::from(u16::from_be_bytes([rest[at], rest[at + 1]]));
+            return (side(7), side(5));
+        }
+        rest = &rest[2 + length..];
+    }
+}
+
+fn keyframe(clip: &Clip) -> Keyframe {
+    let first = clip.packets.iter().find(|packet| packet.flags.keyframe).unwrap();
+    let (record, payload) = (clip.packets[0].payload.clone(), first.payload.clone());
+    Keyframe { codec: first.codec, record, payload }
+}
+
+#[tokio::test]
+async fn a_keyframe_becomes_a_jpeg_with_square_pixels() {
+    let clip = Clip::usual();
+    let made = still(&options().launch, 0, &keyframe(&clip), 1280).await.unwrap();
+    assert_eq!(size(&made), (640, 360));
+    // 720 x 576 as 16:9, with ten bits.
+    let encoder =
+        ["-vf", "setsar=64/45", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le"];
+    let clip = Clip::new("720x576", 25, 1, &encoder);
+    let made = still(&options().launch, 0, &keyframe(&clip), 512).await.unwrap();
+    assert_eq!(size(&made), (512, 288));
+}
+
+#[tokio::test]
+async fn what_is_no_keyframe_has_a_reason_and_no_picture() {
+    let keyframe = keyframe(&Clip::usual());
+    let torn = Keyframe { payload: Bytes::from_static(&[0, 0, 0, 4, 0x65, 1, 2, 3]), ..keyframe.clone() };
+    assert!(!still(&options().launch, 0, &torn, 640).await.unwrap_err().is_empty());
+    let other = Keyframe { codec: Codec::FlvVideo(2), ..keyframe };
+    assert!(!other.is_decodable());
+    assert!(still(&options().launch, 0, &other, 640).await.unwrap_err().contains("no decoder"));
+}
