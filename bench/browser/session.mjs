@@ -11,7 +11,7 @@ const { chromium } = createRequire(import.meta.url)(job.playwright);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 /** How long a page is looked at before something is played. */
 const LOOK_MS = 2_500;
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 60_000;
 
 const browser = await chromium.launch({
   executablePath: job.chromium,

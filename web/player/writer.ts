@@ -2,6 +2,11 @@ import { opusSamples, type TrackConfig } from './codec';
 import type { Bytes } from './flv';
 import { fragment, initSegment, type Sample } from './mp4';
 
+/**
+ * How long the first picture is said to last, in seconds, where it goes ahead alone. Browsers take one that follows after more than twice
+ * as long for a new beginning, and drop everything up to the next keyframe.
+ */
+const FIRST_PICTURE_S = 1 / 8;
 /** Differences up to this stay inside what browsers bridge without a gap. */
 const AUDIO_SLACK_S = 0.04;
 
@@ -19,7 +24,7 @@ export class TrackWriter {
   private expected: number | undefined;
 
   constructor(readonly config: TrackConfig) {
-    this.lastDuration = config.kind === 'video' ? config.timescale / 30 : config.frameSamples || 960;
+    this.lastDuration = config.kind === 'video' ? config.timescale * FIRST_PICTURE_S : config.frameSamples || 960;
   }
 
   get init(): Bytes {

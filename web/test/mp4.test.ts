@@ -76,10 +76,10 @@ test('video frames last until the next one, the last as long as the one before',
   expect(writer.drain()).toBeUndefined();
 });
 
-test('a lone keyframe lasts a thirtieth of a second', () => {
+test('a lone keyframe lasts long enough for the next picture of a slow stream to follow it', () => {
   const writer = new TrackWriter(VIDEO);
   writer.push(0, 0, true, of(1));
-  expect(samplesOf(writer.drain()!).samples).toEqual([{ duration: 3000, size: 1, key: true, offset: 0 }]);
+  expect(samplesOf(writer.drain()!).samples).toEqual([{ duration: 11250, size: 1, key: true, offset: 0 }]);
 });
 
 test('video times that repeat or step back are kept in order, and the picture times stay', () => {

@@ -52,6 +52,8 @@ const COLLAPSED = 0.8;
 const DEEP_S = 1.5;
 const LASTS_S = 8;
 const LOST = 0.4;
+/** What is lost was lost to the network if that was too slow so short a time before. */
+const LOST_CAUSE_MS = 1_000;
 /** A network that carries nearly enough is not taken to last for ever. */
 const SHORT_MIN = 0.05;
 /** A network that was too slow just before a stall is what made it. */
@@ -124,7 +126,7 @@ export class Rules {
     const isLost = view.lateMs / 1000 > LOST * bufferedS;
     const soon = bufferedS > DEEP_S ? lastsS < LASTS_S || isLost : bufferedS < targetS * LITTLE || carried < COLLAPSED;
     const after = soon ? DOWN_SOON_MS : bufferedS > DEEP_S ? Infinity : DOWN_AFTER_MS;
-    const slow = limitedMs >= after || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
+    const slow = limitedMs >= after || (isLost && bufferedS > DEEP_S / 2 && now - view.limitedAt < LOST_CAUSE_MS) || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
     if (slow) return this.down(view);
     if (this.current < this.top) return this.at(this.top, now);
     return this.up(view);

@@ -16,7 +16,7 @@ export interface Carried {
 }
 
 /** A young connection sends what it may in one round trip, and twice as much in the next: so long nothing is known of the network. */
-const OPENING_TRIPS = 2.5;
+const OPENING_TRIPS = 1.5;
 /** What is carried by a network that held nothing back. */
 const AMPLE_BPS = 50_000_000;
 /** The request goes over the connection that the page came on. */

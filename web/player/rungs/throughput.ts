@@ -120,7 +120,8 @@ export class Throughput {
       this.limitedMs += passed;
       this.limitedAt = now;
     } else {
-      this.limitedMs = 0;
+      // A network that carries nearly enough is not too slow at every moment.
+      if (due === undefined || late === undefined || due < LATE_MS || late - due > passed * FALLS_BEHIND) this.limitedMs = 0;
       this.estimate = Math.max(rate, this.estimate ?? 0);
     }
     this.window = { start: now, late: due, bytes: 0 };
