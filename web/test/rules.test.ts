@@ -35,6 +35,12 @@ describe('down', () => {
     expect(rules().decide({ ...slow, bps: 600_000, limitedMs: 200 })).toEqual({ to: 3, urgent: true });
   });
 
+  test('when much was lost to a network that nearly carries it, whatever the rate of this moment is', () => {
+    const lost = { ...calm, now: 10_000, bufferedS: 1.8, targetS: 4, bps: 5_500_000, lateMs: 1_200, limitedMs: 0 };
+    expect(rules().decide({ ...lost, limitedAt: 9_500 })?.urgent).toBe(true);
+    expect(rules().decide({ ...lost, limitedAt: 5_000 }), 'and not to the host').toBeUndefined();
+  });
+
   test('for a stall only if the network made it', () => {
     expect(rules().decide({ ...calm, now: 9_000, stalls: 1, bps: 700_000 })).toBeUndefined();
     expect(rules().decide({ ...calm, now: 9_000, stalls: 1, bps: 700_000, limitedAt: 8_000 })?.to).toBe(3);

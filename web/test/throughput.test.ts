@@ -41,6 +41,25 @@ test('a network that is too slow is measured within half a second', () => {
   expect(meter.bps! / 1e6).toBeLessThan(1.2);
 });
 
+test('a network that carries nearly enough is too slow all the same', () => {
+  const meter = new Throughput(5_000_000);
+  send(meter, 470_000, [[2, 5_000_000], [6, 400_000]]);
+  expect(meter.limitedMs).toBeGreaterThan(300);
+  expect(meter.bps! / 1e6).toBeCloseTo(0.4, 1);
+});
+
+test('pictures far apart are not late while the next one is not due', () => {
+  const meter = new Throughput(5_000_000);
+  // 12.5 in a second, each a little early or late, and all a quarter of a second later than the first.
+  for (let i = 0; i < 100; i++) {
+    const at = i * 80 + (i ? 250 : 0) + (i % 3) * 15;
+    meter.chunk(at, 1_500);
+    meter.frame(at, i * 80);
+    meter.chunk(at + 40, 150);
+  }
+  expect(meter.limitedMs).toBeLessThan(200);
+});
+
 test('what catches up raises the estimate and is not slow', () => {
   const meter = new Throughput(400_000);
   send(meter, 2_000_000, [[1, 1_000_000], [3, 4_000_000]]);

@@ -15,11 +15,31 @@ await page.route(`${base}/bare/**`, (route) => {
       <script src="/bare/hls.js/dist/hls.min.js"></script>`,
   });
 });
+await page.addInitScript(() => {
+  window.buffers = [];
+  const { addSourceBuffer } = MediaSource.prototype;
+  MediaSource.prototype.addSourceBuffer = function (type) {
+    const buffer = addSourceBuffer.call(this, type);
+    window.buffers.push(buffer);
+    return buffer;
+  };
+});
 await page.goto(`${base}/bare/`);
 const level = (height) => hls.levels.findIndex((level) => level.height === height);
 await page.evaluate(
   ({ path, first, level }) => {
     const media = document.querySelector("video");
+    Object.assign(window, { backwards: 0, driftMs: 0 });
+    let last = -1;
+    const look = (_, { mediaTime }) => {
+      if (mediaTime < last) window.backwards += 1;
+      last = mediaTime;
+      // What is added to the times of sound and of pictures.
+      const offsets = window.buffers.map(({ timestampOffset }) => timestampOffset * 1000);
+      window.driftMs = Math.max(window.driftMs, Math.max(...offsets) - Math.min(...offsets));
+      media.requestVideoFrameCallback(look);
+    };
+    media.requestVideoFrameCallback(look);
     const hls = new Hls({ enableWorker: false, lowLatencyMode: true, debug: false });
     Object.assign(window, { media, hls, level: new Function(`return ${level}`)(), waits: 0, errors: [] });
     hls.on(Hls.Events.ERROR, (_, data) => errors.push(data.details));
@@ -57,5 +77,6 @@ for (const height of heights.map(Number)) {
     }, height),
   );
 }
+const { backwards, driftMs } = await page.evaluate(() => ({ backwards: window.backwards, driftMs: window.driftMs }));
 await browser.close();
-console.log(JSON.stringify({ results, errors: seen.errors }));
+console.log(JSON.stringify({ results, backwards, driftMs, errors: seen.errors }));

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const SETTINGS: &[&str] = &["transcode.cores_max=16"];
 
 /// How often players change: `least` times, or as often as `RUSHLIGHT_SWITCHES` says.
-fn switches(least: usize) -> usize {
+pub(crate) fn switches(least: usize) -> usize {
     std::env::var("RUSHLIGHT_SWITCHES").ok().and_then(|times| times.parse().ok()).unwrap_or(least)
 }
 

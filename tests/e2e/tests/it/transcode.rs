@@ -1,5 +1,6 @@
 //! Rungs: smaller versions of a stream, made while somebody watches them.
 
+use super::rungs::switches;
 use e2e::flv::{Reader, Tag};
 use e2e::hls::{Playlist, attribute, fetch};
 use e2e::program::{self, Repeat};
@@ -228,8 +229,12 @@ fn hls_js_changes_between_a_stream_and_its_rungs_without_a_gap() {
     let settings = [SETTINGS, &["hls.segment_ms=1000"]].concat();
     let (server, _publisher) = need!(with_a_large_stream(&ffmpeg, &settings));
     let base = format!("http://{}", server.http);
-    let seen = need!(browser::run("levels.mjs", &[&base, "/live/cam.m3u8", "720", "480", "720", "240"]));
+    let heights = ["720", "480", "720", "240"].into_iter().cycle().take(switches(4));
+    let arguments: Vec<_> = [&base, "/live/cam.m3u8"].into_iter().chain(heights).collect();
+    let seen = need!(browser::run("levels.mjs", &arguments));
     assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
+    assert_eq!(seen["backwards"], 0, "nothing is shown again: {seen}");
+    assert_eq!(seen["driftMs"], 0.0, "sound and picture keep the times that they have: {seen}");
     for result in seen["results"].as_array().unwrap() {
         assert_eq!(result["shown"], result["height"], "{seen}");
         // On a busy machine it may wait, and that is no hole.
