@@ -19,6 +19,7 @@ pub mod process;
 pub mod program;
 pub mod rules;
 pub mod s3;
+pub mod sender;
 pub mod server;
 pub mod wait;
 

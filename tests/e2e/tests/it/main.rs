@@ -28,6 +28,7 @@ mod store;
 mod storm;
 mod swf;
 mod tidy;
+mod times;
 mod timeshift;
 mod tls;
 mod transcode;
