@@ -140,6 +140,11 @@ impl Sessions {
         let table = &self.table;
         let fits = |open: u64| (open < table.open_max).then_some(open + 1);
         table.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| Full)?;
+        Ok(Self::enter(table, new, metrics))
+    }
+
+    /// Enters a session that has its place.
+    fn enter(table: &Arc<Table>, new: NewSession<'_>, metrics: &ProtocolMetrics) -> SessionGuard {
         loop {
             let serial = table.opened.fetch_add(1, Ordering::Relaxed);
             let id = SessionId(table.random.hash_one(serial) & ((1 << 40) - 1));
@@ -162,12 +167,12 @@ impl Sessions {
             shard.insert(id, session.clone());
             drop(shard);
             metrics.session_opened(new.role);
-            return Ok(SessionGuard {
+            return SessionGuard {
                 table: table.clone(),
                 session,
                 metrics: metrics.clone(),
                 outcome: Outcome::Lost,
-            });
+            };
         }
     }
 
@@ -221,6 +226,13 @@ impl SessionGuard {
     /// The name of the session in logs.
     pub fn id(&self) -> SessionId {
         self.session.id
+    }
+
+    /// Ends this session, which has finished, and goes on as another one in its place: that there are too many refuses nobody.
+    pub fn succeed(&mut self, new: NewSession<'_>) {
+        self.table.open.fetch_add(1, Ordering::Relaxed);
+        self.outcome = Outcome::Finished;
+        *self = Sessions::enter(&self.table, new, &self.metrics);
     }
 
     /// What is known of the session.

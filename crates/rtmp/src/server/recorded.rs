@@ -72,7 +72,10 @@ impl Session {
     }
 
     pub(super) fn stream_length(&mut self, command: &Command) {
-        let Some(name) = command.arg(0).as_str() else { return self.answer(command, Value::Number(0.0)) };
+        // Who may not play is told of nothing that there is.
+        let Some(name) = command.arg(0).as_str().filter(|_| self.is_verified()) else {
+            return self.answer(command, Value::Number(0.0));
+        };
         if command.transaction > 0.0 {
             self.events.push_back(Event::StreamLength(Box::new(StreamLength {
                 app: self.app.to_string(),

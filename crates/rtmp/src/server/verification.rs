@@ -37,6 +37,11 @@ impl Verification {
 }
 
 impl Session {
+    /// Whether the peer may play: it has answered, or need not.
+    pub(super) fn is_verified(&self) -> bool {
+        self.verification.as_ref().is_none_or(|verification| verification.state == State::Verified)
+    }
+
     /// Passes a `play` to the driver once the peer is verified.
     pub(super) fn play_verified(&mut self, play: Play) {
         let Some(verification) = &mut self.verification else {
@@ -45,9 +50,12 @@ impl Session {
         let exists = |id| self.streams.iter().any(|stream| stream.id == id);
         let stays = |held: &Play| exists(held.stream_id) && (held.stream_id != play.stream_id || !play.reset);
         verification.plays.retain(stays);
-        if verification.plays.len() < limits::PLAYLIST_MAX + limits::STREAMS_MAX {
-            verification.plays.push(play);
+        if verification.plays.len() >= limits::PLAYLIST_MAX + limits::STREAMS_MAX {
+            // Only what comes behind others fills it up, and those stay what they are.
+            let description = "The playlist is full: add more as it is played.";
+            return self.send_status(play.stream_id, "error", "NetStream.Play.Failed", description);
         }
+        verification.plays.push(play);
         match (verification.state, verification.key) {
             (State::NotAsked, None) => self.conclude(false),
             (State::NotAsked, Some(_)) => {

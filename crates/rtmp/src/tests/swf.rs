@@ -1,6 +1,7 @@
 //! SWF verification between both ends.
 
 use super::*;
+use crate::amf::{Value, amf0};
 use crate::{Swf, limits};
 
 const SWF: Swf = Swf { hash: [3; 32], size: 12_345 };
@@ -70,6 +71,37 @@ fn player_that_does_not_answer_is_refused_when_its_time_is_over() {
     pair.settle(&[usize::MAX]);
     assert_eq!((verdicts(&pair), heard_of_play(&pair), refused(&pair)), (vec![false], false, true));
     assert!(pair.server.poll_timeout().unwrap() > pair.now);
+}
+
+/// Sends a command as the session of the client would not.
+fn send(pair: &mut Pair, stream_id: u32, name: &str, values: &[Value]) {
+    let mut body = BytesMut::new();
+    let all = [Value::from(name), Value::from(9.0), Value::Null];
+    all.iter().chain(values).for_each(|value| amf0::write(&mut body, value));
+    let chunk_size = pair.client.out_chunk_size();
+    chunk::write_message(&mut pair.to_server, chunk_size, 3, stream_id, 20, 0, &[&body]);
+    pair.settle(&[usize::MAX]);
+}
+
+#[test]
+fn who_has_not_answered_is_told_of_no_stream() {
+    for (swf, heard) in [(None, false), (Some(SWF), true)] {
+        let mut pair = pair(client::Config { handshake: Form::Digest, ..player(swf) });
+        send(&mut pair, 0, "getStreamLength", &["cam".into()]);
+        let is_asked = |event: &server::Event| matches!(event, server::Event::StreamLength(_));
+        assert_eq!(pair.server_events.iter().any(is_asked), heard);
+    }
+}
+
+#[test]
+fn what_is_too_much_to_wait_for_the_answer_is_refused() {
+    let mut pair = pair(client::Config { handshake: Form::Digest, ..player(None) });
+    for _ in 1..limits::PLAYLIST_MAX + limits::STREAMS_MAX {
+        send(&mut pair, 1, "play", &["cam".into(), (-2.0).into(), (-1.0).into(), false.into()]);
+        assert!(!refused(&pair));
+    }
+    send(&mut pair, 1, "play", &["cam".into(), (-2.0).into(), (-1.0).into(), false.into()]);
+    assert!(refused(&pair));
 }
 
 #[test]

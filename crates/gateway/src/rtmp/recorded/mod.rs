@@ -10,7 +10,7 @@ use crate::Env;
 use crate::egress::{Form, Select};
 use crate::metrics::ProtocolMetrics;
 use crate::record::Entry;
-use crate::sessions::SessionGuard;
+use crate::sessions::{NewSession, SessionGuard};
 use crate::vod::{self, Begin, Failure, Opened, Piece, Stretch, Until};
 use bytes::{Bytes, BytesMut};
 use media::{Packet, Time};
@@ -47,8 +47,10 @@ pub(super) struct Recorded {
     pieces: mpsc::Receiver<Piece>,
     /// Where the player wants to go, until media of that place is there.
     sought: Option<Sought>,
-    /// What plays next.
-    playlist: VecDeque<Item>,
+    /// What the player calls what plays.
+    name: Box<str>,
+    /// What plays next, if it may be played then.
+    playlist: VecDeque<Play>,
     state: State,
     /// Where the clock of the player begins.
     zero: Time,
@@ -67,8 +69,6 @@ pub(super) struct Recorded {
 #[derive(Debug)]
 struct Item {
     entry: Arc<Entry>,
-    /// As the player called it.
-    name: Box<str>,
     stretch: Stretch,
     /// How long the recording is, and how far to play: known once it has begun.
     length: Duration,
@@ -78,9 +78,7 @@ struct Item {
 impl Item {
     fn new(entry: Arc<Entry>, play: &Play) -> Self {
         let stretch = name::stretch(play);
-        // A key may be in the query.
-        let name = play.name.split('?').next().unwrap_or_default().into();
-        Self { entry, name, stretch, length: Duration::ZERO, until: stretch.until }
+        Self { entry, stretch, length: Duration::ZERO, until: stretch.until }
     }
 
     fn play(&self, env: &Env) -> mpsc::Receiver<Piece> {
@@ -96,12 +94,14 @@ struct Sought {
     pieces: Option<mpsc::Receiver<Piece>>,
 }
 
+/// How far a playback is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// The player waits for the answer to its `play`.
     Asked,
     /// Another item of the playlist is about to begin.
     Switching,
+    /// Media is sent.
     Playing,
     /// All was sent. The player may go back.
     Complete(Instant),
@@ -121,6 +121,8 @@ impl fmt::Display for PlaylistFull {
 pub(super) enum Told {
     /// It is over for now. Told once.
     Complete,
+    /// What is next in the playlist is due: see [`Recorded::take_next`].
+    Next,
     /// It does not begin, or does not go on.
     Failed(Failure),
 }
@@ -143,6 +145,7 @@ impl Recorded {
             guard,
             stream_id: play.stream_id,
             item,
+            name: called(play),
             sought: None,
             playlist: VecDeque::new(),
             state: State::Asked,
@@ -165,9 +168,9 @@ impl Recorded {
         &mut self.select
     }
 
-    /// Whether the player has been told that playback starts.
-    pub(super) fn has_begun(&self) -> bool {
-        self.state != State::Asked
+    /// How far it is.
+    pub(super) fn state(&self) -> State {
+        self.state
     }
 
     /// Since when nothing is sent, because the player has paused or has it all.
@@ -195,31 +198,48 @@ impl Recorded {
     }
 
     /// Plays something else behind all that is asked for already.
-    pub(super) fn queue(&mut self, entry: Arc<Entry>, play: &Play) -> Result<(), PlaylistFull> {
+    pub(super) fn queue(&mut self, play: &Play) -> Result<(), PlaylistFull> {
         if self.playlist.len() >= PLAYLIST_MAX {
             return Err(PlaylistFull);
         }
-        self.playlist.push_back(Item::new(entry, play));
-        // Who has seen everything sees this at once, unless they are about to go back.
-        if let (State::Complete(_), None) = (self.state, &self.sought) {
-            self.switch();
-        }
+        self.playlist.push_back(play.clone());
         Ok(())
     }
 
-    /// Begins with the next item of the playlist, if there is one.
-    fn switch(&mut self) -> bool {
-        let Some(item) = self.playlist.pop_front() else { return false };
-        self.pieces = item.play(&self.env);
-        self.item = item;
+    /// What is to be played next, for who looks whether it may be: then [`Recorded::switch`] begins with it.
+    pub(super) fn take_next(&mut self) -> Option<Play> {
+        self.playlist.pop_front()
+    }
+
+    /// Whether something is to be played next.
+    pub(super) fn has_next(&self) -> bool {
+        !self.playlist.is_empty()
+    }
+
+    /// Begins with another recording, as a session of its own. A player that has not been told yet that playback starts is told so
+    /// of this one.
+    pub(super) fn switch(&mut self, session: NewSession<'_>, entry: Arc<Entry>, play: &Play) {
+        self.guard.succeed(session);
+        self.item = Item::new(entry, play);
+        self.name = called(play);
+        self.pieces = self.item.play(&self.env);
         // What is read for a wish is of the item before; the wish itself counts in this one.
         if let Some(sought) = &mut self.sought {
             sought.pieces = None;
         }
-        self.state = State::Switching;
+        if self.state != State::Asked {
+            self.state = State::Switching;
+        }
+        self.packets.clear();
         self.is_last = false;
         self.bytes = 0;
-        true
+    }
+
+    /// Nothing comes of what was about to begin: it is over, as far as the player knows.
+    pub(super) fn give_up(&mut self) {
+        self.state = State::Playing;
+        self.packets.clear();
+        self.is_last = true;
     }
 
     /// Sends whatever is due. `Ready` when the driver has something to do, or the connection failed.
@@ -243,13 +263,17 @@ impl Recorded {
                 queue_answers(session, outbox);
                 continue;
             }
+            // Who has seen everything sees at once what was queued since.
+            if matches!(self.state, State::Complete(_)) && self.has_next() {
+                return Poll::Ready(Ok(Told::Next));
+            }
             if matches!(self.state, State::Complete(_)) || self.pace.paused().is_some() {
                 return Poll::Pending;
             }
             if self.packets.is_empty() {
                 if self.is_last {
-                    if self.switch() {
-                        continue;
+                    if self.has_next() {
+                        return Poll::Ready(Ok(Told::Next));
                     }
                     self.state = State::Complete(Instant::now());
                     session.complete_play(self.stream_id, self.item.length.as_secs_f64(), self.bytes);
@@ -283,7 +307,7 @@ impl Recorded {
     /// Playback begins.
     fn begin(&mut self, opened: Opened, session: &mut Session, outbox: &mut Outbox) {
         match self.state {
-            State::Switching => session.switch_play(self.stream_id, &self.item.name),
+            State::Switching => session.switch_play(self.stream_id, &self.name),
             _ => session.accept_recorded_play(self.stream_id),
         }
         queue_answers(session, outbox);
@@ -314,10 +338,6 @@ impl Recorded {
         let Some(Piece::Opened(opened)) = piece else {
             let why = if let Some(Piece::Failed(failure)) = piece { failure } else { Failure::Unreadable };
             session.reject_seek(self.stream_id, &why.to_string());
-            // Something may have been queued meanwhile.
-            if let State::Complete(_) = self.state {
-                self.switch();
-            }
             return Poll::Ready(());
         };
         let at = opened.at.millis() as u32;
@@ -388,6 +408,11 @@ impl Recorded {
             self.metrics.writes.inc();
         }
     }
+}
+
+/// What a player calls a recording, without the key that may be in the query.
+fn called(play: &Play) -> Box<str> {
+    play.name.split('?').next().unwrap_or_default().into()
 }
 
 /// Encrypts what is sent next, where that is wanted.

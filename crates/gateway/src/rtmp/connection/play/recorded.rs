@@ -1,10 +1,11 @@
 //! Recordings on a connection: who may play which, and what becomes of them.
 
-use super::super::super::recorded::{self, Asked, Recorded, Told};
-use super::{Connection, END_LINGER, FAILED, NOT_FOUND, Refusal, Source};
+use super::super::super::recorded::{self, Asked, Recorded, State, Told};
+use super::{Connection, END_LINGER, FAILED, NOT_FOUND, Playing, Refusal, Source};
 use crate::metrics::{Outcome, RejectReason, Role};
 use crate::policy::{Action, Request};
 use crate::record::Entry;
+use crate::sessions::NewSession;
 use crate::target::Target;
 use crate::vod::{self, Failure};
 use rtmp::limits::STREAMS_MAX;
@@ -59,9 +60,10 @@ impl Connection {
             )),
         };
         let of_stream = self.playing.iter_mut().find(|playing| playing.stream_id == request.stream_id);
-        let queued = found.and_then(|entry| match of_stream.map(|playing| &mut playing.source) {
+        // It is looked at again when it is due.
+        let queued = found.and_then(|_| match of_stream.map(|playing| &mut playing.source) {
             Some(Source::Recorded(recorded)) => {
-                recorded.queue(entry, request).map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))
+                recorded.queue(request).map_err(|full| Refusal::new(RejectReason::Limit, FAILED, full))
             }
             _ => Ok(()),
         });
@@ -74,24 +76,92 @@ impl Connection {
     pub(super) fn recorded_told(&mut self, index: usize, told: Told, now: Instant) {
         // How long it may stay is looked at in a turn of its own.
         self.control.waker().wake_by_ref();
-        let Told::Failed(failure) = told else { return };
-        let mut playing = self.playing.swap_remove(index);
-        let stream_id = playing.stream_id;
-        let code = match failure {
-            Failure::Unreadable => FAILED,
-            Failure::Empty | Failure::NotYet | Failure::NotLive => NOT_FOUND,
-        };
-        let guard = playing.guard();
-        debug!(session = %guard.id(), %failure, "play ended");
-        guard.set_outcome(Outcome::Finished);
-        match &playing.source {
-            Source::Recorded(recorded) if recorded.has_begun() => {
-                self.session.fail_play(stream_id, code, &failure.to_string());
+        match told {
+            Told::Complete => {}
+            Told::Next => {
+                self.next_recorded(index, now);
+                self.queue_answers();
             }
-            _ => self.session.reject_play(stream_id, code, &failure.to_string()),
+            Told::Failed(failure) => self.recorded_failed(index, failure, now),
+        }
+    }
+
+    /// A recording does not begin, or does not go on. What is behind it in the playlist is played all the same.
+    fn recorded_failed(&mut self, index: usize, failure: Failure, now: Instant) {
+        let Some(Playing { stream_id, source: Source::Recorded(recorded) }) = self.playing.get_mut(index)
+        else {
+            return;
+        };
+        let (stream_id, state, has_next) = (*stream_id, recorded.state(), recorded.has_next());
+        let (reason, code) = match failure {
+            Failure::Unreadable => (RejectReason::Busy, FAILED),
+            Failure::Empty | Failure::NotYet | Failure::NotLive => (RejectReason::NotFound, NOT_FOUND),
+        };
+        debug!(session = %recorded.guard().id(), %failure, "play ended");
+        let description = match state {
+            State::Asked | State::Switching => {
+                self.note_refused(Refusal::new(reason, code, failure), now).description
+            }
+            State::Playing | State::Complete(_) => failure.to_string(),
+        };
+        match state {
+            State::Asked => self.session.reject_play(stream_id, code, &description),
+            State::Playing if !has_next => self.session.fail_play(stream_id, code, &description),
+            _ => self.session.reject_queued(stream_id, code, &description),
+        }
+        let goes_on = self.next_recorded(index, now);
+        if let Some(Playing { source: Source::Recorded(recorded), .. }) = self.playing.get_mut(index)
+            && !goes_on
+        {
+            if state == State::Switching || has_next && state != State::Asked {
+                recorded.give_up();
+            } else {
+                recorded.guard().set_outcome(Outcome::Finished);
+                self.playing.swap_remove(index);
+                self.close_if_unused(now + END_LINGER);
+            }
         }
         self.queue_answers();
-        self.close_if_unused(now + END_LINGER);
+    }
+
+    /// Begins with the first recording of the playlist that may still be played, and refuses those before it. Returns whether there
+    /// is one.
+    fn next_recorded(&mut self, index: usize, now: Instant) -> bool {
+        loop {
+            let Some(Playing { stream_id, source: Source::Recorded(recorded) }) = self.playing.get_mut(index)
+            else {
+                return false;
+            };
+            let (stream_id, is_asked) = (*stream_id, recorded.state() == State::Asked);
+            let Some(request) = recorded.take_next() else { return false };
+            let found = self.find_recorded(&request.app, &request.name);
+            let found = found.unwrap_or_else(|| Err(absent(RejectReason::Name)));
+            if is_asked {
+                // It takes the place of what was refused.
+                self.session.replace_play(stream_id, &request.name);
+            }
+            match (found, self.playing.get_mut(index).map(|playing| &mut playing.source)) {
+                (Ok(entry), Some(Source::Recorded(recorded))) => {
+                    let session = NewSession {
+                        role: Role::Play,
+                        stream: entry.name.clone(),
+                        address: self.peer,
+                        user_agent: Some(&*self.user_agent).filter(|text| !text.is_empty()),
+                        started: self.accepted,
+                    };
+                    recorded.switch(session, entry, &request);
+                    return true;
+                }
+                (Ok(_), _) => return false,
+                (Err(refusal), _) => {
+                    let Refusal { code, description, .. } = self.note_refused(refusal, now);
+                    match is_asked {
+                        true => self.session.reject_play(stream_id, code, &description),
+                        false => self.session.reject_queued(stream_id, code, &description),
+                    }
+                }
+            }
+        }
     }
 
     /// A player has a buffer of this length. It may say so before it plays.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::{Clip, Content};
+use crate::record::{Clip, Content, RecordingId};
 use ::rtmp::amf::{Value, amf0};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -18,6 +18,28 @@ struct Recorded {
     id: String,
 }
 
+/// Makes a recording of five seconds.
+async fn cut(node: &Node) -> String {
+    let config = |track, payload: &[u8]| Packet {
+        role: PacketRole::Config,
+        payload: payload.to_vec().into(),
+        ..packet(track, 0, false)
+    };
+    let mut packets = vec![config(TrackId::VIDEO, AVCC), config(TrackId::AUDIO, AAC)];
+    for ms in (0..50).map(|tenth| tenth * 100) {
+        packets.push(packet(TrackId::VIDEO, ms, ms % 1000 == 0));
+        packets.push(packet(TrackId::AUDIO, ms, false));
+    }
+    let clip = Clip {
+        name: StreamName::parse("live", "cam").unwrap(),
+        source: api::ClipSource { recording: None, from_ms: 0, to_ms: 5000 },
+        title: None,
+        started_at: SystemTime::now(),
+    };
+    let entry = clip.make(node.env.clone(), Content::Packets(packets)).await.unwrap();
+    entry.id.to_string()
+}
+
 impl Drop for Recorded {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -32,24 +54,8 @@ impl Recorded {
             (config.record.folder, config.record.free_bytes_min) = (Some(folder.clone()), 0);
             change(config);
         });
-        let config = |track, payload: &[u8]| Packet {
-            role: PacketRole::Config,
-            payload: payload.to_vec().into(),
-            ..packet(track, 0, false)
-        };
-        let mut packets = vec![config(TrackId::VIDEO, AVCC), config(TrackId::AUDIO, AAC)];
-        for ms in (0..50).map(|tenth| tenth * 100) {
-            packets.push(packet(TrackId::VIDEO, ms, ms % 1000 == 0));
-            packets.push(packet(TrackId::AUDIO, ms, false));
-        }
-        let clip = Clip {
-            name: StreamName::parse("live", "cam").unwrap(),
-            source: api::ClipSource { recording: None, from_ms: 0, to_ms: 5000 },
-            title: None,
-            started_at: SystemTime::now(),
-        };
-        let entry = clip.make(node.env.clone(), Content::Packets(packets)).await.unwrap();
-        Self { id: entry.id.to_string(), node, folder }
+        let id = cut(&node).await;
+        Self { id, node, folder }
     }
 
     /// What a player asks for that buffers all.
@@ -85,6 +91,13 @@ impl Client {
             ::rtmp::chunk::write_message(&mut out, chunk_size, 3, 1, 20, 0, &[&body]);
         }
         self.stream.write_all(&out).await.unwrap();
+    }
+
+    /// Goes to a place, and waits for the answer.
+    async fn sought(&mut self, ms: u32) {
+        self.session.seek(ms).unwrap();
+        self.until(|told| matches!(told, Told::Status(status) if status.code == "NetStream.Seek.Notify"))
+            .await;
     }
 
     /// What comes until the recording is over, without what is no frame.
@@ -222,6 +235,36 @@ async fn player_that_goes_back_at_the_end_sees_that_before_what_it_asks_for_behi
     let all = client.frames_to_the_end().await;
     let frames: Vec<_> = all.iter().filter(|it| it.starts_with('K')).collect();
     assert_eq!(frames, ["K2000", "K3000", "K4000", "K0"]);
+}
+
+#[tokio::test]
+async fn what_is_bad_in_a_playlist_is_told_and_what_is_behind_it_plays() {
+    let recorded = Recorded::new("gone", |config| config.limits.connections_max = 1).await;
+    let other = cut(&recorded.node).await;
+    let mut client = recorded.play().await;
+    client.frames_to_the_end().await;
+    let first = recorded.node.env.sessions.snapshot(1).remove(0).id;
+    let play =
+        |id: &str, start: f64| [format!("mp4:{id}.mp4").into(), start.into(), (-1.0).into(), false.into()];
+    // It stands still at its begin, until one of what is behind it has been deleted.
+    client.session.pause(true).unwrap();
+    client.sought(0).await;
+    client.ask_to_play(&[&play(&other, -2.0), &play(&recorded.id, 4000.0)]).await;
+    client.sought(0).await;
+    let entry = recorded.node.env.recordings.get(&RecordingId::parse(&other).unwrap()).unwrap();
+    assert!(crate::record::delete(&recorded.node.env, &entry).await.is_ok());
+    client.session.pause(false).unwrap();
+    let told =
+        client.until(|told| matches!(told, Told::Message(message) if is_complete(&message.payload))).await;
+    let told = short(&told);
+    let metrics = recorded.node.env.metrics.render(0, 0);
+    assert!(metrics.contains("play_rejected_total{protocol=\"rtmp\",reason=\"name\"} 1\n"), "{metrics}");
+    assert_eq!(told.iter().rfind(|it| it.starts_with('K')).unwrap(), "K0", "the one behind it: {told:?}");
+    let now = recorded.node.env.sessions.snapshot(2);
+    assert!(
+        now.len() == 1 && now[0].id != first,
+        "a session of its own, also where there is no room for two"
+    );
 }
 
 #[tokio::test]
