@@ -112,7 +112,10 @@ impl Shelf {
 
     /// A segment that is listed and not there any more.
     pub(crate) fn lost(&self, number: u64) -> Option<Line> {
-        self.lines(0, None).find(|line| line.number == number && line.lost)
+        let first = self.first()?.number;
+        let index = usize::try_from(number.checked_sub(first)?).ok()?;
+        let kept = self.kept.get(index).filter(|_| self.indices(0, None).contains(&index))?;
+        kept.entry.is_gone().then_some(Line { lost: true, ..kept.line })
     }
 
     /// The number of the segment that goes on where these end.

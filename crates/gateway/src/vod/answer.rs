@@ -1,6 +1,6 @@
 //! Requests and their answers.
 
-use super::limits::{FLV_SAMPLE_BYTES, MP4_SAMPLE_BYTES};
+use super::limits::{CUTTERS_MAX, FLV_SAMPLE_BYTES, MP4_SAMPLE_BYTES};
 use super::movie::{self, NoMovie, Show};
 use super::name::{self, BadMoment, Cut, File, Moment, SegmentId, SpanId, Whole};
 use super::picture::{Makers, NoPicture, Source};
@@ -26,6 +26,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const MANIFEST: &str = "application/dash+xml";
@@ -38,6 +39,9 @@ const ASK_AGAIN: &str = "no-cache";
 const COMPLETE: &str = "public, max-age=60";
 /// A playlist that grows by a segment every few seconds.
 const GROWING: &str = "public, max-age=2";
+
+/// Lists of a time of a recording in segments that are made at this moment. Those beyond wait.
+static CUTTING: Semaphore = Semaphore::const_new(CUTTERS_MAX);
 
 /// A request that the policy has let in.
 #[derive(Debug)]
@@ -231,14 +235,18 @@ impl Asked {
         if range.is_empty() {
             return Err(Refusal(StatusCode::BAD_REQUEST, "to= must lie behind from=.".to_owned()));
         }
+        // Only a few at once: each reads the whole list, and two segments.
+        let _turn = CUTTING.acquire().await.map_err(io::Error::other)?;
         let (list, _) = segments::List::read(&self.entry).await?;
-        let part = list.part(&self.entry, &range).await?.ok_or_else(no_time)?;
+        let part = list.part(&self.entry, range).await?.ok_or_else(no_time)?;
         let cache = if part.is_complete { COMPLETE } else { GROWING };
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static(PLAYLIST)),
             (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
         ];
-        let text = part.playlist(&format!("/recordings/{}", self.entry.id), &as_query(&self.keys));
+        let (folder, query) = (format!("/recordings/{}", self.entry.id), as_query(&self.keys));
+        let written = tokio::task::spawn_blocking(move || part.playlist(&folder, &query));
+        let text = written.await.map_err(io::Error::other)?;
         Ok((headers, Body::from(text)).into_response())
     }
 

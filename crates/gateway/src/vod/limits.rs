@@ -68,6 +68,9 @@ pub(super) const PLAN_BYTES_MAX: usize = 512 << 20;
 /// Bytes of all of them: of those that are kept, and those that somebody reads.
 pub(super) const PLANS_BYTES_MAX: usize = 1 << 30;
 
+/// Lists of a time of a recording in segments that are made at once: each holds the whole list, of 4 MB at most.
+pub(super) const CUTTERS_MAX: usize = 8;
+
 /// Descriptions that are made at once, each for whoever asks for it.
 pub(super) const PLANNERS_MAX: usize = 4;
 

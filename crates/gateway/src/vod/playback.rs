@@ -125,7 +125,7 @@ pub(crate) fn length(entry: &Entry) -> Duration {
 /// Plays a part of a recording. It is read as it is taken, and no more when the receiver is dropped.
 pub(crate) fn play(env: &Env, entry: &Arc<Entry>, stretch: Stretch) -> mpsc::Receiver<Piece> {
     let (out, received) = mpsc::channel(PIECES_WAITING_MAX);
-    let shutdown = env.shutdown.clone();
+    let (shutdown, metrics) = (env.shutdown.clone(), env.metrics.clone());
     let (indexes, entry) = (env.vod.indexes.clone(), entry.clone());
     tokio::spawn(async move {
         let playing = async {
@@ -136,7 +136,10 @@ pub(crate) fn play(env: &Env, entry: &Arc<Entry>, stretch: Stretch) -> mpsc::Rec
         };
         tokio::select! {
             biased;
-            () = playing => {}
+            played = net::catch_panic(playing) => if played.is_err() {
+                metrics.panicked();
+                tracing::error!("a playback panicked and was closed; this is a bug, please report it");
+            },
             () = shutdown.triggered() => {}
         }
     });

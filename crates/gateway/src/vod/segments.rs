@@ -96,11 +96,32 @@ impl List {
     /// # Errors
     ///
     /// Those of reading the first and the last segment of it.
-    pub(super) async fn part(&self, entry: &Arc<Entry>, window: &Range<Time>) -> io::Result<Option<Part>> {
+    pub(super) async fn part(self, entry: &Arc<Entry>, window: Range<Time>) -> io::Result<Option<Part>> {
+        let asked = window.clone();
+        // There may be a hundred thousand of them.
+        let selected = tokio::task::spawn_blocking(move || self.select(&asked));
+        let Some(mut part) = selected.await.map_err(io::Error::other)? else { return Ok(None) };
+        // The one at the end first: places in a segment are counted from its beginning.
+        let last = part.pieces.len().saturating_sub(1);
+        for at in [last, 0] {
+            let Some(piece) = part.pieces.get_mut(at) else { break };
+            let asked = piece.shown.start.max(window.start)..piece.shown.end.min(window.end);
+            if asked != piece.shown {
+                piece.cut(&Entries::find(entry, &piece.name).await?, &asked);
+            }
+            if last == 0 {
+                break;
+            }
+        }
+        Ok(Some(part))
+    }
+
+    /// The segments that show `window`, whole.
+    fn select(&self, window: &Range<Time>) -> Option<Part> {
         let segments = self.playlist.segments();
         let end = self.bounds.last().copied().unwrap_or_default();
         if segments.is_empty() || window.start >= end {
-            return Ok(None);
+            return None;
         }
         let first = self.bounds.partition_point(|begin| *begin <= window.start + ROUNDING).saturating_sub(1);
         let last = self
@@ -109,21 +130,10 @@ impl List {
             .clamp(first + 1, segments.len())
             - 1;
         let is_complete = self.has_ended || self.bounds[last + 1] + ROUNDING >= window.end;
-        let mut pieces: Vec<_> = (first..=last)
+        let pieces = (first..=last)
             .map(|at| Piece::whole(&segments[at], self.bounds[at]..self.bounds[at + 1]))
             .collect();
-        // The one at the end first: places in a segment are counted from its beginning.
-        for at in [last, first] {
-            let piece = &mut pieces[at - first];
-            let asked = piece.shown.start.max(window.start)..piece.shown.end.min(window.end);
-            if asked != piece.shown {
-                piece.cut(&Entries::find(entry, &piece.name).await?, &asked);
-            }
-            if first == last {
-                break;
-            }
-        }
-        Ok(Some(Part { pieces, start: window.start, target: self.playlist.target(), is_complete }))
+        Some(Part { pieces, start: window.start, target: self.playlist.target(), is_complete })
     }
 }
 
@@ -142,7 +152,12 @@ impl Entries {
         let mut position = 0;
         while position < bytes.min(CUT_BYTES_MAX) {
             let end = bytes.min(position + PIECE_BYTES);
-            entrances.push(&source.read(position..end).await?, &mut found);
+            let packets = source.read(position..end).await?;
+            let looked = tokio::task::spawn_blocking(move || {
+                entrances.push(&packets, &mut found);
+                (entrances, found)
+            });
+            (entrances, found) = looked.await.map_err(io::Error::other)?;
             position = end;
         }
         Ok(Self { front: entrances.tables_bytes(), bytes, found })
