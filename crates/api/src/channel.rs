@@ -42,8 +42,21 @@ pub struct Channel {
     /// Smaller versions of it that can be played, largest first; absent where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rungs: Vec<crate::Rung>,
+    /// What is wrong with its picture or its sound, where it is watched; absent if nothing is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
     /// The title that the publisher gave.
     pub title: Option<String>,
+}
+
+/// Something that is wrong with a channel, and that no protocol notices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alert {
+    /// `black`, `frozen` or `silent`.
+    pub fault: String,
+    /// For how long that has been known.
+    pub for_ms: u64,
 }
 
 /// A video track.

@@ -32,7 +32,7 @@ mod session;
 mod transcoding;
 
 pub use beacon::{Beacon, BeaconEvent, BeaconProtocol, BeaconRenderer, BeaconTimes};
-pub use channel::{Audio, Channel, ChannelDetail, Channels, Counters, Log, Publisher, Track, Video};
+pub use channel::{Alert, Audio, Channel, ChannelDetail, Channels, Counters, Log, Publisher, Track, Video};
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use recording::{
     ClipSource, GapReason, NewClip, NewRecording, RecordedFile, RecordedTrack, Recording, RecordingChange,

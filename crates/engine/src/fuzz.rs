@@ -47,6 +47,8 @@ mod tests {
             Report::Packet(coded),
             Report::Skipped(1234),
             Report::Taken,
+            Report::Seen { pts: 40, black: 1000, changed: Some(3) },
+            Report::Heard { pts: 40, peak_db: -60 },
             Report::Measured { pictures: 60, wall: Duration::from_secs(1), cpu: Duration::from_secs(1) },
             Report::Failed("why".to_owned()),
             Report::Done,

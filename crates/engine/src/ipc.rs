@@ -41,6 +41,12 @@ pub(crate) enum Order {
         /// In pixels.
         width_max: u32,
     },
+    /// First message: look at keyframes and listen to sound, for what is wrong with them.
+    Watch,
+    /// To one that watches: the codec of keyframes that follow (see [`code_of`]), with its configuration.
+    Pictures(u8, #[serde(with = "serde_bytes")] Vec<u8>),
+    /// To one that watches: a keyframe.
+    Look(Coded),
     /// To one of sound: what follows, with its configuration.
     Source(sound::Source, #[serde(with = "serde_bytes")] Vec<u8>),
     /// To a decoder: the configuration of what follows.
@@ -70,8 +76,12 @@ pub(crate) enum Report {
     Configured(#[serde(with = "serde_bytes")] Vec<u8>),
     /// An encoder has a frame.
     Packet(Coded),
-    /// A packet of sound was worked on.
+    /// A packet of sound, or a keyframe to look at, was worked on.
     Taken,
+    /// Thousandths of a keyframe that are black, and that differ from the one before, if there was one.
+    Seen { pts: i64, black: u16, changed: Option<u16> },
+    /// The loudest sample of sound that ends here, in dB of full scale.
+    Heard { pts: i64, peak_db: i8 },
     /// The picture of this time was left out, by the frame rate asked for.
     Skipped(i64),
     /// A test encode went well.

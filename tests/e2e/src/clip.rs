@@ -47,6 +47,14 @@ pub fn heavy(ffmpeg: &Path) -> Result<PathBuf, String> {
     encode(ffmpeg, "heavy.flv", &[noise], &[SOUND], &[H264_HEAVY, AAC], 4)
 }
 
+/// A picture and a sound, as ffmpeg calls their sources: H.264 with a keyframe each second, and AAC, as FLV.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn of(ffmpeg: &Path, name: &str, picture: &str, sound: &str) -> Result<PathBuf, String> {
+    encode(ffmpeg, name, &[picture], &[sound], &[H264, AAC], SECONDS)
+}
+
 /// Pictures that are large enough for rungs: H.264 (1280x720, 25 fps, B-frames, a keyframe each second) and AAC, as FLV.
 ///
 /// # Errors

@@ -496,9 +496,11 @@ impl Actor {
                 rung.note_error(why);
             }
             Report::Done => self.remove(id),
-            Report::Picture(_) | Report::Measured { .. } | Report::Taken => {
-                self.lose_encoder(id, "it says what no encoder says")
-            }
+            Report::Picture(_)
+            | Report::Measured { .. }
+            | Report::Taken
+            | Report::Seen { .. }
+            | Report::Heard { .. } => self.lose_encoder(id, "it says what no encoder says"),
         }
     }
 

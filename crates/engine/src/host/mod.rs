@@ -8,6 +8,7 @@ mod rung;
 mod slots;
 mod sound;
 mod still;
+mod watch;
 
 use crate::encode::{Backend, Config};
 use crate::limits::{OUTPUTS_QUEUED_MAX, PACKETS_QUEUED_MAX, REQUESTS_QUEUED_MAX};
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 pub use still::{Keyframe, still};
 use tokio::sync::mpsc;
+pub use watch::{Sight, Watcher};
 
 /// How a worker process is started.
 #[derive(Debug, Clone, PartialEq, Eq)]

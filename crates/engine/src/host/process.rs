@@ -54,7 +54,7 @@ impl Worker {
         heard: mpsc::Sender<(WorkerId, Heard)>,
     ) -> io::Result<Self> {
         let message_bytes_max = match first {
-            Order::Decode { .. } => DECODER_MESSAGE_BYTES_MAX,
+            Order::Watch | Order::Decode { .. } => DECODER_MESSAGE_BYTES_MAX,
             Order::Sound(_) => SOUND_MESSAGE_BYTES_MAX,
             Order::Still { .. } => STILL_BYTES_MAX,
             _ => MESSAGE_BYTES_MAX,

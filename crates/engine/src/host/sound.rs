@@ -371,7 +371,10 @@ impl Actor {
             return Err(Over);
         }
         let hangs = self.worker.as_ref().is_some_and(|working| {
-            working.unanswered > 0 && now.saturating_duration_since(working.heard) > SOUND_SILENCE_MAX
+            let silence = now.saturating_duration_since(working.heard);
+            working.unanswered > 0
+                && silence > SOUND_SILENCE_MAX
+                && !working.worker.waits_for_processor(working.cpu, silence)
         });
         if hangs { self.lose("it hangs") } else { Ok(()) }
     }

@@ -13,6 +13,7 @@ mod pace;
 mod sandbox;
 mod sound;
 mod still;
+mod watch;
 
 use crate::ipc::{self, Order, Report};
 use sandbox::Role;
@@ -106,6 +107,10 @@ fn work(server: &mut Server) -> Result<(), Failed> {
             let codec = ipc::codec_of(codec).ok_or_else(|| Failed("no such codec".to_owned()))?;
             sandbox::enter(Role::Decoder)?;
             still::run(server, codec, width_max)
+        }
+        Order::Watch => {
+            sandbox::enter(Role::Decoder)?;
+            watch::run(server)
         }
         Order::Measure(config, backend) => {
             sandbox::enter(Role::of(backend))?;

@@ -27,6 +27,10 @@ section! {
         backends: Vec<BackendName> = Vec::new(),
         /// How much rungs make way for everything else on the machine: 0 not at all, 19 as far as can be.
         nice: u8 = 5,
+        /// Streams that are looked at for black and frozen pictures and for silence: `"live/me"`, or patterns such as `"live/*"`.
+        watch: Vec<String> = Vec::new(),
+        /// How long a fault lasts before it is told.
+        watch_after_ms: u64 = 10_000,
         /// Which streams have rungs. Without rules, all have those that suit their size.
         rule: Vec<TranscodeRule> = Vec::new(),
         /// Rungs of your own, to be named in rules.
@@ -220,6 +224,17 @@ impl TranscodeConfig {
         if self.nice > NICE_MAX {
             wrong("transcode.nice", format!("must lie between 0 and {NICE_MAX}"));
         }
+        if self.watch_after_ms > DURATION_MS_MAX {
+            wrong(
+                "transcode.watch_after_ms",
+                format!("must lie between 0 and {DURATION_MS_MAX} (milliseconds)"),
+            );
+        }
+        for (i, stream) in self.watch.iter().enumerate() {
+            if let Err(message) = Pattern::parse(stream) {
+                wrong(&format!("transcode.watch.{i}"), message);
+            }
+        }
         let mut names = HashSet::new();
         for (i, template) in self.template.iter().enumerate() {
             template.validate(&mut |key, message| wrong(&format!("transcode.template.{i}.{key}"), message));
@@ -260,6 +275,16 @@ impl TranscodeConfig {
     /// How long a rung is made after its last viewer has left.
     pub fn idle_stop(&self) -> Duration {
         Duration::from_millis(self.idle_stop_ms)
+    }
+
+    /// How long a fault lasts before it is told.
+    pub fn watch_after(&self) -> Duration {
+        Duration::from_millis(self.watch_after_ms)
+    }
+
+    /// Whether a stream is looked at for faults.
+    pub(crate) fn watches(&self, name: &StreamName) -> bool {
+        self.watch.iter().any(|stream| Pattern::parse(stream).is_ok_and(|pattern| pattern.matches(name)))
     }
 
     /// How many cores rungs may take.
@@ -491,6 +516,8 @@ mod tests {
             idle_stop_ms: 1 << 40,
             cores_max: -1.0,
             nice: 20,
+            watch: vec!["live/*".to_owned(), "live".to_owned()],
+            watch_after_ms: 1 << 40,
             rule: vec![rule("live", &["own", "own", "777p"]), rule("a/*", &[]), rule("a/*", &[])],
             template: vec![bad, twice.clone(), twice],
             ..TranscodeConfig::default()
@@ -501,6 +528,8 @@ mod tests {
             "transcode.idle_stop_ms",
             "transcode.cores_max",
             "transcode.nice",
+            "transcode.watch_after_ms",
+            "transcode.watch.1",
             "transcode.template.0.name",
             "transcode.template.0.height",
             "transcode.template.0.bitrate_bps",

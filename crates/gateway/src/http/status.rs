@@ -244,8 +244,19 @@ fn channel(env: &Env, stream: &StreamStatus, now: Instant) -> Option<api::Channe
         gop_ms: stream.gop.map(to_millis),
         rewind_s: env.packagers.rewind(&stream.name).map(|reach| reach.as_secs()),
         rungs: transcode::offers(env, stream).iter().map(rung).collect(),
+        alerts: alerts(env, &stream.name),
         title: stream.metadata.as_deref().and_then(title),
     })
+}
+
+fn alerts(env: &Env, name: &StreamName) -> Vec<api::Alert> {
+    let alerts = env.transcoding.alerts.of(name).into_iter();
+    alerts
+        .map(|alert| api::Alert {
+            fault: alert.fault.name().to_owned(),
+            for_ms: to_millis(alert.since.elapsed()),
+        })
+        .collect()
 }
 
 /// Who watch a stream, in whatever size.

@@ -1,11 +1,18 @@
 //! What rungs take.
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
-/// Metrics of rungs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFault {
+    fault: &'static str,
+}
+
+/// Metrics of rungs, and of streams that are watched.
 #[derive(Debug, Default)]
 pub struct TranscodeMetrics {
     /// Rungs that are made now.
@@ -26,6 +33,9 @@ pub struct TranscodeMetrics {
     pub frames: Counter,
     /// Frames that were left out because encoders did not keep up.
     pub dropped_frames: Counter,
+    /// Faults of streams that were told.
+    pub alerts_raised: Counter,
+    alerts: Family<ByFault, Gauge>,
 }
 
 impl TranscodeMetrics {
@@ -44,6 +54,13 @@ impl TranscodeMetrics {
             "Frames that were left out because encoders did not keep up",
             metrics.dropped_frames.clone(),
         );
+        registry.register("alerts_raised", "Faults of streams that were told", metrics.alerts_raised.clone());
+        registry.register("alerts", "Streams that have this fault now", metrics.alerts.clone());
         metrics
+    }
+
+    /// Streams that have a fault now: `black`, `frozen` or `silent`.
+    pub fn alert(&self, fault: &'static str) -> Gauge {
+        self.alerts.get_or_create_owned(&ByFault { fault })
     }
 }

@@ -38,5 +38,14 @@ pub(super) const REFUSED: Duration = Duration::from_secs(5);
 /// How long a stream that is there may take until it says what its pictures are.
 pub(super) const DESCRIBED: Duration = Duration::from_secs(10);
 
+/// Streams that are watched at once. Each is a process, which decodes the sound and the keyframes.
+pub(super) const WATCHED_MAX: usize = 64;
+
+/// How long it takes until what watches a stream begins anew after it has failed.
+pub(super) const WATCH_RETRY: Duration = Duration::from_secs(5);
+
+/// Failures after which a stream is not watched any more.
+pub(super) const WATCH_FAILURES_MAX: u32 = 10;
+
 /// What a table of refusals holds. Names come from viewers.
 pub(super) const REFUSALS_MAX: usize = 1024;

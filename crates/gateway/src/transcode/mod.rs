@@ -11,7 +11,9 @@
 
 mod branch;
 mod budget;
+mod faults;
 mod interleave;
+mod judge;
 mod limits;
 mod metadata;
 mod name;
@@ -55,6 +57,8 @@ pub(crate) struct Transcoding {
     /// How worker processes are started, where there are any.
     launch: OnceLock<Launch>,
     table: Mutex<Table>,
+    /// What is wrong with streams that are watched.
+    pub(crate) alerts: faults::Alerts,
     /// Tasks that run.
     active: AtomicUsize,
 }
@@ -135,6 +139,7 @@ impl Transcoding {
                 demands: HashMap::new(),
                 refused: HashMap::new(),
             }),
+            alerts: faults::Alerts::default(),
             active: AtomicUsize::new(0),
         }
     }

@@ -1,12 +1,13 @@
 //! The thread of all rungs, and who starts and ends them.
 
 use super::branch::Branch;
-use super::limits::{MEASURE, REFUSALS_MAX, REFUSED, WAITING_MAX};
+use super::faults::watch;
+use super::limits::{MEASURE, REFUSALS_MAX, REFUSED, WAITING_MAX, WATCHED_MAX};
 use super::{Active, Demand, RANK};
 use crate::Env;
 use hub::{Changed, Start};
 use media::StreamName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tracing::{error, warn};
 
 /// Starts the thread of rungs, if there may be any.
 pub(crate) fn start(env: Arc<Env>) -> io::Result<()> {
-    if !env.config.transcode.enabled {
+    if !env.config.transcode.enabled && env.config.transcode.watch.is_empty() {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -35,13 +36,22 @@ struct Supervisor {
     env: Arc<Env>,
     branches: HashMap<StreamName, Arc<Notify>>,
     tasks: JoinSet<StreamName>,
+    /// Streams that are looked at for faults.
+    watched: HashSet<StreamName>,
+    watches: JoinSet<(StreamName, bool)>,
 }
 
 /// Makes rungs until the node shuts down.
 async fn run(env: Arc<Env>) {
-    let mut watch = env.origin.watch();
+    let mut changes = env.origin.watch();
     let shutdown = env.shutdown.clone();
-    let mut supervisor = Supervisor { env, branches: HashMap::new(), tasks: JoinSet::new() };
+    let mut supervisor = Supervisor {
+        env,
+        branches: HashMap::new(),
+        tasks: JoinSet::new(),
+        watched: HashSet::new(),
+        watches: JoinSet::new(),
+    };
     let mut measure = interval(MEASURE);
     measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -55,7 +65,16 @@ async fn run(env: Arc<Env>) {
                     supervisor.look_at(&base);
                 }
             }
-            changed = poll_fn(|cx| watch.poll_changed(cx)) => match changed {
+            Some(ended) = supervisor.watches.join_next() => {
+                if let Ok((name, has_ended)) = ended {
+                    supervisor.watched.remove(&name);
+                    if has_ended {
+                        // One that began anew while it ended.
+                        supervisor.watch(&name);
+                    }
+                }
+            }
+            changed = poll_fn(|cx| changes.poll_changed(cx)) => match changed {
                 Changed::Stream(name) => supervisor.look_at(&name),
                 Changed::Many => {
                     let names = supervisor.env.origin.names();
@@ -67,6 +86,7 @@ async fn run(env: Arc<Env>) {
     }
     // They see the shutdown themselves.
     while supervisor.tasks.join_next().await.is_some() {}
+    while supervisor.watches.join_next().await.is_some() {}
     supervisor.env.transcoding.table().demands.clear();
 }
 
@@ -81,8 +101,34 @@ impl Supervisor {
                     own.map(|(rung, _)| rung.clone()).collect()
                 };
                 waiting.iter().for_each(|rung| self.look_at_rung(rung, name.clone()));
+                self.watch(name);
             }
         }
+    }
+
+    /// Looks at a stream for faults, if that is asked for.
+    fn watch(&mut self, name: &StreamName) {
+        let Some(launch) = self.env.transcoding.launch.get().cloned() else { return };
+        let is_wanted = self.env.config.transcode.watches(name) && !self.env.is_rung(name);
+        let is_full = self.watched.len() >= WATCHED_MAX;
+        if !is_wanted
+            || is_full
+            || self.watched.contains(name)
+            || self.env.origin.presence(name).rank.is_none()
+        {
+            return;
+        }
+        self.watched.insert(name.clone());
+        let (env, name) = (self.env.clone(), name.clone());
+        self.watches.spawn(async move {
+            let _active = Active::new(env.clone());
+            let has_ended = net::catch_panic(watch(&env, &name, &launch)).await.unwrap_or_else(|_| {
+                env.metrics.panicked();
+                error!(stream = %name, "the task that watches a stream panicked and was ended; this is a bug, please report it");
+                false
+            });
+            (name, has_ended)
+        });
     }
 
     fn look_at_rung(&mut self, name: &StreamName, base: StreamName) {

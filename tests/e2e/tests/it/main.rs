@@ -37,3 +37,4 @@ mod tunnel;
 mod vlc;
 mod vod;
 mod vod_players;
+mod watched;
