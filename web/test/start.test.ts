@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { recall } from '../player/rungs/memory';
+import { recall, remember } from '../player/rungs/memory';
 import { beginWith, carriedBps } from '../player/rungs/start';
 
 const rung = (name: string, kbps: number) => ({ name, url: `/live/cam~${name}.flv`, width: 0, height: 0, bps: kbps * 1000 });
@@ -39,6 +39,11 @@ describe('a channel begins', () => {
   test('as the last picture said, and not the one before', () => {
     start({ keyBytes: 60_000, bytes: 50_000, ms: 900, firstMs: 60 });
     expect(start({ keyBytes: 60_000, bytes: 50_000, ms: 20, firstMs: 15 })).toBeUndefined();
+  });
+
+  test('as was chosen, where something was', () => {
+    remember((memory) => (memory.choice = 'source'));
+    expect(start({ keyBytes: 60_000, bytes: 50_000, ms: 900, firstMs: 60 })).toBeUndefined();
   });
 
   test('with itself where there is nothing else', () => {

@@ -32,6 +32,8 @@ export function beginWith(stream: string, rungs: readonly Rung[], carried: Carri
   if (rungs.length < 2 || !rungs[0]!.bps) return;
   const start = startRung(rungs, { bps: carriedBps(carried), rttMs: carried.firstMs, keyBytes: carried.keyBytes, trips: ROUND_TRIPS });
   remember((memory) => {
+    // Who chose a rung gets that.
+    if (memory.choice !== undefined) return;
     delete memory.starts[stream];
     if (start > 0) memory.starts[stream] = rungs[start]!.url;
   });
