@@ -38,10 +38,13 @@ pub const SOUND_QUEUED_MAX: usize = 512;
 /// How long a worker of sound may sit on a packet, which takes it a millisecond: what remains is a machine that is busy.
 pub const SOUND_SILENCE_MAX: Duration = Duration::from_secs(3);
 
+/// The shortest frame of sound that is made, that of Opus: so long is what a worker of sound makes a packet of.
+pub const SOUND_FRAME_MIN: Duration = Duration::from_millis(20);
+
 /// One message of a worker of sound: a packet of it, or why it fails. The largest is an AAC frame of two channels, 1536 bytes.
 pub const SOUND_MESSAGE_BYTES_MAX: usize = 16 << 10;
 
-/// Packets under way to the decoder: enough that it never waits, and little delay.
+/// Packets under way to a decoder, or to a worker of sound: enough that it never waits, and little delay.
 pub const PACKETS_AHEAD_MAX: usize = 8;
 
 /// Packets without an answer that make a decoder hung: more than any holds back.
@@ -62,7 +65,8 @@ pub const REPORTS_QUEUED_MAX: usize = 64;
 /// Reports that a worker may make beyond those it has been given reason for.
 pub const REPORTS_UNASKED_MAX: u32 = 100;
 
-/// Reports for one packet or one picture: pictures of several layers, a slot, a configuration, a frame, a complaint or two.
+/// Reports for one packet or one picture: pictures of several layers, a slot, a configuration, a frame, a complaint or two. Of sound,
+/// frames come beside them, one for each [`SOUND_FRAME_MIN`] of its time.
 pub const REPORTS_PER_ORDER_MAX: u32 = 8;
 
 /// The longest time between decoding a frame and showing it. Codecs reorder within a second; a time beyond that is an error of the

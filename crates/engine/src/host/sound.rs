@@ -5,8 +5,8 @@ use super::rung::{Deaths, REPORTS_BURST_MAX};
 use super::{Launch, Output, Usage, lock};
 use crate::ipc::{Coded, Order, Report};
 use crate::limits::{
-    END_MAX, ORDERS_QUEUED_MAX, OUTPUTS_QUEUED_MAX, PACKETS_AHEAD_MAX, REORDER_MAX, REPORTS_PER_ORDER_MAX,
-    REPORTS_QUEUED_MAX, REPORTS_UNASKED_MAX, SOUND_QUEUED_MAX, SOUND_SILENCE_MAX,
+    END_MAX, OUTPUTS_QUEUED_MAX, PACKETS_AHEAD_MAX, REORDER_MAX, REPORTS_PER_ORDER_MAX, REPORTS_QUEUED_MAX,
+    REPORTS_UNASKED_MAX, SOUND_FRAME_MIN, SOUND_QUEUED_MAX, SOUND_SILENCE_MAX,
 };
 use crate::sound::{Config, Source};
 use bytes::Bytes;
@@ -59,6 +59,7 @@ pub fn start_sound(launch: Launch, nice: u8, config: Config) -> (SoundInlet, Sou
         deaths: Deaths::default(),
         source: None,
         record: None,
+        pushed: None,
         oldest: i64::MAX,
         newest: i64::MIN,
         last: i64::MIN,
@@ -115,6 +116,8 @@ struct Actor {
     source: Option<(Codec, Bytes)>,
     /// What belongs to the next packet.
     record: Option<Vec<u8>>,
+    /// The time of the newest packet that was pushed.
+    pushed: Option<i64>,
     /// The times between which sound was pushed, and that of the newest packet that came out.
     oldest: i64,
     newest: i64,
@@ -137,6 +140,15 @@ struct Working {
 /// Nothing comes any more.
 struct Over;
 
+/// How many reports a packet of the time `pts` gives reason for, where the one before it was of the time `before`: those of any
+/// order, and one for each frame of the time between, which is the length of long packets and the silence that fills a hole.
+fn reports_of(before: Option<i64>, pts: i64) -> u32 {
+    let most = u64::try_from(REORDER_MAX.as_nanos()).unwrap_or(u64::MAX);
+    let passed = before.map_or(most, |before| pts.abs_diff(before).min(most));
+    let frames = passed.div_ceil(u64::try_from(SOUND_FRAME_MIN.as_nanos()).unwrap_or(u64::MAX));
+    REPORTS_PER_ORDER_MAX.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX))
+}
+
 impl Actor {
     async fn run(
         mut self,
@@ -149,8 +161,9 @@ impl Actor {
             return;
         }
         loop {
+            // What it has not answered would else earn more reports than can be saved up for it.
             let has_room = self.worker.as_ref().is_some_and(|working| {
-                working.worker.room() + PACKETS_AHEAD_MAX > ORDERS_QUEUED_MAX && working.reports_left > 0
+                working.worker.room() > 0 && (working.unanswered as usize) < PACKETS_AHEAD_MAX
             });
             let gone = self.outputs.clone();
             let ended = tokio::select! {
@@ -238,9 +251,9 @@ impl Actor {
                     working.heard = Instant::now();
                 }
                 working.unanswered = working.unanswered.saturating_add(1);
-                working.reports_left =
-                    working.reports_left.saturating_add(REPORTS_PER_ORDER_MAX).min(REPORTS_BURST_MAX);
                 let nanos = packet.pts.nanos();
+                let reports = reports_of(self.pushed.replace(nanos), nanos);
+                working.reports_left = working.reports_left.saturating_add(reports).min(REPORTS_BURST_MAX);
                 (self.oldest, self.newest) = (self.oldest.min(nanos), self.newest.max(nanos));
                 let told = working.worker.tell(&Order::Packet(Coded {
                     pts: nanos,
@@ -377,5 +390,23 @@ impl Actor {
                 && !working.worker.waits_for_processor(working.cpu, silence)
         });
         if hangs { self.lose("it hangs") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_gives_reason_for_what_is_made_of_its_time() {
+        const MILLIS: i64 = 1_000_000;
+        let of = |before: i64, pts: i64| reports_of(Some(before * MILLIS), pts * MILLIS);
+        assert_eq!(of(0, 20), REPORTS_PER_ORDER_MAX + 1);
+        assert_eq!(of(1000, 1400), REPORTS_PER_ORDER_MAX + 20, "silence comes as 20 frames");
+        assert_eq!(of(1400, 1000), of(1000, 1400), "times that jump back are another beginning");
+        assert_eq!(of(0, 3_600_000), of(0, 5000), "nothing fills more");
+        let most = reports_of(None, 0);
+        assert_eq!(reports_of(Some(i64::MIN), i64::MAX), most);
+        assert!(most * PACKETS_AHEAD_MAX as u32 <= REPORTS_BURST_MAX, "so much may be under way");
     }
 }

@@ -284,3 +284,50 @@ async fn garbage_costs_the_packets_that_it_is_in() {
     let last = tokio::time::timeout(PATIENCE, made).await.unwrap().unwrap();
     assert!(last.millis() > 7800, "{last:?}");
 }
+
+/// All that becomes of `packets`, and how often the process was replaced for it.
+async fn encode_all(config: Config, packets: Vec<Packet>) -> (Vec<Packet>, u64) {
+    let (mut inlet, outlet) = start_sound(options().launch, 0, config);
+    let made = tokio::spawn(collect(outlet));
+    for packet in packets {
+        inlet.push(packet).await;
+    }
+    drop(inlet);
+    made.await.unwrap()
+}
+
+#[tokio::test]
+async fn three_minutes_with_a_packet_now_and_then_are_one_process_and_no_hole() {
+    // As encoders send that say nothing of silence.
+    let source = beeps(48_000, &["-c:a", "aac"]);
+    let config = source.iter().filter(|packet| packet.role == Role::Config).cloned();
+    let spread = frames(&source).into_iter().cycle().take(450).enumerate().map(|(index, packet)| {
+        let at = Time::from_millis(index as i64 * 400);
+        Packet { dts: at, pts: at, ..packet.clone() }
+    });
+    let (made, restarts) = encode_all(OPUS, config.chain(spread).collect()).await;
+    let head = media::codec::opus::read_config(&made[0].payload).unwrap();
+    assert_on_grid(&made, 48_000, 960, head.pre_skip.into());
+    assert_eq!((restarts, frames(&made).len() / 1000), (0, 8), "{}", frames(&made).len());
+}
+
+#[tokio::test]
+async fn packets_of_half_a_second_are_one_process_and_no_hole() {
+    // 8 kHz, mono, mu-law.
+    let source = (0..200).map(|index| {
+        let at = Time::from_millis(index * 500);
+        Packet {
+            track: TrackId::AUDIO,
+            codec: media::Codec::FlvAudio(0x82),
+            role: Role::Frame,
+            flags: Flags::default(),
+            dts: at,
+            pts: at,
+            payload: vec![0xff; 4000].into(),
+        }
+    });
+    let (made, restarts) = encode_all(OPUS, source.collect()).await;
+    let head = media::codec::opus::read_config(&made[0].payload).unwrap();
+    assert_on_grid(&made, 48_000, 960, head.pre_skip.into());
+    assert_eq!((restarts, frames(&made).len() / 1000), (0, 5), "{}", frames(&made).len());
+}
