@@ -63,9 +63,11 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// What a track of `codec` is encoded as; `None` leaves it as it is. `channels` are those that it says it has.
+    /// What a track of `codec` is encoded as; `None` leaves it as it is, also where nothing decodes it. `channels` are those that it
+    /// says it has.
     pub fn of(&self, codec: media::Codec, channels: Option<u8>) -> Option<Config> {
         match *self {
+            _ if !is_decodable(codec) => None,
             Self::Copy => None,
             Self::Encoded(config) => Some(config),
             Self::Playable(config) => {
@@ -164,6 +166,15 @@ mod tests {
         assert_eq!(playable.of(media::Codec::Mp3, None), Some(config));
         assert_eq!(Wanted::Encoded(config).of(media::Codec::Aac, Some(2)), Some(config));
         assert_eq!(Wanted::Copy.of(media::Codec::Mp3, Some(2)), None);
+    }
+
+    #[test]
+    fn what_nothing_decodes_stays_as_it_is() {
+        let config = Config { codec: Codec::Aac, bitrate_bps: 128_000, channels: 2 };
+        for wanted in [Wanted::Playable(config), Wanted::Encoded(config)] {
+            assert_eq!(wanted.of(media::Codec::FlvAudio(0xf0), None), None);
+            assert_eq!(wanted.of(media::Codec::FlvAudio(0xb2), None), Some(config));
+        }
     }
 
     #[test]

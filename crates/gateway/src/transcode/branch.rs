@@ -214,6 +214,7 @@ impl Branch {
                 transcoding.launch.get().cloned(),
                 self.env.config.transcode.nice,
                 self.env.origin.stream(&self.base).as_ref(),
+                asked,
             ),
             template,
             outlet: self.transcoder.add(config.clone()),

@@ -16,6 +16,10 @@ pub(super) const SOUND_HELD: Duration = Duration::from_secs(1);
 /// from the start.
 pub(super) const SOUND_FIRST: Duration = Duration::from_secs(1);
 
+/// How long after an encoder of sound was begun a rung begins no other: what a stream says of its sound comes from who publishes it,
+/// and each encoder is a process, or several that fail.
+pub(super) const SOUND_AGAIN: Duration = Duration::from_secs(10);
+
 /// Packets of sound and data that wait for pictures: a second of eight tracks.
 pub(super) const HELD_MAX: usize = 1024;
 

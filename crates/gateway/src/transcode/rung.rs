@@ -258,7 +258,7 @@ impl Rung {
             let mut has_frame = false;
             for entry in batch {
                 has_frame |= entry.packet.role == Role::Frame;
-                let Some(packet) = self.of_rung(&entry, first.dts) else { continue };
+                let Some(packet) = self.of_rung(&entry, first.dts, now) else { continue };
                 // A failure is missing for decoders, and not for the hub.
                 match has_frame {
                     false => drop(feed.publisher.write(packet, now)),
@@ -301,7 +301,7 @@ impl Rung {
     fn take_beside(&mut self, next: Next, batch: &mut Vec<Arc<Entry>>, feed: &mut Feed) {
         let now = Instant::now();
         for entry in batch.drain(..) {
-            if let Some(packet) = self.of_rung(&entry, entry.packet.dts) {
+            if let Some(packet) = self.of_rung(&entry, entry.packet.dts, now) {
                 feed.interleave.push(packet, now);
             }
         }
@@ -311,8 +311,8 @@ impl Rung {
     }
 
     /// A packet of the stream as one of the rung; `None` if it is encoded first.
-    fn of_rung(&mut self, entry: &Entry, dts: Time) -> Option<Packet> {
-        let packet = self.sound.take(entry.packet.clone())?;
+    fn of_rung(&mut self, entry: &Entry, dts: Time, now: Instant) -> Option<Packet> {
+        let packet = self.sound.take(entry.packet.clone(), now)?;
         let packet = adapted(packet, &self.config, self.sound.config());
         Some(match packet.role {
             Role::Frame => packet,

@@ -1,10 +1,12 @@
 //! The sound of a rung: that of its stream, packet by packet, or its first track encoded anew.
 
+use super::limits::SOUND_AGAIN;
 use engine::host::{Launch, Output, SoundInlet, SoundOutlet, Usage, start_sound};
 use engine::sound::{Config, Wanted};
 use hub::StreamStatus;
-use media::{Codec, Kind, Packet, Role, StreamName, TrackId, codec};
+use media::{Codec, Flags, Kind, Packet, Role, StreamName, Time, TrackId, codec};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tracing::warn;
 
 /// What becomes of the sound of one rung.
@@ -16,6 +18,10 @@ pub(super) struct Sound {
     /// What the first track of the stream is, as it said it last.
     track: Option<(Codec, bytes::Bytes)>,
     encoder: Option<Encoder>,
+    /// When an encoder was last begun.
+    begun: Option<Instant>,
+    /// An encoder is to begin as soon as that may be.
+    is_due: bool,
     /// Sound is encoded anew, or would be if that had not failed.
     config: Option<Config>,
 }
@@ -33,11 +39,22 @@ impl Sound {
         launch: Option<Launch>,
         nice: u8,
         status: Option<&StreamStatus>,
+        now: Instant,
     ) -> Self {
-        let mut sound = Self { name, launch, nice, wanted, track: None, encoder: None, config: None };
+        let mut sound = Self {
+            name,
+            launch,
+            nice,
+            wanted,
+            track: None,
+            encoder: None,
+            begun: None,
+            is_due: false,
+            config: None,
+        };
         let track = status.and_then(|status| status.tracks.iter().find(|track| track.id == TrackId::AUDIO));
         if let Some(track) = track {
-            sound.choose(track.codec, track.config.clone().unwrap_or_default());
+            sound.choose(track.codec, track.config.clone().unwrap_or_default(), now);
         }
         sound
     }
@@ -57,16 +74,16 @@ impl Sound {
     }
 
     /// Takes a packet of the stream. What is not encoded comes back.
-    pub(super) fn take(&mut self, packet: Packet) -> Option<Packet> {
+    pub(super) fn take(&mut self, packet: Packet, now: Instant) -> Option<Packet> {
         if packet.track.kind != Kind::Audio {
             return Some(packet);
         }
         if packet.track == TrackId::AUDIO {
             let is_known = self.track.as_ref().is_some_and(|(codec, _)| *codec == packet.codec);
             match packet.role {
-                Role::Config => self.choose(packet.codec, packet.payload.clone()),
-                Role::Frame if !is_known => self.choose(packet.codec, bytes::Bytes::new()),
-                _ => {}
+                Role::Config => self.choose(packet.codec, packet.payload.clone(), now),
+                Role::Frame if !is_known => self.choose(packet.codec, bytes::Bytes::new(), now),
+                _ => self.begin_if_due(now),
             }
         }
         if self.config.is_none() {
@@ -83,21 +100,35 @@ impl Sound {
     }
 
     /// Notes what the sound is, and begins or ends to encode it.
-    fn choose(&mut self, codec: Codec, record: bytes::Bytes) {
+    fn choose(&mut self, codec: Codec, record: bytes::Bytes, now: Instant) {
         let track = (codec, record);
         if self.track.as_ref() == Some(&track) {
-            return;
+            return self.begin_if_due(now);
         }
         let channels = codec::summary(track.0, &track.1).and_then(|summary| summary.channels);
         self.track = Some(track);
         self.config = self.wanted.of(codec, channels);
-        match (self.config, &self.launch) {
-            (Some(config), Some(launch)) if self.encoder.is_none() => {
-                let (inlet, outlet) = start_sound(launch.clone(), self.nice, config);
-                self.encoder = Some(Encoder { inlet, outlet });
+        self.is_due = self.config.is_some() && self.encoder.is_none();
+        if self.config.is_none() {
+            self.encoder = None;
+        }
+        self.begin_if_due(now);
+    }
+
+    /// Begins an encoder if there is to be one, and the last is long enough ago.
+    fn begin_if_due(&mut self, now: Instant) {
+        let is_early = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) < SOUND_AGAIN);
+        if !self.is_due || is_early {
+            return;
+        }
+        self.is_due = false;
+        if let (Some(config), Some(launch)) = (self.config, &self.launch) {
+            let (inlet, outlet) = start_sound(launch.clone(), self.nice, config);
+            if let Some((codec, record)) = self.track.clone().filter(|(_, record)| !record.is_empty()) {
+                inlet.try_push(config_packet(codec, record));
             }
-            (Some(_), _) => {}
-            (None, _) => self.encoder = None,
+            self.encoder = Some(Encoder { inlet, outlet });
+            self.begun = Some(now);
         }
     }
 
@@ -118,5 +149,75 @@ impl Sound {
             }
         }
         Poll::Pending
+    }
+}
+
+/// What decoders must know, as a packet.
+fn config_packet(codec: Codec, record: bytes::Bytes) -> Packet {
+    let (role, flags, time) = (Role::Config, Flags::default(), Time::ZERO);
+    Packet { track: TrackId::AUDIO, codec, role, flags, dts: time, pts: time, payload: record }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    const AAC: Config = Config { codec: engine::sound::Codec::Aac, bitrate_bps: 128_000, channels: 2 };
+
+    /// Of a rung whose encoders are never there.
+    fn sound(wanted: Wanted) -> Sound {
+        let name = crate::config::parse_channel("live/cam").unwrap();
+        let launch = Launch { program: "/nowhere/worker".into(), arguments: Vec::new() };
+        Sound::new(name, wanted, Some(launch), 0, None, Instant::now())
+    }
+
+    fn said(record: &'static [u8]) -> Packet {
+        config_packet(Codec::Aac, Bytes::from_static(record))
+    }
+
+    /// Waits until the encoder is given up.
+    async fn give_up(sound: &mut Sound) {
+        poll_fn(|cx| {
+            assert!(sound.poll_encoded(cx).is_pending());
+            if sound.is_encoded() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn sound_that_nothing_decodes_stays_as_it_is() {
+        let mut sound = sound(Wanted::Encoded(AAC));
+        for head in [0xf0, 0xf1, 0xf0] {
+            let packet = Packet { role: Role::Frame, codec: Codec::FlvAudio(head), ..said(b"?") };
+            assert_eq!(sound.take(packet.clone(), Instant::now()), Some(packet));
+            assert!(!sound.is_encoded() && sound.config().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_publisher_does_not_choose_how_often_encoders_begin() {
+        let mut sound = sound(Wanted::Encoded(AAC));
+        let begun = Instant::now();
+        assert_eq!(sound.take(said(b"\x11\x90"), begun), None);
+        assert!(sound.is_encoded());
+        give_up(&mut sound).await;
+        for (step, record) in [b"\x12\x10", b"\x11\x90", b"\x12\x10"].into_iter().enumerate() {
+            let undecodable = Packet { codec: Codec::FlvAudio(0xf0), ..said(b"?") };
+            let now = begun + Duration::from_millis(step as u64);
+            let _ = sound.take(undecodable, now);
+            assert_eq!(sound.take(said(record), now), None);
+            assert!(!sound.is_encoded(), "{step}");
+        }
+        let frame = Packet { role: Role::Frame, ..said(b"?") };
+        assert_eq!(sound.take(frame.clone(), begun + SOUND_AGAIN / 2), None);
+        assert!(!sound.is_encoded());
+        assert_eq!(sound.take(frame.clone(), begun + SOUND_AGAIN), None);
+        assert!(sound.is_encoded(), "what came last is tried when it is time");
+        give_up(&mut sound).await;
+        assert_eq!(sound.take(frame, begun + 3 * SOUND_AGAIN), None);
+        assert!(!sound.is_encoded(), "what failed is not tried again while it is the same");
     }
 }
