@@ -139,7 +139,7 @@ def game() -> Path:
         with screen() as (_, start):
             play = start(program, "+set", "fs_homepath", str(home), "+exec", f"{name}.cfg")
             try:
-                play.wait(600)
+                play.wait(1800)
             except subprocess.TimeoutExpired:
                 raise cache.Skipped("openarena does not end") from None
     film = home / "baseoa" / "videos" / "match.avi"
