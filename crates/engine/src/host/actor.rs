@@ -535,21 +535,22 @@ impl Actor {
             self.rungs.clear();
             self.drop_decoder();
         }
-        let hangs = |id: u64, rung: &Rung| {
+        let hangs = |(id, rung): (&u64, &mut Rung)| {
             let silence = now.saturating_duration_since(rung.heard);
-            let is_silent = silence > rung.silence_max() && self.slots.held(id) > 0;
-            (is_silent && !rung.waits_for_processor(silence)) || rung.holds_too_much()
+            let waits = rung.waits_for_processor(silence);
+            let is_silent = silence > rung.silence_max() && self.slots.held(*id) > 0;
+            ((is_silent && !waits) || rung.holds_too_much()).then_some(*id)
         };
-        let hung: Vec<_> =
-            self.rungs.iter().filter(|(id, rung)| hangs(**id, rung)).map(|(id, _)| *id).collect();
+        let hung: Vec<_> = self.rungs.iter_mut().filter_map(hangs).collect();
         hung.into_iter().for_each(|id| self.lose_encoder(id, "it hangs"));
-        let hangs = self.decoder.as_ref().is_some_and(|decoder| {
+        let hangs = self.decoder.as_mut().is_some_and(|decoder| {
             let silence = now.saturating_duration_since(decoder.heard);
+            let waits = decoder.worker.waits_for_processor(silence);
             let silence_max = if decoder.has_shown { SILENCE_MAX } else { SILENCE_FIRST_MAX };
             silence > silence_max
                 && self.slots.has_free()
                 && (decoder.unanswered > PACKETS_UNANSWERED_MAX || !decoder.has_room())
-                && !decoder.worker.waits_for_processor(decoder.cpu, silence)
+                && !waits
         });
         if hangs {
             self.lose_decoder("it hangs");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How long a test encode may take. A device that sleeps needs a second or two.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a test encode of 1280 × 720 showed.
 #[derive(Debug, Clone, PartialEq)]

@@ -39,6 +39,7 @@ pub(super) struct Worker {
     pub(super) id: WorkerId,
     pub(super) pid: Option<u32>,
     orders: mpsc::Sender<Vec<u8>>,
+    quiet: Quiet,
     /// Ends the task that has the process.
     _alive: tokio::sync::oneshot::Sender<()>,
 }
@@ -87,7 +88,7 @@ impl Worker {
         let (alive, ended) = tokio::sync::oneshot::channel();
         tokio::spawn(write(writer, queue));
         tokio::spawn(attend(child, (reader, message_bytes_max), id, heard, ended));
-        Ok(Self { id, pid, orders, _alive: alive })
+        Ok(Self { id, pid, orders, quiet: Quiet::default(), _alive: alive })
     }
 
     /// Tells it something that may be left out if it does not listen. Whether it was told.
@@ -100,14 +101,9 @@ impl Worker {
         self.orders.capacity()
     }
 
-    /// Whether it has said nothing for `silence` because others have the processors, and not because it hangs. `known` is the
-    /// processor time that it had used when it was heard last.
-    pub(super) fn waits_for_processor(&self, known: Duration, silence: Duration) -> bool {
-        // One that runs in circles uses what it gets; one that was stopped, or waits for what does not come, is not runnable.
-        silence <= SILENCE_STARVED_MAX
-            && self.pid.is_some_and(|pid| {
-                used(pid).is_some_and(|used| used.saturating_sub(known) < silence / 2) && is_runnable(pid)
-            })
+    /// Whether it has said nothing for `silence` because others have the processors, and not because it hangs. To be asked at every look.
+    pub(super) fn waits_for_processor(&mut self, silence: Duration) -> bool {
+        self.pid.is_some_and(|pid| self.quiet.waits_for_processor(pid, silence))
     }
 }
 
@@ -181,6 +177,28 @@ fn used(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks.saturating_mul(1000) / per_second))
 }
 
+/// What a process has done since it is silent.
+#[derive(Debug, Default)]
+struct Quiet {
+    /// For how long it had been silent when it was first seen so, and the processor time that it had used by then.
+    first: Option<(Duration, Duration)>,
+}
+
+impl Quiet {
+    /// One that runs in circles uses what it gets; one that was stopped, or waits for what does not come, is not runnable.
+    fn waits_for_processor(&mut self, pid: u32, silence: Duration) -> bool {
+        if silence < MEASURE {
+            self.first = None;
+            return false;
+        }
+        let Some(used) = used(pid) else { return false };
+        let (begun, before) = *self.first.get_or_insert((silence, used));
+        silence <= SILENCE_STARVED_MAX
+            && used.saturating_sub(before) <= silence.saturating_sub(begun) / 2
+            && is_runnable(pid)
+    }
+}
+
 /// Whether a thread of a process would go on if a processor were free (proc_pid_stat(5), field 3).
 fn is_runnable(pid: u32) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
@@ -217,6 +235,31 @@ mod tests {
             assert!(begun.elapsed() < Duration::from_secs(60), "{sum}");
         }
         assert_eq!(used(u32::MAX), None);
+    }
+
+    #[test]
+    fn who_gets_no_processor_waits_and_who_uses_it_or_does_not_want_it_hangs() {
+        let millis = Duration::from_millis;
+        let mut quiet = Quiet::default();
+        let own = std::process::id();
+        assert!(!quiet.waits_for_processor(own, millis(100)), "it is not silent");
+        assert!(quiet.waits_for_processor(own, millis(300)), "what it used before does not count");
+        assert!(quiet.waits_for_processor(own, SILENCE_STARVED_MAX), "it used next to nothing of so much");
+        assert!(!quiet.waits_for_processor(own, SILENCE_STARVED_MAX + millis(1)));
+
+        let mut circling =
+            std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let mut quiet = Quiet::default();
+        let begun = used(circling.id()).unwrap();
+        quiet.waits_for_processor(circling.id(), millis(300));
+        let started = Instant::now();
+        while used(circling.id()).unwrap() < begun + millis(100) {
+            assert!(started.elapsed() < Duration::from_secs(60));
+            std::thread::yield_now();
+        }
+        assert!(!quiet.waits_for_processor(circling.id(), millis(400)), "it had a processor all the time");
+        circling.kill().unwrap();
+        circling.wait().unwrap();
     }
 
     #[test]

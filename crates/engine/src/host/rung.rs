@@ -198,8 +198,8 @@ impl Rung {
     }
 
     /// Whether it is silent because it gets no processor.
-    pub(super) fn waits_for_processor(&self, silence: Duration) -> bool {
-        self.worker.as_ref().is_some_and(|worker| worker.waits_for_processor(self.cpu_now, silence))
+    pub(super) fn waits_for_processor(&mut self, silence: Duration) -> bool {
+        self.worker.as_mut().is_some_and(|worker| worker.waits_for_processor(silence))
     }
 
     /// What belongs to the next frame.

@@ -383,11 +383,10 @@ impl Actor {
             lock(&self.usage).error = Some("it does not end".to_owned());
             return Err(Over);
         }
-        let hangs = self.worker.as_ref().is_some_and(|working| {
+        let hangs = self.worker.as_mut().is_some_and(|working| {
             let silence = now.saturating_duration_since(working.heard);
-            working.unanswered > 0
-                && silence > SOUND_SILENCE_MAX
-                && !working.worker.waits_for_processor(working.cpu, silence)
+            let waits = working.worker.waits_for_processor(silence);
+            working.unanswered > 0 && silence > SOUND_SILENCE_MAX && !waits
         });
         if hangs { self.lose("it hangs") } else { Ok(()) }
     }
