@@ -277,7 +277,8 @@ async fn read_segments(
     let number = |name: &FileName| name.number().unwrap_or_default();
     let listed = list.segments().last().map_or(0, |last| number(&last.name));
     if let Some(GrowingSegment { name, discontinuity, bytes }) =
-        growing.filter(|growing| number(&growing.name) > listed)
+        // One behind a segment that is not listed yet waits for its turn.
+        growing.filter(|growing| number(&growing.name) == listed + 1)
     {
         transport = read_segment(entry, transport, &name, discontinuity, bytes).await?;
         transport.pause();

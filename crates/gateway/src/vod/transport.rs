@@ -95,10 +95,16 @@ impl Transport {
     /// Begins with a segment, unless that was done. Its times and tracks go on from those of the one before, unless there is a
     /// `discontinuity`. Returns where in it reading goes on.
     pub(super) fn begin(&mut self, number: u32, discontinuity: bool) -> u64 {
-        if let Some(read) = self.read {
+        let is_begun = self.read.is_some();
+        if let Some(read) = self.read.filter(|_| self.segment == number) {
             return read;
         }
-        if discontinuity {
+        if is_begun {
+            // The one that was begun before is not in the list any more, or not yet.
+            self.rest.clear();
+            self.block.clear();
+        }
+        if discontinuity || is_begun {
             self.demuxer = Demuxer::new();
             self.collector.begin_anew();
         }
@@ -233,6 +239,21 @@ mod tests {
             (samples.iter().map(|sample| frame(sample.position)).collect(), first.millis())
         };
         transport.spans().iter().map(of_span).collect()
+    }
+
+    #[test]
+    fn a_segment_that_is_passed_over_in_its_middle_lends_its_place_to_no_other() {
+        let mut muxer = Muxer::default();
+        let segments = [segment(&mut muxer, 0, 5), segment(&mut muxer, 100, 5)];
+        let mut transport = Transport::default();
+        assert_eq!(transport.begin(1, true), 0);
+        transport.push(&segments[0][..segments[0].len() / 188 / 2 * 188]);
+        transport.pause();
+        assert_eq!(transport.begin(2, false), 0, "it is read from its begin");
+        transport.push(&segments[1]);
+        transport.end();
+        let spans = read(&transport, &segments);
+        assert_eq!(spans.last().unwrap(), &(vec![0, 1, 2, 3, 4], 100));
     }
 
     #[test]
