@@ -20,11 +20,24 @@ interface Opening {
  * traffic: the request is aborted as soon as that is here. Returns how it came; nothing where there is no picture.
  */
 export async function paintStill(url: string, canvas: HTMLCanvasElement): Promise<Carried | undefined> {
+  const opening = await inTurn(() => open(url));
+  return opening && (await paint(opening, canvas).catch(() => false)) ? opening.carried : undefined;
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** One after the other: of those that load side by side, each takes its share of the network for the whole. */
+export function inTurn<T>(load: () => Promise<T>): Promise<T> {
+  const loading = last.then(load);
+  last = loading.catch(() => undefined);
+  return loading;
+}
+
+async function open(url: string): Promise<Opening | undefined> {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
   try {
-    const opening = await readOpening(url, abort.signal);
-    return opening && (await paint(opening, canvas)) ? opening.carried : undefined;
+    return await readOpening(url, abort.signal);
   } catch {
     return undefined;
   } finally {
