@@ -121,7 +121,7 @@ fn route(path: &str, websocket: bool) -> Option<(&'static str, &'static MediaRou
 }
 
 /// Serves what is not media on the bare socket: the routes, then whatever a request has upgraded the connection to.
-async fn serve_hyper<S>(env: Arc<Env>, stream: S, peer: SocketAddr, port: Port)
+pub(super) async fn serve_hyper<S>(env: Arc<Env>, stream: S, peer: SocketAddr, port: Port)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

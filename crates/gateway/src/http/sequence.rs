@@ -149,12 +149,17 @@ impl<'a> Sequence<'a> {
     /// Writes an answer. None if the connection cannot go on after it.
     async fn write(&mut self, response: Response) -> Option<()> {
         let (parts, mut body) = response.into_parts();
-        let length = body.size_hint().exact();
+        let said = match parts.headers.get(header::CONTENT_LENGTH) {
+            // What follows would be anywhere.
+            Some(said) => Some(said.to_str().ok()?.parse::<u64>().ok()?),
+            None => None,
+        };
+        let length = said.or(body.size_hint().exact());
         let is_last = self.env.shutdown.is_triggered();
-        let is_chunked = length.is_none() && !parts.headers.contains_key(header::CONTENT_LENGTH);
         self.unwritten.push_back(head_of(parts.status, &parts.headers, length, is_last));
-        let mut left = length;
-        let mut is_whole = false;
+        let is_chunked = length.is_none();
+        let mut is_whole = !has_body(parts.status);
+        let mut left = length.filter(|_| !is_whole);
         loop {
             // All that is there goes out in one write.
             let more = poll_fn(|cx| {
@@ -364,6 +369,11 @@ fn is_plain_header(header: &httparse::Header<'_>) -> bool {
     }
 }
 
+/// Whether an answer has a body (RFC 9112 section 6.3).
+fn has_body(status: StatusCode) -> bool {
+    !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// The head of an answer whose body is `length` bytes long, or chunked.
 fn head_of(status: StatusCode, headers: &HeaderMap, length: Option<u64>, is_last: bool) -> Bytes {
     let mut out = BytesMut::with_capacity(512).writer();
@@ -380,8 +390,7 @@ fn head_of(status: StatusCode, headers: &HeaderMap, length: Option<u64>, is_last
     for (name, value) in headers {
         put(name.as_str().as_bytes(), value.as_bytes());
     }
-    let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
+    if has_body(status) && !headers.contains_key(header::CONTENT_LENGTH) {
         match length {
             Some(length) => {
                 let mut digits = [0_u8; 20];

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_segment_that_is_passed_over_in_its_middle_lends_its_place_to_no_other() {
-        let mut muxer = Muxer::default();
+        let mut muxer = Muxer::new(&[(TrackId::AUDIO, Codec::Aac)]).unwrap();
         let segments = [segment(&mut muxer, 0, 5), segment(&mut muxer, 100, 5)];
         let mut transport = Transport::default();
         assert_eq!(transport.begin(1, true), 0);

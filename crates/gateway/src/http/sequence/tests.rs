@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Config;
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 const PEER: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
 const ABSENT: &str = "GET /live/none/nothing HTTP/1.1\r\nHost: a\r\nUser-Agent: x/1\r\n\r\n";
@@ -24,7 +24,7 @@ fn connect(env: &Arc<Env>) -> (Stream, tokio::task::JoinHandle<Option<Prefixed>>
 }
 
 /// The next answer: its head, and the body that its head tells the length of.
-async fn answer(stream: &mut Stream) -> (String, Vec<u8>) {
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -139,6 +139,10 @@ async fn who_goes_away_is_not_waited_for() {
 
 /// What a peer receives of an answer with this body, and whether the connection goes on.
 async fn written(body: Body) -> (String, bool) {
+    written_response(Response::new(body)).await
+}
+
+async fn written_response(response: Response) -> (String, bool) {
     let (env, _trigger) = node();
     let (ours, theirs) = net::pipe(64);
     let mut sequence = Sequence::new(&env, Stream::Pipe(ours), BytesMut::new());
@@ -147,7 +151,7 @@ async fn written(body: Body) -> (String, bool) {
         Stream::Pipe(theirs).read_to_string(&mut text).await.unwrap();
         text
     });
-    let goes_on = sequence.write(Response::new(body)).await.is_some();
+    let goes_on = sequence.write(response).await.is_some();
     drop(sequence);
     (reading.await.unwrap(), goes_on)
 }
@@ -188,6 +192,56 @@ async fn a_body_of_known_length_is_framed_by_it() {
     assert!(!written(body(Some(3), [Ok("ab")])).await.1);
     let (text, goes_on) = written(body(Some(1), [Ok("a"), Ok("b")])).await;
     assert!(text.ends_with("\r\n\r\na") && !goes_on, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_the_answer_says_itself_is_kept_to() {
+    for (said, pieces, is_kept) in
+        [("3", ["ab", "c"], true), ("3", ["ab", ""], false), ("2", ["ab", "c"], false)]
+    {
+        let mut response = Response::new(body(None, pieces.map(Ok)));
+        response.headers_mut().insert("content-length", HeaderValue::from_static(said));
+        let (text, goes_on) = written_response(response).await;
+        assert_eq!(goes_on, is_kept, "{text}");
+        assert!(text.contains(&format!("content-length: {said}\r\n")) && !text.contains("chunked"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_modified_has_no_body() {
+    let mut response = Response::new(body(None, [Ok("never sent")]));
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let (text, goes_on) = written_response(response).await;
+    assert!(text.ends_with("\r\n\r\n") && !text.contains("chunked") && goes_on, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_those_that_hyper_gives() {
+    let (env, _trigger) = node();
+    let (ours, mut theirs) = tokio::io::duplex(1 << 14);
+    let peer = SocketAddr::from(PEER);
+    tokio::spawn(crate::http::connection::serve_hyper(env.clone(), ours, peer, crate::http::Port("http")));
+    let (mut stream, _serving) = connect(&env);
+    for path in [
+        "/live/none/nothing",
+        "/live/none/video0.m3u8?_HLS_msn=x",
+        "/live/none.m3u8",
+        "/live/none.mpd?rewind=1",
+        "/live/..%2Fx.m3u8",
+        "/live/none/1.ts",
+    ] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nRange: bytes=0-1\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        theirs.write_all(request.as_bytes()).await.unwrap();
+        let sorted = |(head, body): (String, Vec<u8>)| {
+            let mut lines: Vec<_> =
+                head.lines().filter(|line| !line.starts_with("date: ")).map(str::to_owned).collect();
+            lines[1..].sort();
+            (lines, String::from_utf8(body).unwrap())
+        };
+        assert_eq!(sorted(answer(&mut stream).await), sorted(answer(&mut theirs).await), "{path}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
