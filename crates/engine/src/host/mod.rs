@@ -21,7 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-pub use still::{Keyframe, still};
+pub use still::{Keyframe, NoStill, still};
 use tokio::sync::mpsc;
 pub use watch::{Sight, Watcher};
 

@@ -10,7 +10,10 @@ pub(super) fn run(server: &mut Server, codec: media::Codec, width_max: u32) -> R
         match order {
             Order::Configure(new) => record = new,
             Order::Packet(coded) => {
-                let payload = make(codec, &record, &coded, width_max)?;
+                let decoder = Decoder::open(codec, &record, 1).map_err(Failed)?;
+                // What is wrong from here on is wrong with the keyframe.
+                server.report(&Report::Taken)?;
+                let payload = make(decoder, &coded, width_max)?;
                 let coded = Coded { pts: 0, dts: 0, keyframe: true, disposable: false, payload };
                 server.report(&Report::Packet(coded))?;
                 return Ok(());
@@ -21,9 +24,8 @@ pub(super) fn run(server: &mut Server, codec: media::Codec, width_max: u32) -> R
     Ok(())
 }
 
-fn make(codec: media::Codec, record: &[u8], coded: &Coded, width_max: u32) -> Result<Vec<u8>, Failed> {
+fn make(mut decoder: Decoder, coded: &Coded, width_max: u32) -> Result<Vec<u8>, Failed> {
     let failed = |error| Failed(format!("the keyframe is not decoded: {error}"));
-    let mut decoder = Decoder::open(codec, record, 1).map_err(Failed)?;
     let mut frame = Frame::new().map_err(failed)?;
     decoder.send(Some(coded)).map_err(failed)?;
     decoder.send(None).map_err(failed)?;

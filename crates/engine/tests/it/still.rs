@@ -3,7 +3,7 @@
 use crate::clip::Clip;
 use crate::options;
 use bytes::Bytes;
-use engine::host::{Keyframe, still};
+use engine::host::{Keyframe, Launch, NoStill, still};
 use media::Codec;
 
 /// Width and height that a JPEG file says in its frame header (ITU-T T.81 section B.2.2).
@@ -42,8 +42,13 @@ async fn a_keyframe_becomes_a_jpeg_with_square_pixels() {
 async fn what_is_no_keyframe_has_a_reason_and_no_picture() {
     let keyframe = keyframe(&Clip::usual());
     let torn = Keyframe { payload: Bytes::from_static(&[0, 0, 0, 4, 0x65, 1, 2, 3]), ..keyframe.clone() };
-    assert!(!still(&options().launch, 0, &torn, 640).await.unwrap_err().is_empty());
+    let no_still = still(&options().launch, 0, &torn, 640).await.unwrap_err();
+    assert!(matches!(no_still, NoStill::Broken(_)), "{no_still:?}");
+    let launch = Launch { program: "true".into(), arguments: Vec::new() };
+    let no_still = still(&launch, 0, &keyframe, 640).await.unwrap_err();
+    assert!(matches!(no_still, NoStill::NotMade(_)), "{no_still:?}");
     let other = Keyframe { codec: Codec::FlvVideo(2), ..keyframe };
     assert!(!other.is_decodable());
-    assert!(still(&options().launch, 0, &other, 640).await.unwrap_err().contains("no decoder"));
+    let no_still = still(&options().launch, 0, &other, 640).await.unwrap_err();
+    assert!(matches!(no_still, NoStill::NoDecoder(_)), "{no_still:?}");
 }

@@ -343,14 +343,16 @@ impl Asked {
     async fn poster_jpeg(&self, env: &Arc<Env>) -> Result<Response, Refusal> {
         let Poster { file, frame, codec, record } = poster(env, &self.entry, &self.query).await?;
         let keyframe = Keyframe { codec, record, payload: Bytes::new() };
-        let source = match makers(env).takes(&keyframe) {
+        let file = async || Ok::<_, Refusal>(read_all(file, self.entry.clone()).await?);
+        let (pictures, makers) = (&env.vod.pictures, makers(env));
+        let made = match makers.takes(&keyframe) {
             true => {
                 let payload = read_all(frame, self.entry.clone()).await?;
-                Source::Keyframe(Keyframe { payload, ..keyframe })
+                pictures.get_of_either(makers, Keyframe { payload, ..keyframe }, file).await?
             }
-            false => Source::File(read_all(file, self.entry.clone()).await?),
+            false => pictures.get(makers, Source::File(file().await?)).await?,
         };
-        Ok(jpeg(picture(env, source).await?, COMPLETE))
+        Ok(jpeg(made, COMPLETE))
     }
 
     /// What its name says all of.
@@ -473,11 +475,10 @@ pub(super) fn makers(env: &Env) -> Makers<'_> {
     }
 }
 
-/// The picture of a keyframe, as JPEG.
-pub(super) async fn picture(env: &Env, source: Source) -> Result<Bytes, Refusal> {
-    let picture = env.vod.pictures.get(makers(env), source).await;
-    picture.map_err(|why| match why {
-        NoPicture::NoProgram => Refusal(
+impl From<NoPicture> for Refusal {
+    fn from(why: NoPicture) -> Self {
+        match why {
+        NoPicture::NoProgram | NoPicture::NoDecoder => Refusal(
             StatusCode::NOT_IMPLEMENTED,
             "JPEG of this needs the program ffmpeg: install it, or name it in record.ffmpeg; .mp4 instead of .jpg works without."
                 .to_owned(),
@@ -490,7 +491,12 @@ pub(super) async fn picture(env: &Env, source: Source) -> Result<Bytes, Refusal>
             StatusCode::SERVICE_UNAVAILABLE,
             "No picture came of this; .mp4 instead of .jpg may be shown by a browser.".to_owned(),
         ),
-    })
+        NoPicture::Passing => Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "No picture could be made in time; ask again in some seconds, or for .mp4 instead of .jpg.".to_owned(),
+        ),
+        }
+    }
 }
 
 /// Answers with a picture.

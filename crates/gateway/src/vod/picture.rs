@@ -4,7 +4,7 @@
 //! time, for a limited time, that gets one frame and no file.
 
 use bytes::Bytes;
-use engine::host::{Keyframe, Launch, still};
+use engine::host::{Keyframe, Launch, NoStill, still};
 use media::StreamName;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Stdio;
@@ -60,17 +60,24 @@ impl Makers<'_> {
 pub(super) enum NoPicture {
     /// There is nothing to make it.
     NoProgram,
-    /// It is not to be made.
+    /// The engine has no decoder for it; the program may.
+    NoDecoder,
+    /// It is not to be made: who decodes it says so.
     Failed,
+    /// It was not made this time: no process could be had, or it took too long.
+    Passing,
     /// Too many wait for theirs.
     Busy,
 }
 
+/// A picture, or why there is none.
+type Made = Result<Bytes, NoPicture>;
+
 /// Pictures that were made.
 #[derive(Debug, Default)]
 pub(super) struct Pictures {
-    /// By what they were made of, the newest last; empty where that was in vain.
-    kept: Mutex<Vec<((u64, usize), Bytes)>>,
+    /// By what they were made of, the newest last; and what cannot be made, which stays so.
+    kept: Mutex<Vec<((u64, usize), Made)>>,
     /// Of live streams, with the time they were made; the newest last.
     fresh: Mutex<Vec<(StreamName, Instant, Bytes)>>,
     /// Requests that hold a frame and wait.
@@ -81,7 +88,7 @@ pub(super) struct Pictures {
 
 impl Pictures {
     /// The picture of a keyframe.
-    pub(super) async fn get(&self, makers: Makers<'_>, source: Source) -> Result<Bytes, NoPicture> {
+    pub(super) async fn get(&self, makers: Makers<'_>, source: Source) -> Made {
         let mut hasher = DefaultHasher::new();
         source.hash(&mut hasher);
         let (Source::File(bytes) | Source::Keyframe(Keyframe { payload: bytes, .. })) = &source;
@@ -98,27 +105,53 @@ impl Pictures {
             (Source::Keyframe(keyframe), Some((launch, nice))) => {
                 let made = still(launch, nice, keyframe, WIDTH_MAX).await;
                 made.map_err(|why| {
-                    debug!(why, "no picture of a keyframe");
-                    NoPicture::Failed
+                    debug!(%why, "no picture of a keyframe");
+                    match why {
+                        NoStill::NoDecoder(_) => NoPicture::NoDecoder,
+                        NoStill::Broken(_) => NoPicture::Failed,
+                        NoStill::NotMade(_) => NoPicture::Passing,
+                    }
                 })
             }
             (Source::Keyframe(_), None) => Err(NoPicture::NoProgram),
             (Source::File(file), _) => {
                 let made = tokio::time::timeout(TIME_MAX, make(makers.program, file)).await;
-                made.unwrap_or(Err(NoPicture::Failed))
+                made.unwrap_or(Err(NoPicture::Passing))
             }
         };
-        if made == Err(NoPicture::NoProgram) {
+        // What passes is tried again.
+        if matches!(made, Err(NoPicture::NoProgram | NoPicture::Passing)) {
             return made;
         }
-        let picture = made.clone().unwrap_or_default();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push((key, picture));
-        let bytes = |kept: &[(_, Bytes)]| kept.iter().map(|(_, picture)| picture.len()).sum::<usize>();
+        kept.push((key, made.clone()));
+        let bytes_of = |made: &Made| made.as_ref().map_or(0, Bytes::len);
+        let bytes = |kept: &[(_, Made)]| kept.iter().map(|(_, made)| bytes_of(made)).sum::<usize>();
         while kept.len() > KEPT_MAX || bytes(&kept) > KEPT_BYTES_MAX {
-            kept.remove(0);
+            drop(kept.remove(0));
         }
         made
+    }
+
+    /// The picture of a keyframe that the engine takes; where it cannot make it, the program does of `file`.
+    pub(super) async fn get_of_either<E: From<NoPicture>>(
+        &self,
+        makers: Makers<'_>,
+        keyframe: Keyframe,
+        file: impl AsyncFnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        let made = self.get(makers, Source::Keyframe(keyframe)).await;
+        match made {
+            Err(NoPicture::NoDecoder | NoPicture::Passing) if !makers.program.is_empty() => {
+                let file = Source::File(file().await?);
+                match self.get(makers, file).await {
+                    // It is as if there were none.
+                    Err(NoPicture::NoProgram) => made.map_err(E::from),
+                    by_program => by_program.map_err(E::from),
+                }
+            }
+            made => made.map_err(E::from),
+        }
     }
 
     /// The picture of a live stream, if it was made a moment ago.
@@ -138,10 +171,9 @@ impl Pictures {
         fresh.push((name, now, picture));
     }
 
-    fn known(&self, key: (u64, usize)) -> Option<Result<Bytes, NoPicture>> {
+    fn known(&self, key: (u64, usize)) -> Option<Made> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, picture) = kept.iter().find(|(other, _)| *other == key)?;
-        Some(if picture.is_empty() { Err(NoPicture::Failed) } else { Ok(picture.clone()) })
+        kept.iter().find(|(other, _)| *other == key).map(|(_, made)| made.clone())
     }
 }
 
@@ -251,9 +283,43 @@ mod tests {
         let makers = Makers { engine: Some((&launch, 0)), program: "" };
         assert!(makers.takes(&keyframe) && !by("ffmpeg").takes(&keyframe));
         let made = Pictures::default().get(makers, Source::Keyframe(keyframe.clone())).await;
-        assert_eq!(made, Err(NoPicture::Failed));
+        assert_eq!(made, Err(NoPicture::Passing));
         let other = Keyframe { codec: media::Codec::FlvVideo(4), ..keyframe };
         assert!(!makers.takes(&other), "that is for the program");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_fails_in_passing_is_tried_again() {
+        let pictures = Pictures::default();
+        let keyframe =
+            Keyframe { codec: media::Codec::Av1, record: Bytes::new(), payload: Bytes::from_static(b"?") };
+        for program in ["/nowhere/worker", "false"] {
+            let launch = Launch { program: program.into(), arguments: Vec::new() };
+            let makers = Makers { engine: Some((&launch, 0)), program: "" };
+            let made = pictures.get(makers, Source::Keyframe(keyframe.clone())).await;
+            assert_eq!(made, Err(NoPicture::Passing), "{program}");
+            assert!(pictures.kept.lock().unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_does_not_make_the_program_is_asked_for() {
+        let pictures = Pictures::default();
+        let keyframe =
+            Keyframe { codec: media::Codec::Av1, record: Bytes::new(), payload: Bytes::from_static(b"?") };
+        let launch = Launch { program: "/nowhere/worker".into(), arguments: Vec::new() };
+        let asked = AtomicUsize::new(0);
+        for (program, expected) in [("", NoPicture::Passing), ("false", NoPicture::Failed)] {
+            let makers = Makers { engine: Some((&launch, 0)), program };
+            let file = async || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, NoPicture>(Bytes::from_static(b"file"))
+            };
+            let made = pictures.get_of_either(makers, keyframe.clone(), file).await;
+            assert_eq!(made, Err(expected), "{program}");
+        }
+        assert_eq!(asked.into_inner(), 1, "without a program there is no file to make");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The newest keyframe of a live stream as a file with one picture.
 
-use super::answer::{Refusal, jpeg, makers, picture};
+use super::answer::{Refusal, jpeg, makers};
 use super::picture::Source;
 use crate::Env;
 use axum::response::{IntoResponse, Response};
@@ -55,12 +55,14 @@ async fn of_jpeg(env: &Env, name: &StreamName) -> Result<Bytes, Refusal> {
     }
     let (record, frame) = newest(env, name).await?;
     let keyframe = Keyframe { codec: frame.codec, record, payload: frame.payload.clone() };
-    let source = match makers(env).takes(&keyframe) {
-        true => Source::Keyframe(keyframe),
-        false => Source::File(write(&keyframe.record, &frame).ok_or_else(nothing)?),
+    let (pictures, makers) = (&env.vod.pictures, makers(env));
+    let record = keyframe.record.clone();
+    let file = async || write(&record, &frame).ok_or_else(nothing);
+    let made = match makers.takes(&keyframe) {
+        true => pictures.get_of_either(makers, keyframe, file).await?,
+        false => pictures.get(makers, Source::File(file().await?)).await?,
     };
-    let made = picture(env, source).await?;
-    env.vod.pictures.keep_fresh(name.clone(), made.clone(), Instant::now());
+    pictures.keep_fresh(name.clone(), made.clone(), Instant::now());
     Ok(made)
 }
 
