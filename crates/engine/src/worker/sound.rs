@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, Place};
 use super::{Failed, Server};
-use crate::av::{Decoder, Frame, Resampler, SoundEncoder};
+use crate::av::{Decoder, Error, Frame, Resampler, SoundEncoder};
 use crate::ipc::{Coded, Order, Report};
 use crate::sound::{Config, Source};
 use media::Time;
@@ -119,9 +119,26 @@ impl Encoding {
         frame: &mut Frame,
         server: &mut Server,
     ) -> Result<(), Failed> {
-        let failed = |error| Failed(format!("sound is not resampled: {error}"));
+        if let Err(error) = self.resample(resampler, frame, server)? {
+            // Garbage that decodes is missing, and what follows is as good as before.
+            server.complain(&format!("sound is not resampled: {error}"))?;
+            *resampler = None;
+        }
+        self.encode(server)
+    }
+
+    /// Puts `frame` behind what waits, at its place. What the resampler refuses is left out, and the error says why.
+    fn resample(
+        &mut self,
+        resampler: &mut Option<Resampler>,
+        frame: &mut Frame,
+        server: &mut Server,
+    ) -> Result<Result<(), Error>, Failed> {
         let (rate, channels) = (self.encoder.rate(), self.channels as u8);
-        let resampler = Resampler::for_frame(resampler, frame, rate, channels).map_err(failed)?;
+        let resampler = match Resampler::for_frame(resampler, frame, rate, channels) {
+            Ok(resampler) => resampler,
+            Err(error) => return Ok(Err(error)),
+        };
         // Several frames of one packet follow each other.
         match frame.pts().map_or(Place::Next, |pts| self.grid.place(pts, resampler.pending())) {
             Place::Next => {}
@@ -138,11 +155,14 @@ impl Encoding {
             }
         }
         let before = self.waiting.len();
-        let count = resampler.convert(frame, &mut self.waiting).map_err(failed)?;
+        let count = match resampler.convert(frame, &mut self.waiting) {
+            Ok(count) => count,
+            Err(error) => return Ok(Err(error)),
+        };
         let skipped = self.grid.skip(count);
         self.waiting.drain(before..before + skipped * self.channels);
         self.grid.keep(count - skipped);
-        self.encode(server)
+        Ok(Ok(()))
     }
 
     /// Encodes what waits, with silence up to a whole frame.

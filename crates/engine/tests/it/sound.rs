@@ -331,3 +331,36 @@ async fn packets_of_half_a_second_are_one_process_and_no_hole() {
     assert_on_grid(&made, 48_000, 960, head.pre_skip.into());
     assert_eq!((restarts, frames(&made).len() / 1000), (0, 5), "{}", frames(&made).len());
 }
+
+#[tokio::test]
+async fn packets_that_are_no_sound_of_any_length_cost_no_process() {
+    let (mut inlet, mut outlet) = start_sound(options().launch, 0, OPUS);
+    let made = tokio::spawn(async move {
+        let mut last = Time::ZERO;
+        while let Some(output) = outlet.next().await {
+            if let Output::Packet(packet) = output {
+                last = packet.pts;
+            }
+        }
+        (last, outlet.usage())
+    });
+    for index in 0..20 {
+        // Half a second of mu-law, and in its place such as no frame holds.
+        let bytes = if index % 2 == 0 { 4000 } else { 400_000 };
+        let at = Time::from_millis(index * 500);
+        let packet = Packet {
+            track: TrackId::AUDIO,
+            codec: media::Codec::FlvAudio(0x82),
+            role: Role::Frame,
+            flags: Flags::default(),
+            dts: at,
+            pts: at,
+            payload: vec![0xff; bytes].into(),
+        };
+        inlet.push(packet).await;
+    }
+    drop(inlet);
+    let (last, usage) = tokio::time::timeout(PATIENCE, made).await.unwrap().unwrap();
+    assert!(last.millis() > 9400, "{last:?}");
+    assert!(usage.restarts == 0 && usage.error.unwrap().contains("not resampled"));
+}
