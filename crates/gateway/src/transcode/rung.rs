@@ -93,8 +93,17 @@ impl Feed {
     /// Passes on what was held.
     fn release(&mut self, now: Instant) -> Result<(), WriteError> {
         let held = self.held.take().map_or_else(Vec::new, |held| held.pictures);
-        held.into_iter().try_for_each(|packet| self.publisher.write(packet, now))
+        write_all(held, |packet| self.publisher.write(packet, now))
     }
+}
+
+/// Writes what can be written, until somebody takes over: after another error the rest is as good as before.
+fn write_all(
+    packets: Vec<Packet>,
+    mut write: impl FnMut(Packet) -> Result<(), WriteError>,
+) -> Result<(), WriteError> {
+    let is_over = |packet| matches!(write(packet), Err(WriteError::TakenOver));
+    if packets.into_iter().any(is_over) { Err(WriteError::TakenOver) } else { Ok(()) }
 }
 
 impl Rung {
@@ -425,7 +434,7 @@ fn take_encoded(packet: Packet, feed: &mut Feed) -> Result<(), WriteError> {
         return Ok(());
     }
     // The first says what the sound is, which comes before the first picture.
-    feed.publisher.write(packet, now)?;
+    write_all(vec![packet], |packet| feed.publisher.write(packet, now))?;
     feed.release(now)
 }
 
@@ -451,6 +460,31 @@ fn poll_beside(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_that_is_refused_costs_none_behind_it() {
+        let at = |ms| Packet {
+            track: TrackId::VIDEO,
+            codec: media::Codec::H264,
+            role: Role::Frame,
+            flags: media::Flags::default(),
+            dts: Time::from_millis(ms),
+            pts: Time::from_millis(ms),
+            payload: bytes::Bytes::new(),
+        };
+        let mut written = Vec::new();
+        let mut write = |packet: Packet| match packet.dts.millis() {
+            20 => Err(WriteError::TooLarge),
+            80 => Err(WriteError::TakenOver),
+            ms => {
+                written.push(ms);
+                Ok(())
+            }
+        };
+        assert_eq!(write_all([0, 20, 40].map(at).to_vec(), &mut write), Ok(()));
+        let over = write_all([60, 80, 100].map(at).to_vec(), &mut write);
+        assert_eq!((over, written), (Err(WriteError::TakenOver), vec![0, 40, 60]));
+    }
 
     #[test]
     fn what_was_not_measured_yet_leaves_the_estimate() {
