@@ -169,8 +169,9 @@ impl Actor {
             let ended = tokio::select! {
                 biased;
                 () = gone.closed() => return,
-                _ = look.tick() => self.look(),
+                // Before it is looked for what hangs: this task may be the one that had to wait.
                 Some((id, heard)) = reports.recv() => self.hear(id, heard).await,
+                _ = look.tick() => self.look(),
                 packet = input.recv(), if has_room && self.ending_since.is_none() => match packet {
                     Some(packet) => self.take(packet),
                     None => self.end(),
@@ -297,7 +298,12 @@ impl Actor {
                     return self.lose("it says more than it is asked");
                 }
                 working.reports_left -= 1;
-                self.hear_report(report).await
+                let heard = self.hear_report(report).await;
+                if let Some(working) = &mut self.worker {
+                    // While the reader was waited for nobody listened.
+                    working.heard = Instant::now();
+                }
+                heard
             }
         }
     }

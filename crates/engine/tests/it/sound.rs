@@ -364,3 +364,18 @@ async fn packets_that_are_no_sound_of_any_length_cost_no_process() {
     assert!(last.millis() > 9400, "{last:?}");
     assert!(usage.restarts == 0 && usage.error.unwrap().contains("not resampled"));
 }
+
+#[tokio::test]
+async fn a_reader_that_is_away_for_a_while_costs_no_process() {
+    let source = beeps(48_000, &["-c:a", "aac"]);
+    let (mut inlet, outlet) = start_sound(options().launch, 0, AAC);
+    for packet in &source {
+        inlet.push(packet.clone()).await;
+    }
+    // Longer than a worker may be silent, whose packets fill all queues in a moment.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    drop(inlet);
+    let (made, restarts) = collect(outlet).await;
+    assert_on_grid(&made, 48_000, 1024, 0);
+    assert_eq!(restarts, 0);
+}
