@@ -35,6 +35,13 @@ pub(super) const BLOCK_BYTES: usize = 128 << 10;
 /// Bytes of a segment that are taken apart together where no frame ends: one frame, with the packets that it is cut into.
 pub(super) const BLOCK_BYTES_MAX: usize = 12 << 20;
 
+/// Bytes that are kept of what the segments of a recording say of its tracks. One whose parameter sets change with every picture is
+/// indexed up to there.
+pub(super) const KNOWN_BYTES_MAX: usize = 16 << 20;
+
+/// So many of the newest are looked through for one that says the same: a stream may go back and forth between a few.
+pub(super) const KNOWN_SEARCHED: usize = 8;
+
 /// Frames of sound and small pictures are copied out of what was read with them: a few that wait do not hold all of it.
 pub(super) const COPIED_BYTES_MAX: u64 = 8 << 10;
 

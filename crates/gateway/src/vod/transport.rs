@@ -5,7 +5,7 @@
 //! blocks between frames, which say where they begin here and there, and whoever wants a frame takes its block apart again.
 
 use super::collect::{Collector, Found};
-use super::limits::{BLOCK_BYTES, BLOCK_BYTES_MAX};
+use super::limits::{BLOCK_BYTES, BLOCK_BYTES_MAX, KNOWN_BYTES_MAX, KNOWN_SEARCHED};
 use bytes::{Bytes, BytesMut};
 use media::Role;
 use media::container::ts::{Demuxer, Known, PACKET_BYTES, begins_pes};
@@ -29,6 +29,7 @@ pub(super) struct Block {
 pub(super) struct Blocks {
     blocks: Vec<Block>,
     known: Vec<Arc<Known>>,
+    known_bytes: usize,
     /// The bytes of all frames.
     length: u64,
 }
@@ -47,9 +48,24 @@ impl Blocks {
         self.known.get(block.known as usize).cloned()
     }
 
+    /// The place of `known` in the list, if there is room for it.
+    fn place(&mut self, known: Known) -> Option<usize> {
+        let place = self.known.iter().rev().take(KNOWN_SEARCHED).position(|other| **other == known);
+        if let Some(back) = place {
+            return Some(self.known.len() - 1 - back);
+        }
+        let bytes = self.known_bytes + known.bytes();
+        if bytes > KNOWN_BYTES_MAX {
+            return None;
+        }
+        self.known_bytes = bytes;
+        self.known.push(Arc::new(known));
+        Some(self.known.len() - 1)
+    }
+
     /// The bytes that it takes in memory, about.
     pub(super) fn weight(&self) -> usize {
-        self.blocks.capacity() * size_of::<Block>() + self.known.len() * size_of::<Known>()
+        self.blocks.capacity() * size_of::<Block>() + self.known_bytes
     }
 }
 
@@ -80,6 +96,8 @@ pub(super) struct Transport {
     block: BytesMut,
     /// Packets that are not whole.
     rest: BytesMut,
+    /// No more is indexed: there is too much to know.
+    is_full: bool,
     /// Segments that were read to their end.
     segments: usize,
     /// Where in the one behind them reading goes on, if it has begun.
@@ -152,10 +170,17 @@ impl Transport {
     }
 
     fn end_block(&mut self) {
-        let Blocks { blocks, known, length } = &mut self.blocks;
-        let before = self.demuxer.known();
-        self.demuxer.push(&self.block);
+        let bytes = std::mem::take(&mut self.block);
+        let offset = self.offset;
+        self.offset += bytes.len() as u64;
+        let known = if self.is_full { None } else { self.blocks.place(self.demuxer.known()) };
+        let Some(known) = known else {
+            self.is_full = true;
+            return;
+        };
+        self.demuxer.push(&bytes);
         self.demuxer.cut();
+        let Blocks { blocks, length, .. } = &mut self.blocks;
         let at = *length;
         while let Some(packet) = self.demuxer.poll() {
             self.collector.take(&packet, *length);
@@ -164,19 +189,14 @@ impl Transport {
             }
         }
         if *length > at {
-            if known.last().is_none_or(|last| **last != before) {
-                known.push(Arc::new(before));
-            }
             blocks.push(Block {
                 at,
                 segment: self.segment,
-                offset: self.offset,
-                bytes: u32::try_from(self.block.len()).unwrap_or(u32::MAX),
-                known: u32::try_from(known.len() - 1).unwrap_or(u32::MAX),
+                offset,
+                bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                known: u32::try_from(known).unwrap_or(u32::MAX),
             });
         }
-        self.offset += self.block.len() as u64;
-        self.block.clear();
     }
 }
 
@@ -242,6 +262,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_is_kept_once_and_up_to_a_limit() {
+        let known = |frequency: u8| {
+            let mut muxer = Muxer::new(&[(TrackId::AUDIO, Codec::Aac)]).unwrap();
+            let mut out = BytesMut::new();
+            muxer.write(&sound(Role::Config, 0, vec![0x12 ^ frequency, 0x10]), &mut out).unwrap();
+            muxer.write_tables(&mut out);
+            muxer.write(&sound(Role::Frame, 0, vec![1; 100]), &mut out).unwrap();
+            let mut demuxer = Demuxer::new();
+            demuxer.push(&out);
+            demuxer.finish();
+            demuxer.known()
+        };
+        let mut blocks = Blocks::default();
+        let places: Vec<_> = [0, 1, 0, 1].map(|which| blocks.place(known(which))).into();
+        assert_eq!(places, [Some(0), Some(1), Some(0), Some(1)]);
+        assert!(blocks.weight() >= known(0).bytes() + known(1).bytes());
+        blocks.known_bytes = KNOWN_BYTES_MAX;
+        assert_eq!((blocks.place(known(1)), blocks.place(Known::default())), (Some(1), None));
+    }
+
+    #[test]
     fn a_segment_that_is_passed_over_in_its_middle_lends_its_place_to_no_other() {
         let mut muxer = Muxer::new(&[(TrackId::AUDIO, Codec::Aac)]).unwrap();
         let segments = [segment(&mut muxer, 0, 5), segment(&mut muxer, 100, 5)];
@@ -273,7 +314,7 @@ mod tests {
         assert_eq!(read(&transport, &segments), [([all, ten.clone()].concat(), 1000), (ten, 1000)]);
         let found: Vec<_> = transport.blocks().blocks.iter().map(|block| block.segment).collect();
         assert_eq!(found, [1, 1, 2, 3]);
-        assert_eq!(transport.blocks().known.len(), 3, "what is the same is kept once");
+        assert_eq!(transport.blocks().known.len(), 2, "what is the same is kept once");
         assert_eq!(transport.blocks().find(220_000), None, "behind the last frame");
     }
 

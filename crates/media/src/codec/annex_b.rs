@@ -163,6 +163,12 @@ impl Collector {
         Self { codec, video: Vec::new(), sequence: Vec::new(), picture: Vec::new(), record: Bytes::new() }
     }
 
+    /// The bytes of all parameter sets and of the record.
+    pub fn bytes(&self) -> usize {
+        let sets = self.video.iter().chain(&self.sequence).chain(&self.picture);
+        sets.map(Bytes::len).sum::<usize>() + self.record.len()
+    }
+
     /// The configuration record of the newest parameter sets; empty before there are enough of them.
     pub fn record(&self) -> &Bytes {
         &self.record

@@ -47,6 +47,15 @@ pub struct Known {
     streams: Vec<KnownStream>,
 }
 
+impl Known {
+    /// The bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        let of_stream =
+            |stream: &KnownStream| size_of::<KnownStream>() + stream.collector.bytes() + stream.config.len();
+        size_of::<Self>() + self.streams.iter().map(of_stream).sum::<usize>()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct KnownStream {
     entry: Entry,
