@@ -116,7 +116,7 @@ impl Rung {
         {
             let _ = feed.release(Instant::now());
             let Feed { mut publisher, mut interleave, .. } = feed;
-            // What is left of the sound goes with the last pictures.
+            // What waits of the sound goes with the last pictures. What its encoder still has, a frame or two, does not.
             let late = Instant::now() + 2 * super::limits::SOUND_HELD;
             while let Some(packet) = interleave.pop(late) {
                 if publisher.write(packet, Instant::now()).is_err() {
