@@ -80,6 +80,7 @@ mod tests {
             gop_ms: None,
             rewind_s: Some(60),
             rungs: vec![],
+            alerts: vec![],
             title: None,
         };
         let detail = ChannelDetail {
@@ -105,7 +106,7 @@ mod tests {
             (&"2026-11-22T00:00:00Z".into(), &4.into())
         );
         assert_eq!((&json["rewindS"], json.get("rewindProblem")), (&60.into(), None));
-        assert_eq!(json.get("rungs"), None);
+        assert_eq!((json.get("rungs"), json.get("alerts")), (None, None));
         assert_eq!(serde_json::from_value::<ChannelDetail>(json).unwrap(), detail);
     }
 }
