@@ -67,6 +67,10 @@ pub struct RunningRung {
     pub dropped_frames: u64,
     /// How often its encoder failed and was replaced.
     pub restarts: u64,
+    /// What VMAF would say of its pictures, about, 0 to 100; absent until they were looked at, and of rungs that have no such goal.
+    pub vmaf: Option<f64>,
+    /// The constant quality that it has come to for that, as a number of the codec.
+    pub quality: Option<f64>,
     /// What was wrong with it last.
     pub error: Option<String>,
 }

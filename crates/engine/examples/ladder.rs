@@ -98,6 +98,7 @@ fn parse(rung: &str) -> Option<Config> {
         fps_max: None,
         bitrate_bps: parts.next()?.parse::<u32>().ok()? * 1000,
         quality: None,
+        vmaf: None,
         gop: None,
         lookahead: LOOKAHEAD_LIVE,
         preset: Preset::parse(parts.next()?)?,

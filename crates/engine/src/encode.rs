@@ -172,6 +172,8 @@ pub struct Config {
     pub bitrate_bps: u32,
     /// Constant quality on the scale of the codec (x264's CRF), with `bitrate_bps` as the most; `None` fills the bit rate.
     pub quality: Option<f32>,
+    /// On the scale of VMAF: `quality` is only where it begins, and follows what pictures look like; `None` stays with it.
+    pub vmaf: Option<f32>,
     /// Keyframes at most this far apart, beside those where the source has them; `None` is only there.
     pub gop: Option<Duration>,
     /// Frames that refer to later ones, between two that do not. They cost delay.

@@ -84,6 +84,8 @@ pub(crate) enum Report {
     Heard { pts: i64, peak_db: i8 },
     /// The picture of this time was left out, by the frame rate asked for.
     Skipped(i64),
+    /// What an encoder's pictures look like, as VMAF would say, and with which quality it goes on.
+    Judged { vmaf: f32, quality: f32 },
     /// A test encode went well.
     Measured { pictures: u32, wall: Duration, cpu: Duration },
     /// What is wrong with a frame, or why the worker ends.

@@ -23,6 +23,8 @@ pub struct Template {
     pub bitrate_bps: u32,
     /// Constant quality, as in [`Config::quality`].
     pub quality: Option<f32>,
+    /// As in [`Config::vmaf`].
+    pub vmaf: Option<f32>,
     /// Keyframes at most this far apart, beside those of the source.
     pub gop: Option<Duration>,
     /// As in [`Config::b_frames`].
@@ -91,6 +93,8 @@ const PIXELS_PART_MAX: f64 = 0.7;
 const RATE_PART_MAX: f64 = 0.7;
 /// x264's scale. A little above the default of 23: what it saves goes unseen at the sizes of rungs.
 const QUALITY: f32 = 24.0;
+/// What differs less from the source than this is not told from it by most people.
+const VMAF: f32 = 93.0;
 /// No rung is smaller than what hardware encoders take.
 const SIDE_MIN: u32 = 64;
 /// Below this no codec makes a picture that people watch.
@@ -111,6 +115,7 @@ impl Default for Template {
             fps_max: None,
             bitrate_bps: 0,
             quality: Some(QUALITY),
+            vmaf: Some(VMAF),
             gop: None,
             b_frames: 0,
             preset: Preset::Superfast,
@@ -185,6 +190,15 @@ pub fn automatic(source: &Source) -> Vec<Template> {
     rungs
 }
 
+/// The bits per second that ladders give pictures of this size and rate, whatever they show.
+pub fn usual_bps(width: u32, height: u32, fps: f64) -> u32 {
+    let side = width.min(height);
+    let apart = |step: &(u32, u32)| step.0.abs_diff(side);
+    let (step, bps) = STEPS.into_iter().min_by_key(apart).unwrap_or((side, BITRATE_BPS_MIN));
+    let pixels = f64::from(width) * f64::from(height) / (f64::from(step) * f64::from(step) * 16.0 / 9.0);
+    (f64::from(bps) * pixels.powf(PIXELS_POWER) * (fps / FPS_STEPS).powf(FPS_POWER)) as u32
+}
+
 /// What an encoder is asked for to make `template` of `source`; `None` if it would exceed the source, or be nearly like it.
 pub fn fit(template: &Template, source: &Source) -> Option<Config> {
     let short = source.short_side();
@@ -219,6 +233,7 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         // A source that shows a black picture now will not for ever.
         bitrate_bps: bitrate_bps.max(BITRATE_BPS_MIN),
         quality: template.quality,
+        vmaf: template.vmaf,
         gop: template.gop,
         b_frames: template.b_frames,
         lookahead: LOOKAHEAD_LIVE,

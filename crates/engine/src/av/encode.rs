@@ -154,6 +154,17 @@ impl Encoder {
     }
 }
 
+impl Encoder {
+    /// Another constant quality from the next picture on. Only x264 takes it while it runs.
+    pub(crate) fn set_quality(&mut self, quality: f32) -> Result<(), Error> {
+        // SAFETY: the context is open, and so has its private options; the name ends with a zero.
+        check(unsafe {
+            ffi::av_opt_set_double(self.context.fields().priv_data, c"crf".as_ptr(), f64::from(quality), 0)
+        })
+        .map(|_| ())
+    }
+}
+
 /// One second: what players hold at least.
 fn buffer(bps: u32) -> c_int {
     c_int::try_from(bps).unwrap_or(c_int::MAX)

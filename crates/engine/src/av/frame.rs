@@ -48,6 +48,26 @@ impl Frame {
         unsafe { ffi::av_frame_unref(self.0.as_ptr()) };
     }
 
+    /// The rows of its luma; `None` if samples have more than 8 bits, or are of another kind.
+    pub(crate) fn luma(&mut self) -> Option<impl Iterator<Item = &[u8]>> {
+        let formats = [
+            ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
+            ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P,
+            ffi::AVPixelFormat::AV_PIX_FMT_NV12,
+        ];
+        let (width, height) = self.size();
+        let fields = self.fields();
+        let is_known = formats.iter().any(|format| fields.format == *format as c_int);
+        let stride = usize::try_from(fields.linesize[0]).ok().filter(|stride| *stride >= width as usize)?;
+        let start = fields.data[0].cast_const();
+        (is_known && !start.is_null()).then(|| {
+            // SAFETY: the plane has that many rows of at least as many bytes, and nobody else writes to it while it is borrowed.
+            (0..height as usize).map(move |row| unsafe {
+                std::slice::from_raw_parts(start.add(row * stride), width as usize)
+            })
+        })
+    }
+
     /// Size in pixels.
     pub(crate) fn size(&mut self) -> (u32, u32) {
         let fields = self.fields();

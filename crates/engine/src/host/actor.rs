@@ -491,6 +491,7 @@ impl Actor {
                     self.lose_encoder(id, "it leaves out a picture that it was not given");
                 }
             }
+            Report::Judged { vmaf, quality } => rung.note_look(vmaf, quality),
             Report::Failed(why) => {
                 debug!(why, "encoder");
                 rung.note_error(why);

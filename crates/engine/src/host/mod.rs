@@ -119,6 +119,10 @@ pub struct Usage {
     pub restarts: u64,
     /// What was wrong last.
     pub error: Option<String>,
+    /// What VMAF would say of its pictures, about, if they are looked at.
+    pub vmaf: Option<f32>,
+    /// The constant quality that it has come to, if they are looked at.
+    pub quality: Option<f32>,
     /// The process.
     pub pid: Option<u32>,
 }

@@ -73,6 +73,7 @@ async fn one(launch: &Launch, backend: Backend, codec: Codec) -> io::Result<Resu
         fps_max: None,
         bitrate_bps: 2_500_000,
         quality: None,
+        vmaf: None,
         gop: None,
         b_frames: if codec == Codec::H264 { 2 } else { 0 },
         lookahead: LOOKAHEAD_LIVE,

@@ -241,6 +241,13 @@ impl Rung {
         if is_taken { Ok(()) } else { Err(Refused::Unread) }
     }
 
+    /// What its pictures look like.
+    pub(super) fn note_look(&self, vmaf: f32, quality: f32) {
+        let mut usage = lock(&self.usage);
+        (usage.vmaf, usage.quality) =
+            (vmaf.is_finite().then_some(vmaf), quality.is_finite().then_some(quality));
+    }
+
     /// The outlet was dropped.
     pub(super) fn is_unwanted(&self) -> bool {
         self.outputs.is_closed()

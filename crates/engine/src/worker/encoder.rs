@@ -1,5 +1,6 @@
 //! The process that encodes one rung.
 
+use super::judge::Judge;
 use super::memory::Shared;
 use super::pace::{Pace, Pick};
 use super::{Failed, Server};
@@ -19,6 +20,10 @@ struct State<'a> {
     collector: annex_b::Collector,
     /// The configuration that was told last.
     told: Vec<u8>,
+    /// There if the quality follows what pictures look like.
+    judge: Option<Judge>,
+    /// A quality that the encoder does not have yet.
+    quality: Option<f32>,
 }
 
 pub(super) fn run(
@@ -29,7 +34,8 @@ pub(super) fn run(
 ) -> Result<(), Failed> {
     let mut pace = Pace::new(&config);
     let collector = annex_b::Collector::new(config.codec.of_packets());
-    let mut state = State { server, config, collector, told: Vec::new() };
+    let judge = Judge::of(&config, takes_quality(backend));
+    let mut state = State { server, config, collector, told: Vec::new(), judge, quality: None };
     let mut encoder: Option<Encoder> = None;
     let mut scaler = None;
     let mut asked = false;
@@ -57,14 +63,27 @@ pub(super) fn run(
                     take(memory, &picture, encoder, &mut scaler)?;
                     state.server.report(&Report::Free(picture.slot))?;
                     asked = false;
+                    if let Some(judge) = &mut state.judge {
+                        judge.picture(picture.pts, pick == Pick::Keyframe, encoder.frame());
+                    }
                     let sent = encoder.send(picture.pts, pick == Pick::Keyframe);
                     sent.map_err(|error| Failed(format!("a picture is not encoded: {error}")))?;
                     state.give(encoder)?;
+                    if let Some(quality) = state.quality.take() {
+                        if takes_quality(backend) {
+                            encoder.set_quality(quality).map_err(|error| Failed(error.to_string()))?;
+                        } else {
+                            is_outdated = true;
+                        }
+                    }
                 }
             },
             Order::Keyframe => asked = true,
             Order::Bitrate(bps) => {
                 state.config.bitrate_bps = bps;
+                if let Some(judge) = &mut state.judge {
+                    judge.set_bitrate(bps);
+                }
                 match &mut encoder {
                     Some(encoder) if takes_bitrate(backend) => {
                         encoder.set_bitrate(bps, state.config.quality.is_some());
@@ -93,6 +112,11 @@ pub(super) fn begins_anew(backend: Backend) -> bool {
 /// Whether another bit rate takes effect while it runs. Others begin anew at the next keyframe.
 fn takes_bitrate(backend: Backend) -> bool {
     matches!(backend, Backend::X264 | Backend::Nvenc | Backend::Qsv)
+}
+
+/// Whether another quality takes effect while it runs. Others begin anew at the next keyframe.
+fn takes_quality(backend: Backend) -> bool {
+    backend == Backend::X264
 }
 
 fn open(config: &Config, backend: Backend, like: &Picture) -> Result<Encoder, Failed> {
@@ -145,6 +169,12 @@ impl State<'_> {
             if coded.keyframe && record != self.told {
                 self.server.report(&Report::Configured(record.clone()))?;
                 self.told = record;
+            }
+            if let Some(verdict) = self.judge.as_mut().and_then(|judge| judge.packet(&coded, &self.told)) {
+                self.config.quality = verdict.quality.or(self.config.quality);
+                self.quality = verdict.quality;
+                let quality = self.config.quality.unwrap_or_default();
+                self.server.report(&Report::Judged { vmaf: verdict.vmaf, quality })?;
             }
             self.server.report(&Report::Packet(coded))?;
         }

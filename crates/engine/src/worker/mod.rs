@@ -7,6 +7,7 @@
 mod decoder;
 mod encoder;
 mod grid;
+mod judge;
 mod measure;
 pub(crate) mod memory;
 mod pace;

@@ -93,6 +93,7 @@ mod tests {
             fps_max,
             bitrate_bps,
             quality: None,
+            vmaf: None,
             gop,
             b_frames,
             lookahead: 0,

@@ -2,6 +2,7 @@
 
 mod clip;
 mod faults;
+mod look;
 mod rungs;
 mod sound;
 mod still;
@@ -34,6 +35,7 @@ fn config(width: u32, height: u32) -> Config {
         fps_max: None,
         bitrate_bps: 500_000,
         quality: None,
+        vmaf: None,
         gop: None,
         b_frames: 2,
         lookahead: 10,

@@ -68,6 +68,9 @@ section! {
         /// How good pictures look at most, as a number of the codec: for H.264 18 is hard to tell from the stream, 28 is coarse. Simple
         /// pictures then take less than `bitrate_bps`. 0 fills it always.
         quality: f32 = 24.0,
+        /// How good pictures are to look, on the scale of VMAF, 0 to 100: `quality` is only where it begins then, and becomes worse for simple
+        /// scenes and better for hard ones. 0 stays with `quality`.
+        vmaf: f32 = 93.0,
         /// Keyframes at most so many milliseconds apart, beside those of the stream; 0 is only there.
         gop_ms: u64 = 0,
         /// Frames that refer to later ones between two that do not: they make a rung smaller, and later.
@@ -188,6 +191,8 @@ impl From<BackendName> for String {
 const HEIGHTS: std::ops::RangeInclusive<u32> = 64..=4320;
 /// Below this nobody sees anything; above it is a unit mistaken.
 const BITRATES: std::ops::RangeInclusive<u32> = 50_000..=200_000_000;
+/// Below the least nobody cares how it looks, and above the most nobody tells it from the stream.
+const VMAFS: std::ops::RangeInclusive<f32> = 50.0..=99.0;
 /// Of sound. Below this no codec has words that are understood; above it nothing is gained.
 const AUDIO_BITRATES: std::ops::RangeInclusive<u32> = 16_000..=512_000;
 /// More rungs of one stream than viewers tell apart.
@@ -335,6 +340,10 @@ impl TranscodeTemplate {
         if !(0.0..=quality_max).contains(&self.quality) {
             wrong("quality", format!("must lie between 0 (fill the bit rate) and {quality_max}"));
         }
+        if self.vmaf != 0.0 && !VMAFS.contains(&self.vmaf) {
+            let (least, most) = (VMAFS.start(), VMAFS.end());
+            wrong("vmaf", format!("must be 0 (stay with quality) or lie between {least} and {most}"));
+        }
         if self.gop_ms != 0 && !(100..=60_000).contains(&self.gop_ms) {
             wrong(
                 "gop_ms",
@@ -375,6 +384,7 @@ impl TranscodeTemplate {
             fps_max: (self.fps_max > 0.0).then_some(self.fps_max),
             bitrate_bps: self.bitrate_bps,
             quality: (self.quality > 0.0).then_some(self.quality),
+            vmaf: (self.vmaf > 0.0).then_some(self.vmaf),
             gop: (self.gop_ms > 0).then(|| Duration::from_millis(self.gop_ms)),
             b_frames: self.b_frames,
             preset: self.preset.0,

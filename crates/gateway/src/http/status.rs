@@ -115,6 +115,8 @@ pub(crate) fn transcoding(env: &Env) -> api::Transcoding {
             frames: report.usage.frames,
             dropped_frames: report.usage.dropped,
             restarts: report.usage.restarts,
+            vmaf: report.usage.vmaf.map(|vmaf| rounded(vmaf.into())),
+            quality: report.usage.quality.map(|quality| rounded(quality.into())),
             error: report.usage.error.clone(),
             rung: rung(&report.offer(name)),
         }

@@ -10,12 +10,16 @@ use broadcaster::source;
 use bytes::BytesMut;
 use engine::encode::{Backend, Codec, Config, Preset};
 use engine::host::{Launch, Options, Output, Transcoder};
+use engine::ladder;
 use engine::rate::{Point, bd_rate, bps_at};
 use media::container::flv;
 use media::{Kind, Packet, Role};
 
 /// The quality that plain and saving rungs are compared at.
 const VMAF_GOAL: f64 = 93.0;
+/// Where a rung begins that finds its quality itself, as those of ladders do, and how much finer the scale of AV1 is.
+const START_QUALITY: f32 = 24.0;
+const AV1_QUALITY: f32 = 1.5;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -47,6 +51,10 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_delimiter = ',', default_values_t = [20.0, 24.0, 28.0, 32.0, 36.0])]
     quality: Vec<f32>,
 
+    /// What the saving rung is to look like, where it finds its quality itself, on VMAF's scale
+    #[arg(long, default_value_t = 93.0)]
+    vmaf: f32,
+
     /// Bits per pixel and picture of the plain rung
     #[arg(long, value_delimiter = ',', default_values_t = [0.02, 0.04, 0.08, 0.16, 0.32])]
     density: Vec<f64>,
@@ -72,6 +80,17 @@ struct Encode {
     cpu_ms_per_picture: f64,
     vmaf: f64,
     neg: f64,
+}
+
+/// What came of one clip.
+struct Compared {
+    name: String,
+    /// Constant rates, and constant qualities.
+    plain: Vec<Encode>,
+    saving: Vec<Encode>,
+    /// The rate that ladders give it, and the quality that it needs.
+    usual: Encode,
+    following: Encode,
 }
 
 pub(super) async fn run(args: &CompareArgs, launch: Launch) -> Result<(), String> {
@@ -121,22 +140,42 @@ async fn compare(args: &CompareArgs, launch: &Launch, folder: &Path) -> Result<(
             let label = format!("{} {} quality {quality}", args.codec, args.preset.name());
             saving.push(one(args, launch, folder, path, &clip, config, &name, &label).await?);
         }
-        all.push((name, plain, saving));
+        // As they run: one has the rate that pictures of this size have, the other finds the quality that it needs.
+        let bitrate_bps = ladder::usual_bps(clip.width, clip.height, clip.fps);
+        let usual = Config { bitrate_bps, ..clip.plain() };
+        let following = Config {
+            codec,
+            quality: Some(START_QUALITY * if codec == Codec::Av1 { AV1_QUALITY } else { 1.0 }),
+            vmaf: Some(args.vmaf),
+            bitrate_bps,
+            preset: args.preset,
+            lookahead: args.lookahead,
+            ..clip.plain()
+        };
+        let label = format!("plain, usual: {} kbit/s", bitrate_bps / 1000);
+        let usual = one(args, launch, folder, path, &clip, usual, &name, &label).await?;
+        let label = format!("{} {} VMAF {}", args.codec, args.preset.name(), args.vmaf);
+        let following = one(args, launch, folder, path, &clip, following, &name, &label).await?;
+        all.push(Compared { name, plain, saving, usual, following });
     }
     summarize(&all);
     Ok(())
 }
 
-fn summarize(all: &[(String, Vec<Encode>, Vec<Encode>)]) {
-    println!("\n| clip | BD-rate, VMAF | BD-rate, VMAF NEG | bits saved at VMAF {VMAF_GOAL} | CPU |");
-    println!("| --- | --- | --- | --- | --- |");
+fn summarize(all: &[Compared]) {
+    println!(
+        "\n| clip | BD-rate, VMAF | BD-rate, VMAF NEG | bits saved at VMAF {VMAF_GOAL} | CPU | \
+         plain rung of the usual rate | one that follows the picture | bits saved by that |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let percent =
         |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:+.1} %", value * 100.0));
     let points = |encodes: &[Encode], quality: fn(&Encode) -> f64| -> Vec<Point> {
         encodes.iter().map(|encode| Point { bps: encode.bps, quality: quality(encode) }).collect()
     };
+    let look = |encode: &Encode| format!("{:.0} kbit/s, VMAF {:.1}", encode.bps / 1e3, encode.vmaf);
     let mut rates = (Vec::new(), Vec::new());
-    for (name, plain, saving) in all {
+    for Compared { name, plain, saving, usual, following } in all {
         let rate = |quality: fn(&Encode) -> f64| bd_rate(&points(plain, quality), &points(saving, quality));
         let (vmaf, neg) = (rate(|encode| encode.vmaf), rate(|encode| encode.neg));
         let at = |encodes: &[Encode]| bps_at(&points(encodes, |encode| encode.vmaf), VMAF_GOAL);
@@ -145,18 +184,21 @@ fn summarize(all: &[(String, Vec<Encode>, Vec<Encode>)]) {
             encodes.iter().map(|encode| encode.cpu_ms_per_picture).sum::<f64>() / encodes.len().max(1) as f64
         };
         println!(
-            "| {name} | {} | {} | {} | {:.2} x |",
+            "| {name} | {} | {} | {} | {:.2} x | {} | {} | {} |",
             percent(vmaf),
             percent(neg),
             percent(saved),
-            cpu(saving) / cpu(plain)
+            cpu(saving) / cpu(plain),
+            look(usual),
+            look(following),
+            percent(Some(1.0 - following.bps / usual.bps)),
         );
         rates.0.extend(vmaf);
         rates.1.extend(neg);
     }
     let mean =
         |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-    println!("| **mean** | {} | {} | | |", percent(mean(&rates.0)), percent(mean(&rates.1)));
+    println!("| **mean** | {} | {} | | | | | |", percent(mean(&rates.0)), percent(mean(&rates.1)));
 }
 
 impl Clip {
@@ -195,6 +237,7 @@ impl Clip {
             fps_max: None,
             bitrate_bps: 0,
             quality: None,
+            vmaf: None,
             gop: Some(Duration::from_secs(2)),
             b_frames: 3,
             lookahead: engine::encode::LOOKAHEAD_LIVE,
