@@ -29,4 +29,6 @@ pub mod rate;
 mod record;
 pub mod sound;
 #[cfg(feature = "libav")]
+mod tone;
+#[cfg(feature = "libav")]
 pub mod worker;

@@ -12,6 +12,8 @@ pub const SECONDS: u32 = 8;
 const PICTURE: &str = "testsrc2=size=640x360:rate=25";
 const LARGE_PICTURE: &str = "testsrc2=size=1280x720:rate=25";
 const SMALL_PICTURE: &str = "testsrc2=size=320x180:rate=25";
+const HDR_PICTURE: &str = "smptehdbars=size=1280x720:rate=25,format=yuv420p,zscale=pin=bt709:tin=bt709:min=bt709:rin=tv:\
+    p=bt2020:t=smpte2084:m=bt2020nc:r=tv:npl=1000";
 const SOUND: &str = "sine=frequency=440:sample_rate=44100";
 const OTHER_SOUND: &str = "sine=frequency=880:sample_rate=48000";
 
@@ -23,6 +25,8 @@ const H264_FAST: &str = "-c:@ libx264 -preset:@ ultrafast -g:@ 25 -keyint_min:@ 
     -b:@ 2M";
 const HEVC: &str =
     "-c:@ libx265 -preset:@ ultrafast -x265-params:@ keyint=25:log-level=error -pix_fmt:@ yuv420p";
+const HEVC_PQ: &str = "-c:@ libx265 -preset:@ ultrafast -x265-params:@ keyint=25:log-level=error -pix_fmt:@ yuv420p10le \
+    -color_primaries:@ bt2020 -color_trc:@ smpte2084 -colorspace:@ bt2020nc";
 const AV1: &str = "-c:@ libsvtav1 -preset:@ 12 -g:@ 25 -pix_fmt:@ yuv420p";
 const VP9: &str = "-c:@ libvpx-vp9 -deadline:@ realtime -cpu-used:@ 8 -g:@ 25 -b:@ 300k -pix_fmt:@ yuv420p";
 const AAC: &str = "-c:@ aac -b:@ 96k";
@@ -69,6 +73,14 @@ pub fn large(ffmpeg: &Path) -> Result<PathBuf, String> {
 /// The sentence with which the test is skipped.
 pub fn large_with_sound(ffmpeg: &Path, name: &str, encoder: &str) -> Result<PathBuf, String> {
     encode(ffmpeg, name, &[LARGE_PICTURE], &[SOUND], &[H264_FAST, encoder], SECONDS)
+}
+
+/// Pictures of a high dynamic range (PQ, BT.2020, 10 bits) that are large enough for rungs: H.265 (1280x720) and AAC, as FLV.
+///
+/// # Errors
+/// The sentence with which the test is skipped.
+pub fn hdr(ffmpeg9: &Path) -> Result<PathBuf, String> {
+    encode(ffmpeg9, "hdr.flv", &[HDR_PICTURE], &[SOUND], &[HEVC_PQ, AAC], SECONDS)
 }
 
 /// A tenth of a second of white on black and of sound in silence, at each second: H.264 (1280x720) and AAC, as FLV.

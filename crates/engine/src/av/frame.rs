@@ -118,6 +118,88 @@ impl Frame {
         }
     }
 
+    /// The brightest that the stream says it gets, in cd/m²: of its pictures (CTA-861.3 annex P, MaxCLL), or else of the monitor that they
+    /// were made on (SMPTE ST 2086).
+    pub(super) fn peak_nits(&mut self) -> Option<u16> {
+        // As the library lays its structures out: numbers of 32 bits.
+        let number = |bytes: &[u8], index: usize| {
+            let bytes = bytes.get(4 * index..4 * index + 4)?;
+            bytes.try_into().map(i32::from_ne_bytes).ok()
+        };
+        let of_pictures = self.side_data(ffi::AVFrameSideDataType::AV_FRAME_DATA_CONTENT_LIGHT_LEVEL);
+        let of_pictures = of_pictures.and_then(|bytes| number(bytes, 0)).filter(|nits| *nits > 0);
+        let nits = of_pictures.or_else(|| {
+            const MOST: usize = 18;
+            const PER: usize = 19;
+            const IS_SAID: usize = 21;
+            let bytes = self.side_data(ffi::AVFrameSideDataType::AV_FRAME_DATA_MASTERING_DISPLAY_METADATA)?;
+            number(bytes, IS_SAID).filter(|is_said| *is_said != 0)?;
+            number(bytes, MOST)?.checked_div(number(bytes, PER)?).filter(|nits| *nits > 0)
+        });
+        nits.map(|nits| u16::try_from(nits).unwrap_or(u16::MAX))
+    }
+
+    /// What the stream says beside a picture, if it does.
+    fn side_data(&mut self, kind: ffi::AVFrameSideDataType) -> Option<&[u8]> {
+        // SAFETY: the frame lives, and with it what is attached to it, which has as many bytes as it says.
+        unsafe {
+            let found = ffi::av_frame_get_side_data(self.0.as_ptr(), kind).as_ref()?;
+            (!found.data.is_null()).then(|| std::slice::from_raw_parts(found.data, found.size))
+        }
+    }
+
+    /// The planes of a picture with three of them whose chroma is halved, of 8 or 16 bits.
+    ///
+    /// # Errors
+    ///
+    /// It has another format.
+    pub(super) fn planes(&mut self) -> Result<[Plane<'_>; 3], Error> {
+        let shapes = self.shapes()?;
+        let data = self.fields().data;
+        // SAFETY: the frame has that many rows of that many bytes in each plane.
+        Ok(std::array::from_fn(|plane| Plane {
+            bytes: unsafe { std::slice::from_raw_parts(data[plane], shapes[plane].bytes()) },
+            shape: shapes[plane],
+        }))
+    }
+
+    /// The same to write, of a frame that nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// It has another format, or cannot be written.
+    pub(super) fn planes_mut(&mut self) -> Result<[PlaneMut<'_>; 3], Error> {
+        self.make_writable()?;
+        let shapes = self.shapes()?;
+        let data = self.fields().data;
+        // SAFETY: see above; planes are apart from each other, and nobody else has them.
+        Ok(std::array::from_fn(|plane| PlaneMut {
+            bytes: unsafe { std::slice::from_raw_parts_mut(data[plane], shapes[plane].bytes()) },
+            shape: shapes[plane],
+        }))
+    }
+
+    fn shapes(&mut self) -> Result<[Shape; 3], Error> {
+        let (width, height) = self.size();
+        let fields = self.fields();
+        let sample_bytes = match fields.format {
+            format if is_i420(format) => 1,
+            format if format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P10LE as c_int => 2,
+            _ => return Err(Error::INVALID),
+        };
+        let mut shapes = [Shape { stride: 0, row_bytes: 0, rows: 0 }; 3];
+        for (plane, shape) in shapes.iter_mut().enumerate() {
+            let (width, height) =
+                if plane == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) };
+            let stride = usize::try_from(fields.linesize[plane]).map_err(|_| Error::INVALID)?;
+            *shape = Shape { stride, row_bytes: width as usize * sample_bytes, rows: height as usize };
+            if shape.rows == 0 || shape.row_bytes > stride || fields.data[plane].is_null() {
+                return Err(Error::INVALID);
+            }
+        }
+        Ok(shapes)
+    }
+
     /// Picture `index` of a test: a pattern that moves, with enough detail to be work.
     pub(crate) fn paint_test(&mut self, index: u32) -> Result<(), Error> {
         self.make_writable()?;
@@ -161,6 +243,54 @@ impl Drop for Frame {
         let mut frame = self.0.as_ptr();
         // SAFETY: it was allocated by the library and is freed once.
         unsafe { ffi::av_frame_free(&raw mut frame) };
+    }
+}
+
+/// Three planes of 8 bits whose chroma is halved, as shared pictures have them.
+pub(super) fn is_i420(format: c_int) -> bool {
+    format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int
+        || format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int
+}
+
+/// Where the rows of a plane are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    stride: usize,
+    row_bytes: usize,
+    pub(super) rows: usize,
+}
+
+impl Shape {
+    fn bytes(&self) -> usize {
+        self.stride * (self.rows - 1) + self.row_bytes
+    }
+}
+
+/// A plane of samples.
+pub(super) struct Plane<'a> {
+    bytes: &'a [u8],
+    pub(super) shape: Shape,
+}
+
+impl Plane<'_> {
+    /// A row, or the last one for those behind it.
+    pub(super) fn row(&self, row: usize) -> &[u8] {
+        let start = row.min(self.shape.rows - 1) * self.shape.stride;
+        &self.bytes[start..start + self.shape.row_bytes]
+    }
+}
+
+/// A plane of samples, to write.
+pub(super) struct PlaneMut<'a> {
+    bytes: &'a mut [u8],
+    pub(super) shape: Shape,
+}
+
+impl PlaneMut<'_> {
+    /// All rows, one after the other.
+    pub(super) fn rows(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let row_bytes = self.shape.row_bytes;
+        self.bytes.chunks_mut(self.shape.stride).map(move |row| &mut row[..row_bytes])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Other sizes and other sample formats.
 
-use super::frame::{View, code};
+use super::frame::{View, is_i420};
 use super::{Error, Frame, ffi};
 use crate::picture::Picture;
 use crate::worker::memory::Slot;
@@ -117,17 +117,33 @@ impl Scaler {
     /// Scales a decoded frame into `to` with the colours of JPEG: BT.601, and all values (ITU-T T.871 section 7).
     pub(crate) fn to_full_range(frame: &mut Frame, to: &mut Frame) -> Result<(), Error> {
         const BT601: u8 = 5;
+        Self::convert(&mut None, frame, to, Some((BT601, true)))
+    }
+
+    /// Scales a decoded frame into `to`, with the matrix and the range of the frame.
+    pub(super) fn to_format(kept: &mut Option<Self>, frame: &mut Frame, to: &mut Frame) -> Result<(), Error> {
+        Self::convert(kept, frame, to, None)
+    }
+
+    /// `colours` are the matrix and the range that `to` is to have, if they are others.
+    fn convert(
+        kept: &mut Option<Self>,
+        frame: &mut Frame,
+        to: &mut Frame,
+        colours: Option<(u8, bool)>,
+    ) -> Result<(), Error> {
         let picture = frame.describe(0, 0, false);
+        let (to_matrix, to_full_range) = colours.unwrap_or((picture.matrix, picture.full_range));
         let (from, target) = (frame.fields(), to.fields());
         let key = Key {
             from: (from.width, from.height, from.format),
             to: (target.width, target.height, target.format),
             matrix: picture.matrix,
             full_range: picture.full_range,
-            to_full_range: true,
-            to_matrix: BT601,
+            to_full_range,
+            to_matrix,
         };
-        let scaler = Self::new(key)?;
+        let scaler = Self::for_key(kept, key)?;
         // SAFETY: both frames have the planes of their formats and sizes, which the context was made for.
         let rows = unsafe {
             ffi::sws_scale(
@@ -146,12 +162,11 @@ impl Scaler {
     /// Writes a decoded frame into a slot as I420 with 8 bits.
     pub(crate) fn share(kept: &mut Option<Self>, frame: &mut Frame, slot: Slot) -> Result<(), Error> {
         let (width, height) = frame.size();
-        let full_range_code = ffi::AVColorRange::AVCOL_RANGE_JPEG as u32;
         let picture = frame.describe(0, 0, false);
         let (planes, strides) = Frame::over(&picture, slot).ok_or(Error::INVALID)?.planes();
         let fields = frame.fields();
         let i420 = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int;
-        if fields.format == i420 || fields.format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int {
+        if is_i420(fields.format) {
             for plane in 0..3 {
                 let (width, height) =
                     if plane == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) };
@@ -169,14 +184,12 @@ impl Scaler {
             }
             return Ok(());
         }
-        // SAFETY: the field is that of a frame that lives.
-        let full_range = unsafe { code(&raw const fields.color_range) } == full_range_code;
         let key = Key {
             from: (fields.width, fields.height, fields.format),
             to: (fields.width, fields.height, i420),
             matrix: picture.matrix,
-            full_range,
-            to_full_range: full_range,
+            full_range: picture.full_range,
+            to_full_range: picture.full_range,
             to_matrix: picture.matrix,
         };
         let scaler = Self::for_key(kept, key)?;

@@ -2,7 +2,7 @@
 
 use super::memory::Shared;
 use super::{Failed, Server};
-use crate::av::{Decoder, Frame, Scaler};
+use crate::av::{Decoder, Frame, Normalizer, Scaler};
 use crate::ipc::{Coded, Order, Report};
 use crate::limits::{ORDERS_WAITING_MAX, SLOTS};
 use std::collections::{BTreeSet, VecDeque};
@@ -17,6 +17,7 @@ struct State<'a> {
     /// What was said while it waited for a slot.
     waiting: VecDeque<Order>,
     keyframes: BTreeSet<i64>,
+    normalizer: Normalizer,
     scaler: Option<Scaler>,
     frame: Frame,
     /// The server has ended the connection.
@@ -36,6 +37,7 @@ pub(super) fn run(
         free: (0..SLOTS).rev().filter(|slot| !busy.contains(slot)).collect(),
         waiting: VecDeque::new(),
         keyframes: BTreeSet::new(),
+        normalizer: Normalizer::default(),
         scaler: None,
         frame: Frame::new().map_err(|error| Failed(error.to_string()))?,
         is_over: false,
@@ -142,10 +144,12 @@ impl State<'_> {
         self.keyframes.remove(&pts);
         let memory = self.memory.slot(slot).ok_or_else(|| Failed("no such slot".to_owned()))?;
         let (width, height) = self.frame.size();
-        if let Err(error) = Scaler::share(&mut self.scaler, &mut self.frame, memory) {
-            return Err(Failed(format!("a picture of {width} x {height} cannot be used: {error}")));
-        }
-        let picture = self.frame.describe(slot, pts, keyframe);
+        let shared = self.normalizer.normal(&mut self.frame).and_then(|frame| {
+            Scaler::share(&mut self.scaler, frame, memory)?;
+            Ok(frame.describe(slot, pts, keyframe))
+        });
+        let cannot = |error| Failed(format!("a picture of {width} x {height} cannot be used: {error}"));
+        let picture = shared.map_err(cannot)?;
         self.server.report(&Report::Picture(picture))?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The process that makes one picture of one keyframe.
 
 use super::{Failed, Server};
-use crate::av::{Decoder, Frame, jpeg};
+use crate::av::{Decoder, Frame, Normalizer, jpeg};
 use crate::ipc::{Coded, Order, Report};
 
 pub(super) fn run(server: &mut Server, codec: media::Codec, width_max: u32) -> Result<(), Failed> {
@@ -32,5 +32,7 @@ fn make(mut decoder: Decoder, coded: &Coded, width_max: u32) -> Result<Vec<u8>, 
     if !decoder.receive(&mut frame).map_err(failed)? {
         return Err(Failed("the keyframe has no picture".to_owned()));
     }
-    jpeg(&mut frame, width_max).map_err(|error| Failed(format!("the picture is not encoded: {error}")))
+    let mut normalizer = Normalizer::default();
+    let made = normalizer.normal(&mut frame).and_then(|frame| jpeg(frame, width_max));
+    made.map_err(|error| Failed(format!("the picture is not encoded: {error}")))
 }

@@ -1,7 +1,7 @@
 //! The process that looks at the keyframes of a stream and listens to its sound, for what is wrong with them.
 
 use super::{Failed, Server};
-use crate::av::{Decoder, Frame, Resampler, gray};
+use crate::av::{Decoder, Frame, Normalizer, Resampler, gray};
 use crate::ipc::{Coded, Order, Report};
 use crate::sound::Source;
 
@@ -17,6 +17,7 @@ const NOTHING_DB: i8 = -120;
 struct State<'a> {
     server: &'a mut Server,
     frame: Frame,
+    normalizer: Normalizer,
     sound: Sound,
     /// The picture before.
     before: Option<Vec<u8>>,
@@ -35,7 +36,8 @@ struct Sound {
 
 pub(super) fn run(server: &mut Server) -> Result<(), Failed> {
     let frame = Frame::new().map_err(|error| Failed(error.to_string()))?;
-    let mut state = State { server, frame, sound: Sound::default(), before: None };
+    let mut state =
+        State { server, frame, normalizer: Normalizer::default(), sound: Sound::default(), before: None };
     let mut pictures: Option<(media::Codec, Vec<u8>)> = None;
     while let Some(order) = state.server.receive()? {
         match order {
@@ -72,7 +74,8 @@ impl State<'_> {
             Ok(false) => return Ok(()),
             Err(error) => return Ok(self.server.complain(&format!("a keyframe is not decoded: {error}"))?),
         }
-        let gray = gray(&mut self.frame).map_err(|error| Failed(format!("no samples: {error}")))?;
+        let gray = self.normalizer.normal(&mut self.frame).and_then(gray);
+        let gray = gray.map_err(|error| Failed(format!("no samples: {error}")))?;
         let part = |count: usize| (count * 1000 / gray.len().max(1)) as u16;
         let black = part(gray.iter().filter(|sample| **sample <= BLACK_MAX).count());
         let changed = self.before.as_ref().filter(|before| before.len() == gray.len()).map(|before| {

@@ -2,6 +2,7 @@
 
 mod clip;
 mod faults;
+mod hdr;
 mod look;
 mod rungs;
 mod sound;

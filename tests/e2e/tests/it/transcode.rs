@@ -293,3 +293,38 @@ fn segments_of_rungs_begin_when_those_of_the_stream_do() {
     let alone = String::from_utf8(fetch(off.http, "/live/cam.m3u8").body).unwrap();
     assert_eq!(variants(&alone).len(), 1, "{alone}");
 }
+
+/// What `ffprobe` says of the colours behind a URL: range, matrix, transfer and primaries.
+fn colours(ffprobe: &Path, url: &str) -> String {
+    let entries = "stream=color_range,color_space,color_transfer,color_primaries";
+    let told = e2e::process::run(Command::new(ffprobe).args([
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        entries,
+        "-of",
+        "csv=p=0",
+        url,
+    ]));
+    told.unwrap().lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn rungs_of_a_high_dynamic_range_say_that_they_are_for_ordinary_screens() {
+    let ffprobe = need!(program::find("ffprobe"));
+    let ffmpeg9 = need!(program::ffmpeg9());
+    let clip = need!(clip::hdr(&ffmpeg9));
+    let server = Server::with(SETTINGS);
+    let _publisher = program::publish(&ffmpeg9, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    for url in [server.flv_url("cam~480p"), format!("http://{}/live/cam~480p.m3u8", server.http)] {
+        assert_eq!(colours(&ffprobe, &url), "tv,bt709,bt709,bt709", "{url}");
+    }
+    assert_eq!(
+        pictures(&server.flv_url("cam~720p")).unwrap(),
+        "h264,1280,720",
+        "H.265 has a rung of its size"
+    );
+}
