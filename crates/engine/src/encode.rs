@@ -185,3 +185,16 @@ pub struct Config {
     /// Threads; 0 is as many as pay at this size.
     pub threads: u8,
 }
+
+impl Config {
+    /// The same for a picture that stands the other way, such as that of a phone that was turned: sides are swapped where one picture is tall
+    /// and the other one wide. What a rung is called after is its short side, which stays.
+    #[must_use]
+    pub fn standing_like(&self, width: u32, height: u32) -> Self {
+        let (is_tall, is_wide) = (height > width, width > height);
+        if (is_tall && self.width > self.height) || (is_wide && self.height > self.width) {
+            return Self { width: self.height, height: self.width, ..self.clone() };
+        }
+        self.clone()
+    }
+}

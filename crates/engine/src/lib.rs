@@ -31,4 +31,6 @@ pub mod sound;
 #[cfg(feature = "libav")]
 mod tone;
 #[cfg(feature = "libav")]
+mod turn;
+#[cfg(feature = "libav")]
 pub mod worker;

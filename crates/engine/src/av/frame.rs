@@ -2,6 +2,7 @@
 
 use super::{Error, check, ffi};
 use crate::picture::{Layout, Picture, SLOT_BYTES};
+use crate::turn::Turn;
 use crate::worker::memory::Slot;
 use std::ffi::c_int;
 use std::ptr::NonNull;
@@ -137,6 +138,34 @@ impl Frame {
             number(bytes, MOST)?.checked_div(number(bytes, PER)?).filter(|nits| *nits > 0)
         });
         nits.map(|nits| u16::try_from(nits).unwrap_or(u16::MAX))
+    }
+
+    /// What the stream says of turning it before it is shown, by a "display orientation" message of H.264 or H.265; `None` where it says
+    /// nothing.
+    pub(super) fn turn(&mut self) -> Option<Option<Turn>> {
+        let bytes = self.side_data(ffi::AVFrameSideDataType::AV_FRAME_DATA_DISPLAYMATRIX)?;
+        let mut matrix = [0; 9];
+        let (numbers, _) = bytes.as_chunks::<4>();
+        for (part, number) in matrix.iter_mut().zip(numbers) {
+            *part = i32::from_ne_bytes(*number);
+        }
+        Some(Turn::of(matrix))
+    }
+
+    /// Makes its colours mean what those of `from` do.
+    pub(super) fn take_colours(&mut self, from: &mut Self) {
+        let full_range = from.describe(0, 0, false).full_range;
+        let (from, to) = (from.fields(), self.fields());
+        to.color_range = match full_range {
+            true => ffi::AVColorRange::AVCOL_RANGE_JPEG,
+            false => ffi::AVColorRange::AVCOL_RANGE_MPEG,
+        };
+        // SAFETY: fields of frames that live. They are copied as numbers, of which a stream may name any.
+        unsafe {
+            (&raw mut to.color_primaries).cast::<u32>().write(code(&raw const from.color_primaries));
+            (&raw mut to.color_trc).cast::<u32>().write(code(&raw const from.color_trc));
+            (&raw mut to.colorspace).cast::<u32>().write(code(&raw const from.colorspace));
+        }
     }
 
     /// What the stream says beside a picture, if it does.

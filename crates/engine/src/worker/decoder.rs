@@ -144,7 +144,7 @@ impl State<'_> {
         self.keyframes.remove(&pts);
         let memory = self.memory.slot(slot).ok_or_else(|| Failed("no such slot".to_owned()))?;
         let (width, height) = self.frame.size();
-        let shared = self.normalizer.normal(&mut self.frame).and_then(|frame| {
+        let shared = self.normalizer.normal(&mut self.frame, keyframe).and_then(|frame| {
             Scaler::share(&mut self.scaler, frame, memory)?;
             Ok(frame.describe(slot, pts, keyframe))
         });

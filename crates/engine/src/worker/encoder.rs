@@ -43,41 +43,51 @@ pub(super) fn run(
     let mut is_outdated = false;
     while let Some(order) = state.server.receive()? {
         match order {
-            Order::Picture(picture) => match pace.pick(picture.pts, asked || picture.keyframe) {
-                Pick::Skip => {
-                    asked |= picture.keyframe;
-                    state.server.report(&Report::Free(picture.slot))?;
-                    state.server.report(&Report::Skipped(picture.pts))?;
-                }
-                pick => {
-                    if pick == Pick::Keyframe
-                        && (begins_anew(backend) || std::mem::take(&mut is_outdated))
-                        && let Some(mut old) = encoder.take()
-                    {
-                        state.finish(&mut old)?;
+            Order::Picture(picture) => {
+                let config = state.config.standing_like(picture.width, picture.height);
+                let size = (config.width, config.height);
+                // Whoever publishes has turned it: it goes on with another size.
+                let is_turned = encoder.as_mut().is_some_and(|encoder| encoder.frame().size() != size);
+                match pace.pick(picture.pts, asked || picture.keyframe || is_turned) {
+                    Pick::Skip => {
+                        asked |= picture.keyframe;
+                        state.server.report(&Report::Free(picture.slot))?;
+                        state.server.report(&Report::Skipped(picture.pts))?;
                     }
-                    let encoder = match &mut encoder {
-                        Some(encoder) => encoder,
-                        None => encoder.insert(open(&state.config, backend, &picture)?),
-                    };
-                    take(memory, &picture, encoder, &mut scaler)?;
-                    state.server.report(&Report::Free(picture.slot))?;
-                    asked = false;
-                    if let Some(judge) = &mut state.judge {
-                        judge.picture(picture.pts, pick == Pick::Keyframe, encoder.frame());
-                    }
-                    let sent = encoder.send(picture.pts, pick == Pick::Keyframe);
-                    sent.map_err(|error| Failed(format!("a picture is not encoded: {error}")))?;
-                    state.give(encoder)?;
-                    if let Some(quality) = state.quality.take() {
-                        if takes_quality(backend) {
-                            encoder.set_quality(quality).map_err(|error| Failed(error.to_string()))?;
-                        } else {
-                            is_outdated = true;
+                    pick => {
+                        if pick == Pick::Keyframe
+                            && (begins_anew(backend) || is_turned || std::mem::take(&mut is_outdated))
+                            && let Some(mut old) = encoder.take()
+                        {
+                            state.finish(&mut old)?;
+                            if is_turned {
+                                state.judge = Judge::of(&config, takes_quality(backend));
+                                state.told.clear();
+                            }
+                        }
+                        let encoder = match &mut encoder {
+                            Some(encoder) => encoder,
+                            None => encoder.insert(open(&config, backend, &picture)?),
+                        };
+                        take(memory, &picture, encoder, &mut scaler)?;
+                        state.server.report(&Report::Free(picture.slot))?;
+                        asked = false;
+                        if let Some(judge) = &mut state.judge {
+                            judge.picture(picture.pts, pick == Pick::Keyframe, encoder.frame());
+                        }
+                        let sent = encoder.send(picture.pts, pick == Pick::Keyframe);
+                        sent.map_err(|error| Failed(format!("a picture is not encoded: {error}")))?;
+                        state.give(encoder)?;
+                        if let Some(quality) = state.quality.take() {
+                            if takes_quality(backend) {
+                                encoder.set_quality(quality).map_err(|error| Failed(error.to_string()))?;
+                            } else {
+                                is_outdated = true;
+                            }
                         }
                     }
                 }
-            },
+            }
             Order::Keyframe => asked = true,
             Order::Bitrate(bps) => {
                 state.config.bitrate_bps = bps;

@@ -33,6 +33,6 @@ fn make(mut decoder: Decoder, coded: &Coded, width_max: u32) -> Result<Vec<u8>, 
         return Err(Failed("the keyframe has no picture".to_owned()));
     }
     let mut normalizer = Normalizer::default();
-    let made = normalizer.normal(&mut frame).and_then(|frame| jpeg(frame, width_max));
+    let made = normalizer.normal(&mut frame, true).and_then(|frame| jpeg(frame, width_max));
     made.map_err(|error| Failed(format!("the picture is not encoded: {error}")))
 }

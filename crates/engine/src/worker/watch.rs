@@ -74,7 +74,7 @@ impl State<'_> {
             Ok(false) => return Ok(()),
             Err(error) => return Ok(self.server.complain(&format!("a keyframe is not decoded: {error}"))?),
         }
-        let gray = self.normalizer.normal(&mut self.frame).and_then(gray);
+        let gray = self.normalizer.normal(&mut self.frame, true).and_then(gray);
         let gray = gray.map_err(|error| Failed(format!("no samples: {error}")))?;
         let part = |count: usize| (count * 1000 / gray.len().max(1)) as u16;
         let black = part(gray.iter().filter(|sample| **sample <= BLACK_MAX).count());

@@ -7,6 +7,7 @@ mod look;
 mod rungs;
 mod sound;
 mod still;
+mod turned;
 
 use clip::Clip;
 use engine::encode::{Backend, Codec, Config, Preset};

@@ -7,7 +7,7 @@ use engine::host::{Keyframe, Launch, NoStill, still};
 use media::Codec;
 
 /// Width and height that a JPEG file says in its frame header (ITU-T T.81 section B.2.2).
-fn size(jpeg: &[u8]) -> (u32, u32) {
+pub(crate) fn size(jpeg: &[u8]) -> (u32, u32) {
     let mut rest = &jpeg[2..];
     loop {
         let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));

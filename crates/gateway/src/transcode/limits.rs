@@ -51,5 +51,8 @@ pub(super) const WATCH_RETRY: Duration = Duration::from_secs(5);
 /// Failures after which a stream is not watched any more.
 pub(super) const WATCH_FAILURES_MAX: u32 = 10;
 
+/// Streams of which it is remembered that their pictures are turned, until they end.
+pub(super) const SIDEWAYS_MAX: usize = 1024;
+
 /// What a table of refusals holds. Names come from viewers.
 pub(super) const REFUSALS_MAX: usize = 1024;

@@ -32,11 +32,12 @@ use budget::{Budget, Weight};
 use engine::encode;
 use engine::host::{Launch, Usage};
 use hub::{Presence, Reader};
+use limits::SIDEWAYS_MAX;
 use media::StreamName;
 use name::rung_name;
 use rung::Order;
 use source::{Unfit, describe, ladder_of};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -68,6 +69,8 @@ struct Table {
     running: BTreeMap<StreamName, Running>,
     /// Rungs that somebody watches or waits for: readers that say to the stream that it is wanted.
     demands: HashMap<StreamName, Demand>,
+    /// Streams whose pictures are turned on their side before they are shown, as their decoder has found.
+    sideways: HashSet<StreamName>,
     /// Rungs that were refused lately.
     refused: HashMap<StreamName, (Instant, String)>,
 }
@@ -137,6 +140,7 @@ impl Transcoding {
                 budget: Budget::new(config.cores()),
                 running: BTreeMap::new(),
                 demands: HashMap::new(),
+                sideways: HashSet::new(),
                 refused: HashMap::new(),
             }),
             alerts: faults::Alerts::default(),
@@ -188,7 +192,17 @@ impl Transcoding {
     /// The rungs that run, by name.
     pub(crate) fn reports(&self) -> Vec<(StreamName, Report)> {
         let table = self.table();
-        table.running.iter().map(|(name, running)| (name.clone(), running.report.clone())).collect()
+        let report = |running: &Running| {
+            let report = running.report.clone();
+            let config = table.upright(&report.base, report.config);
+            Report { config, ..report }
+        };
+        table.running.iter().map(|(name, running)| (name.clone(), report(running))).collect()
+    }
+
+    /// What an encoder of a rung of `base` makes where it is asked for `config`.
+    pub(crate) fn upright(&self, base: &StreamName, config: encode::Config) -> encode::Config {
+        self.table().upright(base, config)
     }
 
     /// Processor cores that rungs take, and that they may take.
@@ -215,6 +229,22 @@ impl Table {
     fn stop(&mut self, name: &StreamName, why: &str) {
         if let Some(running) = self.running.get(name) {
             running.orders.send_modify(|order| order.stop = Some(why.to_owned()));
+        }
+    }
+
+    /// See [`Transcoding::upright`]. A rung is called after its short side, so that only which one that is changes.
+    fn upright(&self, base: &StreamName, config: encode::Config) -> encode::Config {
+        let (width, height) = (config.width, config.height);
+        if self.sideways.contains(base) { config.standing_like(height, width) } else { config }
+    }
+
+    /// Notes what the encoder of a rung of `base` has made of `config`.
+    fn note_size(&mut self, base: &StreamName, config: &encode::Config, made: (u32, u32)) {
+        let is_turned = made != (config.width, config.height) && made == (config.height, config.width);
+        if !is_turned {
+            self.sideways.remove(base);
+        } else if self.sideways.len() < SIDEWAYS_MAX {
+            self.sideways.insert(base.clone());
         }
     }
 

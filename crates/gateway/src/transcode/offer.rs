@@ -52,6 +52,7 @@ pub(crate) fn offers(env: &Env, status: &StreamStatus) -> Vec<Offer> {
     });
     let named = ladder.filter_map(|(template, config)| {
         let sound = track.and_then(|(codec, channels)| template.sound.of(codec, channels));
+        let config = env.transcoding.upright(base, config);
         Some(offer(rung_name(base, &template.name)?, template.name, &config, source.fps, sound))
     });
     named.collect()

@@ -227,6 +227,12 @@ impl Rung {
     fn take(&mut self, packet: Packet, begun: &mut Option<Feed>, kept: &mut Vec<Packet>) -> ControlFlow<End> {
         let now = Instant::now();
         let packet = Packet { track: TrackId::VIDEO, ..packet };
+        if packet.role == Role::Config
+            && let Some(said) = media::codec::summary(packet.codec, &packet.payload)
+            && let (Some(width), Some(height)) = (said.width, said.height)
+        {
+            self.env.transcoding.table().note_size(&self.base, &self.config, (width, height));
+        }
         let Some(feed) = begun else {
             if packet.role != Role::Frame {
                 kept.push(packet);
@@ -282,9 +288,10 @@ impl Rung {
             let _ = feed.write(Packet { dts: first.dts, pts: first.dts, ..packet }, now);
         }
         let _ = feed.write(first, now);
+        let config = self.env.transcoding.upright(&self.base, self.config.clone());
         info!(
             stream = %self.name,
-            size = format_args!("{}x{}", self.config.width, self.config.height),
+            size = format_args!("{}x{}", config.width, config.height),
             after_ms = now.saturating_duration_since(self.asked).as_millis(),
             "a rung begins"
         );
@@ -322,7 +329,13 @@ impl Rung {
     /// A packet of the stream as one of the rung; `None` if it is encoded first.
     fn of_rung(&mut self, entry: &Entry, dts: Time, now: Instant) -> Option<Packet> {
         let packet = self.sound.take(entry.packet.clone(), now)?;
-        let packet = adapted(packet, &self.config, self.sound.config());
+        let packet = match packet.is_on_meta_data() {
+            true => {
+                let config = self.env.transcoding.upright(&self.base, self.config.clone());
+                adapted(packet, &config, self.sound.config())
+            }
+            false => packet,
+        };
         Some(match packet.role {
             Role::Frame => packet,
             _ => Packet { dts, pts: dts, ..packet },

@@ -199,6 +199,7 @@ impl Supervisor {
     fn measure(&self) {
         let mut table = self.env.transcoding.table();
         table.refused.retain(|_, (at, _)| at.elapsed() < 12 * REFUSED);
+        table.sideways.retain(|base| self.env.origin.presence(base).rank.is_some());
         let late = table.running.iter().filter(|(_, running)| running.is_late);
         let late: Vec<_> = late.map(|(name, _)| name.clone()).collect();
         let Some(name) = table.budget.note_round(&late) else { return };
