@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Rules, startRung, type Rung, type View } from '../player/rungs/rules';
+import { costsTooMuch, Rules, startRung, type Rung, type View } from '../player/rungs/rules';
 import { Throughput } from '../player/rungs/throughput';
 
 const rung = (name: string, height: number, kbps: number): Rung =>
@@ -86,7 +86,7 @@ describe('up', () => {
   });
 
   test('not while frames are late or the buffer is low', () => {
-    for (const view of [{ lateMs: 200 }, { bufferedS: 0.3 }, { limitedAt: 16_000 }]) {
+    for (const view of [{ lateMs: 200 }, { bufferedS: 0.5 }, { limitedAt: 16_000 }]) {
       expect(at(rules(3), 20_000, view)).toBeUndefined();
     }
   });
@@ -95,6 +95,21 @@ describe('up', () => {
     const r = rules(1);
     r.refused(0, 12_000);
     expect([at(r, 35_000), at(r, 41_000), at(r, 42_000)]).toEqual([undefined, undefined, 0]);
+  });
+});
+
+describe('a trial of a larger rung', () => {
+  const trial = { bufferedS: 3, targetS: 3, lateMs: 400, limitedMs: 500 };
+
+  test('may hold the old one up for a moment, as its first pictures come all at once', () => {
+    expect(costsTooMuch(trial)).toBe(false);
+    expect(costsTooMuch({ ...trial, bufferedS: 0.5, limitedMs: 0 }), 'or for as long as the host does').toBe(false);
+  });
+
+  test('is given up while there is time to go down', () => {
+    expect(costsTooMuch({ ...trial, lateMs: 800 })).toBe(true);
+    expect(costsTooMuch({ ...trial, limitedMs: 1_100 })).toBe(true);
+    expect(costsTooMuch({ ...trial, bufferedS: 1 })).toBe(true);
   });
 });
 

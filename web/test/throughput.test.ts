@@ -41,6 +41,54 @@ test('a network that is too slow is measured within half a second', () => {
   expect(meter.bps! / 1e6).toBeLessThan(1.2);
 });
 
+/**
+ * The same where packets get lost: what comes behind a lost one is held back until that has come again, so all of it is read at once,
+ * after `silenceMs` of nothing. Somebody looks ten times a second. Returns the greatest and the least estimate and what was limited last.
+ */
+function sendInBursts(meter: Throughput, bps: number, network: [number, number][], silenceMs: number) {
+  const arrivals: [number, () => void][] = [];
+  let free = 0;
+  let made = 0;
+  for (const [seconds, rate] of network) {
+    for (const until = made + seconds * 1000; made < until; made += FRAME_MS) {
+      const [size, at] = [(bps * FRAME_MS) / 8_000, made];
+      free = Math.max(free, made) + (size * 8_000) / rate;
+      const held = free - made > 200 ? Math.ceil(free / silenceMs) * silenceMs : free;
+      arrivals.push([held, () => (meter.chunk(held, size), meter.frame(held, at))]);
+    }
+  }
+  const end = arrivals[arrivals.length - 1]![0];
+  for (let at = 0; at <= end; at += 100) arrivals.push([at, () => seen(at)]);
+  const seenBps: number[] = [];
+  let limitedMs = 0;
+  function seen(at: number) {
+    meter.look(at);
+    limitedMs = Math.max(limitedMs, meter.limitedMs);
+    // From two seconds into the slow part on.
+    if (at > network[0]![0] * 1000 + 2_000) seenBps.push(meter.bps!);
+  }
+  for (const [, run] of arrivals.sort((a, b) => a[0] - b[0])) run();
+  return { most: Math.max(...seenBps), least: Math.min(...seenBps), limitedMs };
+}
+
+test('bursts between silences are as slow as both together', () => {
+  const { most, least, limitedMs } = sendInBursts(new Throughput(5_000_000), 950_000, [[3, 5_000_000], [4, 500_000]], 400);
+  expect(limitedMs).toBeGreaterThan(1_500);
+  expect(least / 1e6).toBeGreaterThan(0.3);
+  expect(most / 1e6).toBeLessThan(0.7);
+});
+
+test('lateness grows while nothing comes that is due', () => {
+  const meter = new Throughput(5_000_000);
+  send(meter, 1_000_000, [[3, 5_000_000]]);
+  const end = send(meter, 1_000_000, [[0.6, 700_000]], 3_000);
+  const before = meter.limitedMs;
+  for (let at = end; at <= end + 1_000; at += 100) meter.look(at);
+  expect(meter.dueLateMs(end + 1_000)).toBeGreaterThan(1_000);
+  expect(meter.limitedMs - before).toBeGreaterThan(800);
+  expect(meter.bps! / 1e6, 'and the network carries what came in all that time').toBeLessThan(0.45);
+});
+
 test('a network that carries nearly enough is too slow all the same', () => {
   const meter = new Throughput(5_000_000);
   send(meter, 470_000, [[2, 5_000_000], [6, 400_000]]);
@@ -70,6 +118,7 @@ test('what catches up raises the estimate and is not slow', () => {
 test('a host that pauses makes nothing slow', () => {
   const meter = new Throughput(5_000_000);
   send(meter, 1_000_000, [[3, 5_000_000]]);
+  for (let at = 3_000; at < 3_600; at += 100) meter.look(at);
   // The sender's clock went on, and what it says comes half a second later from now on.
   for (let i = 0; i < 100; i++) {
     meter.chunk(3_600 + i * FRAME_MS, 5_000);

@@ -5,7 +5,7 @@ import type { Connection, End } from '../transport';
 import { Caution, roundTrip } from './caution';
 import { rungsOf } from './manifest';
 import { recall, remember } from './memory';
-import { Rules, startRung, type Rung } from './rules';
+import { costsTooMuch, Rules, startRung, type Rung } from './rules';
 import { Frontier, Splice } from './splice';
 import { Throughput } from './throughput';
 
@@ -24,12 +24,6 @@ const MEET_MS = 6_000;
 /** How long pictures of the old rung are kept back for the new one, and what must be left in the buffer. */
 const HOLD_MS = 500;
 const HOLD_BUFFER_S = 0.3;
-/**
- * A trial of a larger rung is given up as soon as the old one falls behind for it, with no more than this in the buffer, or than
- * this part of what is to be there.
- */
-const TRIAL_BUFFER_S = 0.4;
-const TRIAL_BUFFER = 0.35;
 const MEMORY_MS = 5_000;
 
 /** The choice that leaves it to the player. */
@@ -135,6 +129,7 @@ export class Ladder implements Watcher {
   // ---- what to do ------------------------------------------------------------
 
   private tick(now: number): void {
+    this.throughput.look(now);
     const { engine } = this.player;
     const flv = engine && 'adopt' in engine ? (engine as Engine) : undefined;
     if (flv !== this.engine) {
@@ -150,8 +145,8 @@ export class Ladder implements Watcher {
     }
     if (flv && now - this.listAt > (this.rungs.length > 1 ? LIST_MS : LIST_SOON_MS) && !document.hidden) void this.ask(flv, now);
     if (flv && !flv.paused) {
-      const { limitedMs, lateMs } = this.throughput;
-      flv.keepMs = 1000 * this.caution.see(now, { limitedMs, lateMs, roundTripMs: this.roundTripMs });
+      const { limitedMs } = this.throughput;
+      flv.keepMs = 1000 * this.caution.see(now, { limitedMs, lateMs: this.throughput.dueLateMs(now), roundTripMs: this.roundTripMs });
     }
     if (!flv || !this.rules) return;
     if (flv.paused) return this.change && this.giveUp();
@@ -170,9 +165,9 @@ export class Ladder implements Watcher {
       if (to) this.begin(flv, to.to, to.urgent, now);
       return;
     }
-    const { bps, lateMs, limitedMs, limitedAt } = this.throughput;
+    const { bps, limitedMs, limitedAt } = this.throughput;
     const decision = rules.decide({
-      now, bps, lateMs, limitedMs, limitedAt,
+      now, bps, lateMs: this.throughput.dueLateMs(now), limitedMs, limitedAt,
       bufferedS: flv.bufferedMs / 1000, targetS: flv.targetMs / 1000, stalls: flv.progress.stalls,
     });
     if (decision) this.begin(flv, decision.to, decision.urgent, now);
@@ -254,8 +249,8 @@ export class Ladder implements Watcher {
       ? now - change.at > (urgent ? BEGIN_URGENT_MS : BEGIN_MS)
       : now - began > Math.max(MEET_MS, 2.5 * (this.frontier.gopMs ?? 0));
     const larger = to < this.rules!.current;
-    const little = Math.max(TRIAL_BUFFER_S, (TRIAL_BUFFER * engine.targetMs) / 1000);
-    const tooMuch = larger && this.throughput.limitedMs > 0 && bufferedS < little;
+    const { limitedMs } = this.throughput;
+    const tooMuch = larger && costsTooMuch({ bufferedS, targetS: engine.targetMs / 1000, limitedMs, lateMs: this.throughput.dueLateMs(now) });
     if (late || (!urgent && (tooMuch || engine.state !== 'live'))) return this.giveUp();
     if (splice.heldAt !== undefined && (now - splice.heldAt > HOLD_MS || bufferedS < HOLD_BUFFER_S)) this.release(change);
   }

@@ -18,7 +18,7 @@ export interface View {
   /** Seconds in the buffer ahead of the playhead, and how many there should be. */
   bufferedS: number;
   targetS: number;
-  /** How late what comes is. */
+  /** How late what comes is, or what is due and does not come. */
   lateMs: number;
   /** What the network carries, in bits per second, if there is a guess. */
   bps: number | undefined;
@@ -77,7 +77,15 @@ const TOO_MUCH_MS = 30_000;
 const PROVEN_MS = 60_000;
 /** Calm enough for a larger rung: so late at most, and that much of the target in the buffer. */
 const CALM_LATE_MS = 100;
-const CALM_BUFFER = 0.4;
+const CALM_BUFFER = 0.7;
+/**
+ * A trial of a larger rung is given up when the network does not bear both: with no more than this in the buffer, or than this part
+ * of what is to be there; after so long; or when it has cost this part of what is left.
+ */
+const TRIAL_BUFFER_S = 0.4;
+const TRIAL_BUFFER = 0.35;
+const TRIAL_LIMITED_MS = 1_000;
+const TRIAL_LATE = 0.25;
 /** A rung that did not come at all is left alone for so long. */
 const REFUSED_MS = 30_000;
 /** The first picture is to be there within this time, of which decoding and showing it take so much. */
@@ -184,6 +192,12 @@ export class Rules {
     const wait = rises ? UP_AFTER_MS : Math.min(TRY_AFTER_MAX_MS, TRY_AFTER_MS * 2 ** failures);
     return after < wait ? undefined : this.at(next, now);
   }
+}
+
+/** Whether a larger rung that comes beside the one that is played costs that one too much. */
+export function costsTooMuch({ bufferedS, targetS, lateMs, limitedMs }: Pick<View, 'bufferedS' | 'targetS' | 'lateMs' | 'limitedMs'>): boolean {
+  if (!limitedMs) return false;
+  return bufferedS < Math.max(TRIAL_BUFFER_S, TRIAL_BUFFER * targetS) || limitedMs > TRIAL_LIMITED_MS || lateMs / 1000 > TRIAL_LATE * bufferedS;
 }
 
 /**

@@ -11,8 +11,13 @@ const SILENCE_MS = 150;
 const FALLS_BEHIND = 0.1;
 /** Later than this is more than jitter. */
 const LATE_MS = 120;
-/** Of a time of being too slow, about so much is looked at: single packets make the rate of a shorter one. */
-const SPELL_MS = 600;
+/**
+ * Of a time of being too slow, so much is looked at: where packets were lost, what follows them is held back until they have come
+ * again, so bytes come in bursts between silences, neither of which has a rate of its own.
+ */
+const SPELL_MS = 2_000;
+/** One burst with its silence: what is less late than so long before may be catching up. */
+const CYCLE_MS = 1_000;
 /** The estimate is raised by this factor at once, at most: much may come together because the page was busy, and read late. */
 const RAISE_MAX = 1.25;
 /** More than this no rung needs. */
@@ -23,15 +28,28 @@ const DRIFT = 0.002;
 const BACK_MS = 10_000;
 const FORWARD_MS = 60_000;
 
+interface Window {
+  start: number;
+  late: number | undefined;
+  bytes: number;
+}
+
+interface Sample {
+  at: number;
+  /** Since the spell began. */
+  bytes: number;
+  late: number;
+}
+
 export class Throughput {
   /** For how long, without a break, the network has been what holds the stream back. */
   limitedMs = 0;
   /** When it last did. */
   limitedAt = -Infinity;
   private estimate: number | undefined;
-  private window: { start: number; late: number | undefined; bytes: number } | undefined;
-  /** What came while the network was too slow. */
-  private spell = { ms: 0, bytes: 0 };
+  private window: Window | undefined;
+  /** What came since the network became too slow, the last seconds of it. */
+  private spell: Sample[] | undefined;
   private chunkAt = -Infinity;
   private frameAt: number | undefined;
   private media: number | undefined;
@@ -55,6 +73,11 @@ export class Throughput {
     return this.frameAt === undefined ? 0 : this.lagMs(this.frameAt);
   }
 
+  /** The same, or how late the next one is already, if that is more: a silence makes nothing late before something is due. */
+  dueLateMs(now: number): number {
+    return this.dueMs(now) ?? 0;
+  }
+
   /** How late what has not come yet is by now, at least. */
   lagMs(now: number): number {
     return this.fastest === undefined || this.media === undefined ? 0 : Math.max(0, now - this.media - this.fastest);
@@ -62,16 +85,21 @@ export class Throughput {
 
   /** Bytes came, of whatever connection. */
   chunk(now: number, bytes: number): void {
-    const silent = now - this.chunkAt > SILENCE_MS;
+    if (this.window && !this.spell && now - this.chunkAt > SILENCE_MS) this.window = undefined;
     this.chunkAt = now;
-    if (silent || !this.window) {
-      // When its first bytes left is not known, so they count for nothing.
-      this.window = { start: now, late: this.dueMs(now), bytes: 0 };
-      if (silent) this.limitedMs = 0;
-      return;
-    }
-    this.window.bytes += bytes;
-    if (now - this.window.start >= WINDOW_MS) this.judge(now, this.window);
+    // When the first bytes behind a silence left is not known, so they count for nothing, unless they were held back.
+    if (this.window) this.window.bytes += bytes;
+    else this.window = { start: now, late: this.dueMs(now), bytes: 0 };
+    this.look(now);
+  }
+
+  /** Time passed, with bytes or without. Call several times a second. */
+  look(now: number): void {
+    const { window } = this;
+    if (!window || now - window.start < WINDOW_MS) return;
+    if (this.spell) this.follow(this.spell, now, window);
+    // Silence begins no spell: the host may be what is silent.
+    else if (now - this.chunkAt <= SILENCE_MS) this.judge(now, window);
   }
 
   /** A picture came, with its time on the sender's clock. */
@@ -93,6 +121,7 @@ export class Throughput {
   /** What comes next comes over another connection, and may have been here before. */
   rejoin(): void {
     this.window = undefined;
+    this.spell = undefined;
     this.media = undefined;
     // A rung comes later than its stream by what it takes to make it.
     this.fastest = undefined;
@@ -106,24 +135,37 @@ export class Throughput {
     return Math.max(this.lagMs(this.frameAt), this.lagMs(now - this.step));
   }
 
-  private judge(now: number, { start, late, bytes }: NonNullable<Throughput['window']>): void {
+  /** While nothing holds the stream back, what comes is a lower bound. */
+  private judge(now: number, window: Window): void {
+    const { start, late, bytes } = window;
     const passed = now - start;
     const due = this.dueMs(now);
-    const rate = Math.min(BPS_MAX, (this.estimate ?? BPS_MAX) * RAISE_MAX, (bytes * 8_000) / passed);
     if (due !== undefined && late !== undefined && due - late > passed * FALLS_BEHIND && due > LATE_MS) {
-      // What was thought before it came to this says little.
-      if (!this.limitedMs) this.spell = { ms: 0, bytes: 0 };
-      const { spell } = this;
-      const kept = Math.max(0, Math.min(1, (SPELL_MS - passed) / (spell.ms || 1)));
-      this.spell = { ms: spell.ms * kept + passed, bytes: spell.bytes * kept + bytes };
-      this.estimate = Math.min(BPS_MAX, (this.spell.bytes * 8_000) / this.spell.ms);
-      this.limitedMs += passed;
-      this.limitedAt = now;
-    } else {
-      // A network that carries nearly enough is not too slow at every moment.
-      if (due === undefined || late === undefined || due < LATE_MS || late - due > passed * FALLS_BEHIND) this.limitedMs = 0;
-      this.estimate = Math.max(rate, this.estimate ?? 0);
+      this.spell = [{ at: start, bytes: 0, late }];
+      return this.follow(this.spell, now, window);
     }
+    const rate = Math.min(BPS_MAX, (this.estimate ?? BPS_MAX) * RAISE_MAX, (bytes * 8_000) / passed);
+    this.estimate = Math.max(rate, this.estimate ?? 0);
     this.window = { start: now, late: due, bytes: 0 };
+  }
+
+  /** In a spell the server has more to send than the network takes: all that comes in all of the time is what the network carries. */
+  private follow(spell: Sample[], now: number, { start, bytes }: Window): void {
+    const due = this.dueMs(now) ?? 0;
+    spell.push({ at: now, bytes: spell[spell.length - 1]!.bytes + bytes, late: due });
+    while (spell.length > 2 && now - spell[1]!.at >= SPELL_MS) spell.shift();
+    const first = spell[0]!;
+    const span = now - first.at;
+    this.window = { start: now, late: due, bytes: 0 };
+    this.estimate = Math.min(BPS_MAX, ((spell[spell.length - 1]!.bytes - first.bytes) * 8_000) / span);
+    const grown = due - first.late;
+    const much = span * FALLS_BEHIND;
+    if (due < LATE_MS || (span >= SPELL_MS && Math.abs(grown) <= much)) {
+      this.limitedMs = 0;
+      this.spell = undefined;
+    } else if (grown > much) {
+      this.limitedMs += now - start;
+      this.limitedAt = now;
+    } else if (span >= CYCLE_MS && grown < -much) this.limitedMs = 0;
   }
 }
