@@ -43,7 +43,7 @@ pub use relay::{
 };
 pub use session::{Session, Sessions};
 pub use transcoding::{
-    LasAdaptationSet, LasManifest, LasRepresentation, RefusedRung, Rung, RunningRung, Transcoding,
+    Device, LasAdaptationSet, LasManifest, LasRepresentation, RefusedRung, Rung, RunningRung, Transcoding,
 };
 
 /// The path under which this version of the API lives.

@@ -36,10 +36,34 @@ pub struct Transcoding {
     pub cores: f64,
     /// Processor cores that they may take.
     pub cores_max: f64,
+    /// Graphics cards that were looked for at the start, those that rungs prefer first. Empty where `transcode.backends` names others, or
+    /// the machine has none.
+    #[serde(default)]
+    pub devices: Vec<Device>,
     /// Those that run, by stream.
     pub rungs: Vec<RunningRung>,
     /// Those that somebody asked for lately and that could not be made.
     pub refused: Vec<RefusedRung>,
+}
+
+/// What a test of a graphics card has shown, for one codec.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// `nvenc`, `vaapi`, ...
+    pub backend: String,
+    /// `h264`, `h265` or `av1`.
+    pub codec: String,
+    /// Whether rungs are encoded by it: it works, and is fast enough.
+    pub used: bool,
+    /// Whether it has failed lately, and is left alone for a while.
+    pub resting: bool,
+    /// Pictures of 1280x720 that it encodes in a second; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames_per_second: Option<f64>,
+    /// Why it does not encode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A rung that is made now.

@@ -8,7 +8,7 @@
 
 use bytes::BytesMut;
 use engine::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
-use engine::host::{Launch, Options, Outlet, Output, Transcoder};
+use engine::host::{Devices, Launch, Options, Outlet, Output, Transcoder};
 use media::container::flv::Demuxer;
 use media::{Kind, Packet, Role};
 use std::process::ExitCode;
@@ -36,6 +36,7 @@ async fn run() -> Result<(), String> {
     let options = Options {
         launch: Launch { program: worker.into(), arguments: Vec::new() },
         backends: vec![Backend::X264],
+        devices: Devices::default(),
         decoder_threads: 2,
         nice: 0,
         is_live: pace,

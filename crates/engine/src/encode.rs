@@ -52,6 +52,9 @@ impl Backend {
         Backend::OpenH264,
     ];
 
+    /// Those that need no device, best first: who encodes where nothing else is said or works.
+    pub const PROCESSOR: [Backend; 4] = [Backend::X264, Backend::OpenH264, Backend::SvtAv1, Backend::X265];
+
     /// Its name in configuration and reports.
     pub const fn name(self) -> &'static str {
         match self {

@@ -109,6 +109,22 @@ pub const DEATHS_MAX: usize = 6;
 /// See [`DEATHS_MAX`].
 pub const DEATHS_WINDOW: Duration = Duration::from_secs(60);
 
+/// How long a device that has failed is left alone: a driver that begins anew is there by then, and what is tried in vain costs a rung part
+/// of a second.
+pub const DEVICE_REST_MIN: Duration = Duration::from_secs(30);
+
+/// The longest such time, after several failures.
+pub const DEVICE_REST_MAX: Duration = Duration::from_secs(600);
+
+/// Frames after which an encoder has done well: ten seconds of them. What fails afterwards is an accident and no habit.
+pub const FRAMES_WELL: u64 = 300;
+
+/// How long the test of a device may take. One that sleeps needs a second or two.
+pub const PROBE_MAX: Duration = Duration::from_secs(15);
+
+/// Pictures of 1280 × 720 per second below which a device is no help: the processor does that.
+pub const DEVICE_FPS_MIN: f64 = 60.0;
+
 /// Address space of an encoder. SVT-AV1 at 1080p takes 1.2 GB, most of it never touched.
 pub const ENCODER_ADDRESS_SPACE_BYTES_MAX: u64 = 6 << 30;
 

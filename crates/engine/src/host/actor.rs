@@ -146,7 +146,8 @@ impl Actor {
                     lock(&usage).error = Some("there are too many, or the source has ended".to_owned());
                     return;
                 }
-                let rung = Rung::new(config, &self.options.backends, outputs, usage, now);
+                let known = (&self.options.backends[..], &self.options.devices);
+                let rung = Rung::new(config, known, outputs, usage, now);
                 self.rungs.insert(id, rung);
                 self.has_begun = true;
                 if std::mem::take(&mut self.has_missed) {
@@ -200,8 +201,8 @@ impl Actor {
 
     fn start_encoder(&mut self, id: u64) {
         let now = Instant::now();
-        while let Some(rung) = self.rungs.get(&id) {
-            let Some(backend) = rung.backend() else {
+        while let Some(rung) = self.rungs.get_mut(&id) {
+            let Some(backend) = rung.next_backend(now) else {
                 let codec = rung.config.codec;
                 rung.note_error(format!("there is no back end for {codec:?}"));
                 self.remove(id);
@@ -474,7 +475,11 @@ impl Actor {
                     self.free(slot);
                 }
             }
-            Report::Configured(record) => rung.configure(record),
+            Report::Configured(record) => {
+                if !rung.configure(record) {
+                    self.lose_encoder(id, "it does not say what its frames are");
+                }
+            }
             Report::Packet(coded) => {
                 rung.heard = Instant::now();
                 match rung.frame(coded) {

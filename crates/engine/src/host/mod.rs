@@ -1,6 +1,7 @@
 //! The side of the server: worker processes, what goes in, and what comes out.
 
 mod actor;
+mod devices;
 mod memory;
 mod probe;
 mod process;
@@ -13,8 +14,9 @@ mod watch;
 use crate::encode::{Backend, Config};
 use crate::limits::{OUTPUTS_QUEUED_MAX, PACKETS_QUEUED_MAX, REQUESTS_QUEUED_MAX};
 use actor::{Actor, Request};
+pub use devices::Devices;
 use media::Packet;
-pub use probe::{Probed, Speed, probe, ranked};
+pub use probe::{Probed, Speed, devices_here, probe, probe_devices, ranked};
 pub use sound::{SoundInlet, SoundOutlet, start_sound};
 use std::ffi::OsString;
 use std::fmt;
@@ -35,12 +37,14 @@ pub struct Launch {
 }
 
 /// What a transcoder is made with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How workers are started.
     pub launch: Launch,
     /// Who encodes where a configuration leaves it open, best first. One that fails is passed over.
     pub backends: Vec<Backend>,
+    /// What is known of the devices of this machine. Those that were found by a probe come before `backends`.
+    pub devices: Devices,
     /// Threads of the decoder; 0 is two, each of which but one holds back a picture.
     pub decoder_threads: u8,
     /// How much the workers give way to others, 0 to 19.

@@ -1,11 +1,11 @@
 //! One encoder as the server sees it: its process, what it may still do, and what came out.
 
 use super::process::{Worker, WorkerId};
-use super::{Output, Usage, lock};
+use super::{Devices, Output, Usage, lock};
 use crate::encode::{Backend, Config};
 use crate::ipc::{Coded, Order};
 use crate::limits::{
-    DEATHS_MAX, DEATHS_WINDOW, PICTURES_HELD_BACK_MAX, REORDER_MAX, REPORTS_PER_ORDER_MAX,
+    DEATHS_MAX, DEATHS_WINDOW, FRAMES_WELL, PICTURES_HELD_BACK_MAX, REORDER_MAX, REPORTS_PER_ORDER_MAX,
     REPORTS_UNASKED_MAX, SILENCE_FIRST_MAX, SILENCE_MAX,
 };
 use crate::picture::Picture;
@@ -20,6 +20,7 @@ pub(super) struct Rung {
     pub(super) config: Config,
     /// Who may encode, best first; those that failed are taken out.
     candidates: VecDeque<Backend>,
+    devices: Devices,
     pub(super) worker: Option<Worker>,
     /// The newest picture that it was given.
     pub(super) shown: Option<i64>,
@@ -35,6 +36,8 @@ pub(super) struct Rung {
     /// Frames of this process.
     frames: u64,
     record: Option<Vec<u8>>,
+    /// Its process has said what its frames are.
+    is_configured: bool,
     dts: Option<i64>,
     /// Times of the pictures that its process has and that did not come out yet.
     given: BTreeSet<i64>,
@@ -73,13 +76,19 @@ impl Deaths {
 impl Rung {
     pub(super) fn new(
         config: Config,
-        ranked: &[Backend],
+        (ranked, devices): (&[Backend], &Devices),
         outputs: mpsc::Sender<Output>,
         usage: Arc<Mutex<Usage>>,
         now: Instant,
     ) -> Self {
-        let able = |backend: &&Backend| backend.codecs().contains(&config.codec);
-        let mut candidates: VecDeque<_> = ranked.iter().filter(able).copied().collect();
+        let able = |backend: &Backend| backend.codecs().contains(&config.codec);
+        let mut candidates: VecDeque<_> = devices.able(config.codec, now).into();
+        let rest = ranked.iter().copied().filter(able);
+        for backend in rest {
+            if !candidates.contains(&backend) {
+                candidates.push_back(backend);
+            }
+        }
         if let Some(chosen) = config.backend {
             candidates.retain(|backend| *backend != chosen);
             candidates.push_front(chosen);
@@ -87,6 +96,7 @@ impl Rung {
         Self {
             config,
             candidates,
+            devices: devices.clone(),
             worker: None,
             shown: None,
             begun: now,
@@ -97,6 +107,7 @@ impl Rung {
             cpu_now: Duration::ZERO,
             frames: 0,
             record: None,
+            is_configured: false,
             dts: None,
             given: BTreeSet::new(),
             owes_keyframe: false,
@@ -110,6 +121,17 @@ impl Rung {
         self.candidates.front().copied()
     }
 
+    /// Who is to encode next: not a device that has failed somebody else meanwhile, unless there is nobody else.
+    pub(super) fn next_backend(&mut self, now: Instant) -> Option<Backend> {
+        while self.candidates.len() > 1
+            && let Some(backend) = self.backend()
+            && self.devices.rests(backend, self.config.codec, now)
+        {
+            self.candidates.pop_front();
+        }
+        self.backend()
+    }
+
     pub(super) fn is(&self, id: WorkerId) -> bool {
         self.worker.as_ref().is_some_and(|worker| worker.id == id)
     }
@@ -121,6 +143,7 @@ impl Rung {
         drop(usage);
         (self.frames, self.heard, self.begun) = (0, now, now);
         (self.owes_keyframe, self.reports_left) = (false, REPORTS_UNASKED_MAX);
+        (self.record, self.is_configured) = (None, false);
         self.given.clear();
         self.cpu_before = self.cpu_before.saturating_add(std::mem::take(&mut self.cpu_now));
         self.worker = Some(worker);
@@ -129,8 +152,12 @@ impl Rung {
     /// The process is gone. Whether another one is to be tried.
     pub(super) fn lose(&mut self, why: &str, now: Instant) -> bool {
         self.worker = None;
+        let device = self.backend().filter(|backend| backend.is_hardware());
+        if let Some(device) = device {
+            self.devices.note_failure(device, self.config.codec, self.frames >= FRAMES_WELL, now);
+        }
         // One that never gave a frame cannot do it; a device that was lost may be gone for long.
-        if self.frames == 0 || self.backend().is_some_and(Backend::is_hardware) {
+        if self.frames == 0 || device.is_some() {
             self.candidates.pop_front();
         }
         let is_over = self.deaths.add(now) || self.candidates.is_empty();
@@ -202,9 +229,14 @@ impl Rung {
         self.worker.as_mut().is_some_and(|worker| worker.waits_for_processor(silence))
     }
 
-    /// What belongs to the next frame.
-    pub(super) fn configure(&mut self, record: Vec<u8>) {
+    /// What belongs to the next frame. False if it is none of pictures that were asked for: a driver may give anything.
+    pub(super) fn configure(&mut self, record: Vec<u8>) -> bool {
+        let summary = media::codec::summary(self.config.codec.of_packets(), &record);
+        let (width, height) = (self.config.width, self.config.height);
+        let size = summary.and_then(|summary| Some((summary.width?, summary.height?)));
         self.record = Some(record);
+        self.is_configured = size.is_some_and(|size| size == (width, height) || size == (height, width));
+        self.is_configured
     }
 
     /// Passes a frame on.
@@ -216,7 +248,7 @@ impl Rung {
         // One that takes over from another may begin a little before where that one was.
         let dts = self.dts.map_or(coded.dts, |last| coded.dts.max(last.saturating_add(1)));
         let is_near = dts <= coded.pts && Duration::from_nanos(coded.pts.abs_diff(dts)) <= REORDER_MAX;
-        if coded.payload.is_empty() || !is_near || !self.given.remove(&coded.pts) {
+        if coded.payload.is_empty() || !is_near || !self.is_configured || !self.given.remove(&coded.pts) {
             return Err(Refused::Nonsense);
         }
         (self.frames, self.dts) = (self.frames + 1, Some(dts));

@@ -1,6 +1,7 @@
 //! Real worker processes, and a real stream that ffmpeg makes.
 
 mod clip;
+mod devices;
 mod faults;
 mod hdr;
 mod look;
@@ -11,7 +12,7 @@ mod turned;
 
 use clip::Clip;
 use engine::encode::{Backend, Codec, Config, Preset};
-use engine::host::{Inlet, Launch, Options, Outlet, Output, Transcoder};
+use engine::host::{Devices, Inlet, Launch, Options, Outlet, Output, Transcoder};
 use media::{Packet, Role};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ fn options() -> Options {
     Options {
         launch: Launch { program: env!("CARGO_BIN_EXE_engine-worker").into(), arguments: Vec::new() },
         backends: vec![Backend::X264, Backend::X265, Backend::SvtAv1],
+        devices: Devices::default(),
         decoder_threads: 2,
         nice: 0,
         is_live: false,

@@ -23,7 +23,8 @@ section! {
         /// How many processor cores all rungs together may take. 0 is all but a quarter of them.
         cores_max: f64 = 0.0,
         /// Who encodes where a template does not say, best first, such as `["nvenc"]`: `rushlight engine probe` shows what works here. What
-        /// fails is passed over, and encoders on the processor come after them.
+        /// fails is passed over, and encoders on the processor come after them. If there are none, graphics cards are tried at the start, and
+        /// those that are fast enough come first.
         backends: Vec<BackendName> = Vec::new(),
         /// How much rungs make way for everything else on the machine: 0 not at all, 19 as far as can be.
         nice: u8 = 5,

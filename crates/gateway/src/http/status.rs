@@ -122,7 +122,16 @@ pub(crate) fn transcoding(env: &Env) -> api::Transcoding {
         }
     });
     let refused = env.transcoding.refusals().into_iter();
+    let devices = env.transcoding.devices.probed().into_iter().map(|probed| api::Device {
+        backend: probed.backend.to_string(),
+        codec: codec_name(probed.codec.of_packets()),
+        used: probed.is_fast_device(),
+        resting: env.transcoding.devices.rests(probed.backend, probed.codec, now),
+        frames_per_second: probed.speed.as_ref().ok().map(|speed| rounded(speed.fps)),
+        error: probed.speed.err(),
+    });
     api::Transcoding {
+        devices: devices.collect(),
         cores: rounded(cores),
         cores_max: rounded(cores_max),
         rungs: running.collect(),

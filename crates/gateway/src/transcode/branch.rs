@@ -23,9 +23,6 @@ use tracing::{debug, error, info};
 /// One pick: what is decoded in a moment.
 const BATCH: BatchLimits = BatchLimits { packets_max: 32, bytes_max: 1 << 20 };
 
-/// Who encodes where nothing else is said or works: what needs no device.
-const BACKENDS: [Backend; 4] = [Backend::X264, Backend::OpenH264, Backend::SvtAv1, Backend::X265];
-
 /// Something has changed about the pictures of the stream.
 struct Changed;
 
@@ -53,7 +50,8 @@ impl Branch {
         let config = &env.config.transcode;
         let options = Options {
             launch,
-            backends: config.backends.iter().map(|backend| backend.0).chain(BACKENDS).collect(),
+            backends: config.backends.iter().map(|backend| backend.0).chain(Backend::PROCESSOR).collect(),
+            devices: env.transcoding.devices.clone(),
             decoder_threads: 0,
             nice: config.nice,
             is_live: true,
@@ -164,7 +162,9 @@ impl Branch {
         let transcoding = &self.env.transcoding;
         let mut table = transcoding.table();
         let decoding = if self.rungs.is_empty() { engine::cost::decode_cores(source) } else { 0.0 };
-        let cores = engine::cost::encode_cores(&config, source);
+        let device = || transcoding.devices.able(config.codec, Instant::now()).first().copied();
+        let likely = Config { backend: config.backend.or_else(device), ..config.clone() };
+        let cores = engine::cost::encode_cores(&likely, source);
         let room = match table.running.len() < RUNGS_MAX {
             true => table.budget.make_room(cores + decoding).map_err(|full| full.to_string()),
             false => Err(format!("{RUNGS_MAX} rungs are made already")),

@@ -30,7 +30,7 @@ pub(crate) use supervise::start;
 use crate::config::TranscodeConfig;
 use budget::{Budget, Weight};
 use engine::encode;
-use engine::host::{Launch, Usage};
+use engine::host::{Devices, Launch, Usage};
 use hub::{Presence, Reader};
 use limits::SIDEWAYS_MAX;
 use media::StreamName;
@@ -58,6 +58,8 @@ pub(crate) struct Transcoding {
     /// How worker processes are started, where there are any.
     launch: OnceLock<Launch>,
     table: Mutex<Table>,
+    /// What is known of graphics cards.
+    pub(crate) devices: Devices,
     /// What is wrong with streams that are watched.
     pub(crate) alerts: faults::Alerts,
     /// Tasks that run.
@@ -143,6 +145,7 @@ impl Transcoding {
                 sideways: HashSet::new(),
                 refused: HashMap::new(),
             }),
+            devices: Devices::default(),
             alerts: faults::Alerts::default(),
             active: AtomicUsize::new(0),
         }

@@ -5,6 +5,8 @@ use super::faults::watch;
 use super::limits::{MEASURE, REFUSALS_MAX, REFUSED, WAITING_MAX, WATCHED_MAX};
 use super::{Active, Demand, RANK};
 use crate::Env;
+use crate::http::codec_name;
+use engine::host::{devices_here, probe_devices};
 use hub::{Changed, Start};
 use media::StreamName;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +17,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, warn};
+use tracing::{debug, error, info, warn};
 
 /// Starts the thread of rungs, if there may be any.
 pub(crate) fn start(env: Arc<Env>) -> io::Result<()> {
@@ -29,6 +31,36 @@ pub(crate) fn start(env: Arc<Env>) -> io::Result<()> {
         runtime.shutdown_background();
     })?;
     Ok(())
+}
+
+/// Looks for graphics cards that encode, once, while everything else begins. A machine without their drivers starts no process for that.
+async fn look_for_devices(env: Arc<Env>) {
+    let config = &env.config.transcode;
+    let Some(launch) = env.transcoding.launch().filter(|_| config.enabled && config.backends.is_empty())
+    else {
+        return;
+    };
+    let here = devices_here();
+    if here.is_empty() {
+        return;
+    }
+    let probed = match probe_devices(launch, config.nice, &here).await {
+        Ok(probed) => probed,
+        Err(error) => return warn!(%error, "graphics cards are not looked for: a process cannot be started"),
+    };
+    for probed in &probed {
+        let (backend, codec) = (probed.backend, codec_name(probed.codec.of_packets()));
+        match &probed.speed {
+            Ok(speed) if probed.is_fast_device() => {
+                info!(%backend, codec, fps = speed.fps.round(), "rungs are encoded by a graphics card");
+            }
+            Ok(speed) => {
+                debug!(%backend, codec, fps = speed.fps.round(), "a graphics card is too slow for rungs")
+            }
+            Err(why) => debug!(%backend, codec, why, "a graphics card does not encode"),
+        }
+    }
+    env.transcoding.devices.note_probed(probed);
 }
 
 /// The tasks of all streams that have rungs now.
@@ -45,6 +77,9 @@ struct Supervisor {
 async fn run(env: Arc<Env>) {
     let mut changes = env.origin.watch();
     let shutdown = env.shutdown.clone();
+    let looking = look_for_devices(env.clone());
+    tokio::pin!(looking);
+    let mut has_looked = false;
     let mut supervisor = Supervisor {
         env,
         branches: HashMap::new(),
@@ -81,6 +116,7 @@ async fn run(env: Arc<Env>) {
                     names.iter().for_each(|name| supervisor.look_at(name));
                 }
             },
+            () = &mut looking, if !has_looked => has_looked = true,
             _ = measure.tick() => supervisor.measure(),
         }
     }

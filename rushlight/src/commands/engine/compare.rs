@@ -9,7 +9,7 @@ use std::time::Duration;
 use broadcaster::source;
 use bytes::BytesMut;
 use engine::encode::{Backend, Codec, Config, Preset};
-use engine::host::{Launch, Options, Output, Transcoder};
+use engine::host::{Devices, Launch, Options, Output, Transcoder};
 use engine::ladder;
 use engine::rate::{Point, bd_rate, bps_at};
 use media::container::flv;
@@ -280,6 +280,7 @@ async fn encode(
     let options = Options {
         launch: launch.clone(),
         backends: vec![Backend::X264, Backend::X265, Backend::SvtAv1],
+        devices: Devices::default(),
         decoder_threads: 1,
         nice: 0,
         is_live: false,
