@@ -1,4 +1,5 @@
 import Hls, { ErrorTypes, Events, type ErrorData, type FragLoadedData } from 'hls.js';
+import { PartsAbr } from './parts';
 import { recall } from './rungs/memory';
 import type { HlsRequest, HlsSource } from './hls';
 
@@ -24,6 +25,7 @@ export function hlsJsSource(video: HTMLVideoElement, request: HlsRequest): HlsSo
   const hls = new Hls({
     // A picture of more pixels than are shown is sent for nothing.
     capLevelToPlayerSize: true,
+    abrController: PartsAbr,
     abrEwmaDefaultEstimate: estimate,
     abrEwmaDefaultEstimateMax: estimate,
     startLevel: -1,
