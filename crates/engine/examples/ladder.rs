@@ -103,6 +103,8 @@ fn parse(rung: &str) -> Option<Config> {
         gop: None,
         lookahead: LOOKAHEAD_LIVE,
         preset: Preset::parse(parts.next()?)?,
+        profile: None,
+        tune: None,
         b_frames: parts.next()?.parse().ok()?,
         threads: 1,
     })

@@ -155,6 +155,81 @@ impl Preset {
     }
 }
 
+/// What a decoder of H.264 must be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Profile {
+    /// Neither arithmetic coding nor frames that refer to later ones: for devices of before 2010.
+    Baseline,
+    /// All but transforms of eight by eight.
+    Main,
+    /// What everything of today decodes.
+    High,
+}
+
+impl Profile {
+    /// All of them, the simplest first.
+    pub const ALL: [Profile; 3] = [Profile::Baseline, Profile::Main, Profile::High];
+
+    /// Its name in configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Baseline => "baseline",
+            Profile::Main => "main",
+            Profile::High => "high",
+        }
+    }
+
+    /// The profile called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.name() == name)
+    }
+}
+
+/// What pictures are like that x264 or x265 encodes. Without one they are encoded for the least bits at the same judgement of VMAF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Tune {
+    /// Camera pictures whose grain and texture are to stay; x264 alone.
+    Film,
+    /// Drawn pictures.
+    Animation,
+    /// All grain stays, for many bits.
+    Grain,
+    /// Slides; x264 alone.
+    StillImage,
+    /// For players that are slow: no filter of block edges.
+    FastDecode,
+}
+
+impl Tune {
+    /// All of them.
+    pub const ALL: [Tune; 5] = [Tune::Film, Tune::Animation, Tune::Grain, Tune::StillImage, Tune::FastDecode];
+
+    /// Its name in configuration: x264's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tune::Film => "film",
+            Tune::Animation => "animation",
+            Tune::Grain => "grain",
+            Tune::StillImage => "stillimage",
+            Tune::FastDecode => "fastdecode",
+        }
+    }
+
+    /// The one called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tune| tune.name() == name)
+    }
+
+    /// Whether encoders of `codec` know it.
+    pub const fn suits(self, codec: Codec) -> bool {
+        match codec {
+            Codec::H264 => true,
+            Codec::H265 => !matches!(self, Tune::Film | Tune::StillImage),
+            Codec::Av1 => false,
+        }
+    }
+}
+
 /// How far a live rung looks ahead: a third of a second at 30 pictures per second.
 pub const LOOKAHEAD_LIVE: u8 = 10;
 
@@ -185,6 +260,10 @@ pub struct Config {
     pub lookahead: u8,
     /// How much work is put into a picture.
     pub preset: Preset,
+    /// Of H.264; `None` leaves it to the back end.
+    pub profile: Option<Profile>,
+    /// What pictures are like, for x264 and x265.
+    pub tune: Option<Tune>,
     /// Threads; 0 is as many as pay at this size.
     pub threads: u8,
 }

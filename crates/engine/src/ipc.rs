@@ -61,6 +61,8 @@ pub(crate) enum Order {
     Keyframe,
     /// To an encoder: another bit rate, in bits per second.
     Bitrate(u32),
+    /// To an encoder: at most so many frames per second, or all.
+    FrameRate(Option<f64>),
     /// Nothing follows: give out what is left and end.
     End,
 }

@@ -2,7 +2,7 @@
 //!
 //! A rung is named by its short side, as people do: `720p` is 1280x720 for a wide picture and 720x1280 for a tall one.
 
-use crate::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
+use crate::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset, Profile, Tune};
 use crate::sound::Wanted;
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ pub struct Template {
     pub b_frames: u8,
     /// How much work is put into a picture.
     pub preset: Preset,
+    /// As in [`Config::profile`].
+    pub profile: Option<Profile>,
+    /// As in [`Config::tune`].
+    pub tune: Option<Tune>,
     /// Threads; 0 leaves it to the back end.
     pub threads: u8,
     /// What becomes of the sound.
@@ -119,6 +123,8 @@ impl Default for Template {
             gop: None,
             b_frames: 0,
             preset: Preset::Superfast,
+            profile: None,
+            tune: None,
             threads: 0,
             sound: Wanted::Copy,
         }
@@ -238,6 +244,8 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         b_frames: template.b_frames,
         lookahead: LOOKAHEAD_LIVE,
         preset: template.preset,
+        profile: template.profile,
+        tune: template.tune,
         threads: template.threads,
     })
 }

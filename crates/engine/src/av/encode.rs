@@ -2,7 +2,7 @@
 
 use super::device::Surfaces;
 use super::{Context, Error, Frame, Options, Packet, TIME_BASE, check, ffi};
-use crate::encode::{Backend, Codec, Config, Preset};
+use crate::encode::{Backend, Codec, Config, Preset, Profile, Tune};
 use crate::ipc::Coded;
 use crate::picture::Picture;
 use std::ffi::{CStr, c_int};
@@ -210,6 +210,16 @@ fn describe(
         ffi::AVColorRange::AVCOL_RANGE_MPEG
     };
     fields.sample_aspect_ratio = aspect(config, like);
+    if let Some(profile) = config.profile {
+        fields.profile = match profile {
+            Profile::Baseline => ffi::FF_PROFILE_H264_BASELINE as c_int,
+            Profile::Main => ffi::FF_PROFILE_H264_MAIN as c_int,
+            Profile::High => ffi::FF_PROFILE_H264_HIGH as c_int,
+        };
+        if profile == Profile::Baseline {
+            fields.max_b_frames = 0;
+        }
+    }
     // SAFETY: the tables have only numbers that the enumerations have names for.
     unsafe {
         fields.color_primaries =
@@ -263,8 +273,10 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
         Backend::X264 | Backend::X265 => {
             options.set(c"preset", config.preset.name())?;
             options.set(c"forced-idr", "1")?;
-            if is_immediate {
-                options.set(c"tune", "zerolatency")?;
+            let tunes = config.tune.map(Tune::name).into_iter().chain(is_immediate.then_some("zerolatency"));
+            let tunes = tunes.collect::<Vec<_>>().join(",");
+            if !tunes.is_empty() {
+                options.set(c"tune", &tunes)?;
             }
             if let Some(quality) = config.quality {
                 options.set(c"crf", &quality.to_string())?;
@@ -278,7 +290,8 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
                 } else {
                     parameters.push_str(&format!(":rc-lookahead={lookahead}:sync-lookahead=0"));
                 }
-                if config.quality.is_some() {
+                // Who names what pictures are like gets what x264 thinks of that.
+                if config.quality.is_some() && config.tune.is_none() {
                     parameters.push_str(NARROW_X264);
                     if config.preset >= Preset::Faster {
                         parameters.push_str(NARROW_X264_SLOW);
@@ -308,6 +321,9 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
         }
         Backend::Nvenc => {
             options.set(c"forced-idr", "1")?;
+            if let Some(profile) = config.profile {
+                options.set(c"profile", profile.name())?;
+            }
             options.set(c"zerolatency", if is_immediate { "1" } else { "0" })?;
             if let Some(quality) = config.quality {
                 options.set(c"cq", &quality.to_string())?;

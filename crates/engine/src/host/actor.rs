@@ -28,6 +28,7 @@ pub(super) enum Request {
     Add { id: u64, config: Config, outputs: mpsc::Sender<Output>, usage: Arc<Mutex<Usage>> },
     Remove { id: u64 },
     Bitrate { id: u64, bps: u32 },
+    FrameRate { id: u64, fps_max: Option<f64> },
     Keyframe { id: u64 },
 }
 
@@ -166,6 +167,14 @@ impl Actor {
                     rung.config.bitrate_bps = bps;
                     if let Some(worker) = &rung.worker {
                         worker.tell(&Order::Bitrate(bps));
+                    }
+                }
+            }
+            Request::FrameRate { id, fps_max } => {
+                if let Some(rung) = self.rungs.get_mut(&id) {
+                    rung.config.fps_max = fps_max;
+                    if let Some(worker) = &rung.worker {
+                        worker.tell(&Order::FrameRate(fps_max));
                     }
                 }
             }

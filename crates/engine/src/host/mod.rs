@@ -205,6 +205,11 @@ impl Outlet {
         let _ = self.requests.try_send(Request::Bitrate { id: self.id, bps });
     }
 
+    /// At most so many frames per second from the next picture on; `None` takes all.
+    pub fn set_fps_max(&self, fps_max: Option<f64>) {
+        let _ = self.requests.try_send(Request::FrameRate { id: self.id, fps_max });
+    }
+
     /// Makes the next picture a keyframe.
     pub fn force_keyframe(&self) {
         let _ = self.requests.try_send(Request::Keyframe { id: self.id });

@@ -120,6 +120,8 @@ async fn one(launch: &Launch, nice: u8, backend: Backend, codec: Codec) -> io::R
         b_frames: if codec == Codec::H264 { 2 } else { 0 },
         lookahead: LOOKAHEAD_LIVE,
         preset: Preset::Superfast,
+        profile: None,
+        tune: None,
         threads: 0,
     };
     let memory = Memory::new()?;

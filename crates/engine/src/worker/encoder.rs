@@ -101,6 +101,10 @@ pub(super) fn run(
                     _ => is_outdated = true,
                 }
             }
+            Order::FrameRate(fps_max) => {
+                state.config.fps_max = fps_max;
+                pace.set_fps_max(fps_max);
+            }
             Order::End => {
                 if let Some(encoder) = &mut encoder {
                     state.finish(encoder)?;

@@ -7,8 +7,10 @@ use crate::encode::Config;
 pub(super) struct Pace {
     fps_max: Option<f64>,
     gop_nanos: Option<i64>,
-    /// The keyframe that rate and distance count from.
+    /// The keyframe that distance counts from.
     keyframe: Option<i64>,
+    /// The picture that rate counts from: a keyframe, or the last one of another rate.
+    counted: Option<i64>,
     /// The place on the grid of the rate that was filled last.
     place: Option<i64>,
     /// The picture that was encoded last.
@@ -34,16 +36,27 @@ const EARLY: f64 = 0.25;
 /// The longest time between two pictures that says something about the next.
 const STEP_NANOS_MAX: i64 = 100_000_000;
 
+fn valid(fps_max: Option<f64>) -> Option<f64> {
+    fps_max.filter(|fps| fps.is_finite() && *fps > 0.0)
+}
+
 impl Pace {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            fps_max: config.fps_max.filter(|fps| fps.is_finite() && *fps > 0.0),
+            fps_max: valid(config.fps_max),
             gop_nanos: config.gop.map(|gop| i64::try_from(gop.as_nanos()).unwrap_or(i64::MAX)),
             keyframe: None,
+            counted: None,
             place: None,
             previous: None,
             seen: None,
         }
+    }
+
+    /// Another rate from the next picture on.
+    pub(super) fn set_fps_max(&mut self, fps_max: Option<f64>) {
+        // Places on another grid say nothing: the picture before is the first of the new one.
+        (self.fps_max, self.place, self.counted) = (valid(fps_max), Some(0), self.previous);
     }
 
     /// What to do with the picture at `pts`; `asked` says that it has to be a keyframe.
@@ -61,11 +74,14 @@ impl Pace {
             (Some(_), None) => false,
         };
         if asked || due {
-            (self.keyframe, self.place, self.previous) = (Some(pts), Some(0), Some(pts));
+            (self.keyframe, self.counted, self.place, self.previous) =
+                (Some(pts), Some(pts), Some(0), Some(pts));
             return Pick::Keyframe;
         }
-        if let (Some(fps), Some(keyframe)) = (self.fps_max, self.keyframe) {
-            let place = (since(keyframe) as f64 * fps / 1e9 + EARLY).floor() as i64;
+        if let (Some(fps), Some(counted)) = (self.fps_max, self.counted) {
+            // No earlier than the picture that is nearest.
+            let early = EARLY.min(step as f64 * fps / 2e9);
+            let place = (since(counted) as f64 * fps / 1e9 + early).floor() as i64;
             if self.place.is_some_and(|last| place <= last) {
                 return Pick::Skip;
             }
@@ -98,6 +114,8 @@ mod tests {
             b_frames,
             lookahead: 0,
             preset,
+            profile: None,
+            tune: None,
             threads,
         })
     }
@@ -114,6 +132,27 @@ mod tests {
         assert_eq!(kept.len(), 300);
         let gaps: Vec<_> = kept.windows(2).map(|pair| (pair[1] - pair[0]) / 1_000_000).collect();
         assert!(gaps.iter().all(|gap| (33..=34).contains(gap)), "{gaps:?}");
+    }
+
+    #[test]
+    fn three_of_four_pictures_are_left_out_evenly() {
+        let mut pace = pace(Some(15.0), None);
+        let kept: Vec<_> = times(60, 240).filter(|pts| pace.pick(*pts, false) != Pick::Skip).collect();
+        let gaps: Vec<_> = kept.windows(2).map(|pair| (pair[1] - pair[0]) / 1_000_000).collect();
+        assert!(gaps.iter().all(|gap| (66..=67).contains(gap)), "{gaps:?}");
+    }
+
+    #[test]
+    fn another_rate_takes_effect_at_once_and_evenly() {
+        let mut pace = pace(None, None);
+        let kept = |range: std::ops::Range<i64>, pace: &mut Pace| -> Vec<i64> {
+            range.filter(|index| pace.pick(index * 1000 / 60 * 1_000_000, false) != Pick::Skip).collect()
+        };
+        assert_eq!(kept(0..31, &mut pace).len(), 31);
+        pace.set_fps_max(Some(20.0));
+        assert_eq!(kept(31..46, &mut pace), [33, 36, 39, 42, 45]);
+        pace.set_fps_max(None);
+        assert_eq!(kept(46..50, &mut pace), [46, 47, 48, 49]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Real worker processes, and a real stream that ffmpeg makes.
 
+mod asked;
 mod clip;
 mod devices;
 mod faults;
@@ -44,6 +45,8 @@ fn config(width: u32, height: u32) -> Config {
         b_frames: 2,
         lookahead: 10,
         preset: Preset::Ultrafast,
+        profile: None,
+        tune: None,
         threads: 1,
     }
 }

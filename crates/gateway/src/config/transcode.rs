@@ -2,7 +2,7 @@
 
 use super::{DURATION_MS_MAX, KeyDoc};
 use crate::pattern::Pattern;
-use engine::encode::{Backend, Codec, Preset};
+use engine::encode::{Backend, Codec, Preset, Profile, Tune};
 use engine::ladder::{self, Template};
 use engine::sound::{self, Wanted};
 use media::StreamName;
@@ -78,6 +78,11 @@ section! {
         b_frames: u8 = 0,
         /// How much work goes into a picture: `"ultrafast"`, `"superfast"`, `"veryfast"`, `"faster"`, `"fast"` or `"medium"`.
         preset: PresetName = PresetName(Preset::Superfast),
+        /// What players must be able to decode of H.264: `"baseline"`, `"main"` or `"high"`. Unset, what the encoder makes, which is `"high"` for most.
+        profile: Option<ProfileName> = None,
+        /// What pictures are like: `"film"`, `"animation"`, `"grain"`, `"stillimage"` or `"fastdecode"`, for x264; the second, the third and the last for
+        /// x265, too. Unset, they are encoded for the least bits at the same judgement of VMAF.
+        tune: Option<TuneName> = None,
         /// The sound: `"copy"` is that of the stream, with all its tracks; `"aac"` and `"opus"` encode its first track; `"auto"` makes AAC of
         /// it, unless it is AAC with one or two channels already, which everything plays.
         audio: AudioName = AudioName::Copy,
@@ -163,6 +168,48 @@ impl TryFrom<String> for PresetName {
 impl From<PresetName> for String {
     fn from(preset: PresetName) -> Self {
         preset.0.name().to_owned()
+    }
+}
+
+/// A profile as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProfileName(pub Profile);
+
+impl TryFrom<String> for ProfileName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = || Profile::ALL.map(Profile::name).join(", ");
+        Profile::parse(&name)
+            .map(Self)
+            .ok_or_else(|| format!("{name:?} is no profile: write one of {}", known()))
+    }
+}
+
+impl From<ProfileName> for String {
+    fn from(profile: ProfileName) -> Self {
+        profile.0.name().to_owned()
+    }
+}
+
+/// What pictures are like, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TuneName(pub Tune);
+
+impl TryFrom<String> for TuneName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = || Tune::ALL.map(Tune::name).join(", ");
+        Tune::parse(&name).map(Self).ok_or_else(|| format!("{name:?} is no tune: write one of {}", known()))
+    }
+}
+
+impl From<TuneName> for String {
+    fn from(tune: TuneName) -> Self {
+        tune.0.name().to_owned()
     }
 }
 
@@ -361,6 +408,17 @@ impl TranscodeTemplate {
         if !(1..=2).contains(&self.audio_channels) {
             wrong("audio_channels", "must be 1 or 2".to_owned());
         }
+        if self.profile.is_some() && self.codec != CodecName::H264 {
+            wrong("profile", "is for H.264 alone: leave it out".to_owned());
+        }
+        if let Some(TuneName(tune)) = self.tune
+            && !tune.suits(self.to_codec())
+        {
+            wrong("tune", format!("{:?} is not for this codec", tune.name()));
+        }
+        if self.profile == Some(ProfileName(Profile::Baseline)) && self.b_frames > 0 {
+            wrong("b_frames", "must be 0 with the profile \"baseline\", which has none".to_owned());
+        }
         if let Some(BackendName(backend)) = self.backend
             && !backend.codecs().contains(&self.to_codec())
         {
@@ -389,6 +447,8 @@ impl TranscodeTemplate {
             gop: (self.gop_ms > 0).then(|| Duration::from_millis(self.gop_ms)),
             b_frames: self.b_frames,
             preset: self.preset.0,
+            profile: self.profile.map(|profile| profile.0),
+            tune: self.tune.map(|tune| tune.0),
             threads: 0,
             sound: self.to_sound(),
         }

@@ -242,6 +242,8 @@ impl Clip {
             b_frames: 3,
             lookahead: engine::encode::LOOKAHEAD_LIVE,
             preset: Preset::Veryfast,
+            profile: None,
+            tune: None,
             threads: 1,
         }
     }
