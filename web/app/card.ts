@@ -8,6 +8,9 @@ import { clock, compact, t, viewers } from './strings';
 /** Pictures are taken anew this often, one keyframe of traffic each, while a card is in view. */
 const PICTURE_MS = 20_000;
 
+/** How long a pointer rests on a card before its stream moves: one that passes by starts nothing. */
+const REST_MS = 250;
+
 /** A rung for players that know no others. */
 const JOIN = 'join';
 
@@ -29,6 +32,25 @@ export function buildCard(): Card {
   for (const event of ['pointerenter', 'touchstart', 'focus']) {
     link.addEventListener(event, () => prefetch(link.href), { once: true, passive: true });
   }
+
+  let rest: ReturnType<typeof setTimeout> | undefined;
+  const move = () => {
+    still();
+    if (!name || matchMedia('(prefers-reduced-motion: reduce)').matches) return;
+    rest = setTimeout(() => {
+      const moving = el('img', { class: 'moving', alt: '' });
+      // A stream of which there is none stands still.
+      moving.addEventListener('error', still);
+      moving.src = withAccess(`/live/${encodeURIComponent(name)}/preview.webp`);
+      canvas.after(moving);
+    }, REST_MS);
+  };
+  const still = () => {
+    clearTimeout(rest);
+    element.querySelector('.moving')?.remove();
+  };
+  for (const event of ['mouseenter', 'focus']) link.addEventListener(event, move);
+  for (const event of ['mouseleave', 'blur']) link.addEventListener(event, still);
 
   let visible = false;
   let name = '';
@@ -68,6 +90,7 @@ export function buildCard(): Card {
     },
     remove() {
       clearTimeout(timer);
+      still();
       visible = false;
       observer.disconnect();
       element.remove();

@@ -41,6 +41,13 @@ pub(crate) enum Order {
         /// In pixels.
         width_max: u32,
     },
+    /// First message: make an animated WebP of the packets that follow, up to the end.
+    Preview {
+        /// Its number; see [`code_of`].
+        codec: u8,
+        /// The longest side, in pixels.
+        side_max: u32,
+    },
     /// First message: look at keyframes and listen to sound, for what is wrong with them.
     Watch,
     /// To one that watches: the codec of keyframes that follow (see [`code_of`]), with its configuration.

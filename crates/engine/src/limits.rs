@@ -103,6 +103,15 @@ pub const STILL_MAX: Duration = Duration::from_secs(10);
 /// A JPEG file: ten times what one of 1280 pixels takes.
 pub const STILL_BYTES_MAX: usize = 4 << 20;
 
+/// Frames that a preview is made of: two seconds of them, or keyframes alone.
+pub const PREVIEW_FRAMES_MAX: usize = 60;
+
+/// Pictures of a preview: a glance of some seconds.
+pub const PREVIEW_PICTURES_MAX: usize = 10;
+
+/// The longest side of a preview in pixels: that of a tile on a page. An animation of them takes 50 KB.
+pub const PREVIEW_SIDE_MAX: u32 = 320;
+
 /// Deaths of a worker within [`DEATHS_WINDOW`] after which it is given up.
 pub const DEATHS_MAX: usize = 6;
 

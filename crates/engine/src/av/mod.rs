@@ -1,6 +1,7 @@
 //! libav, as far as the workers need it: owned frames and packets, and errors as texts.
 #![allow(unsafe_code, reason = "libav is a C library; each call says why it is sound")]
 
+mod animation;
 mod decode;
 mod device;
 mod encode;
@@ -11,6 +12,7 @@ mod scale;
 mod sound;
 mod still;
 
+pub(crate) use animation::Animation;
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
 pub(crate) use frame::Frame;
@@ -31,6 +33,7 @@ pub(crate) struct Error(c_int);
 
 impl Error {
     pub(crate) const NO_MEMORY: Error = Error(ffi::AVERROR(ffi::ENOMEM));
+    const NO_ENCODER: Error = Error(ffi::AVERROR_ENCODER_NOT_FOUND);
     pub(crate) const INVALID: Error = Error(ffi::AVERROR(ffi::EINVAL));
 
     /// More input is needed first, or output must be taken first.

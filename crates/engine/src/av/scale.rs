@@ -126,7 +126,7 @@ impl Scaler {
     }
 
     /// `colours` are the matrix and the range that `to` is to have, if they are others.
-    fn convert(
+    pub(super) fn convert(
         kept: &mut Option<Self>,
         frame: &mut Frame,
         to: &mut Frame,

@@ -39,17 +39,24 @@ pub(crate) fn jpeg(frame: &mut Frame, width_max: u32) -> Result<Vec<u8>, Error> 
 
 /// `frame` with square pixels and full range, as JPEG has them.
 fn square(frame: &mut Frame, width_max: u32) -> Result<Frame, Error> {
+    let (width, height) = fitting(frame, width_max, SIDE_MAX)?;
+    let mut scaled = Frame::with_size(width, height, ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P)?;
+    Scaler::to_full_range(frame, &mut scaled)?;
+    Ok(scaled)
+}
+
+/// The longest side of a picture that is made here.
+const SIDE_MAX: u32 = 8192;
+
+/// The even size in square pixels that a picture has within these limits. It is not made larger.
+pub(super) fn fitting(frame: &mut Frame, width_max: u32, height_max: u32) -> Result<(u32, u32), Error> {
     let (width, height) = frame.size();
     if width == 0 || height == 0 {
         return Err(Error::INVALID);
     }
     let (num, den) = frame.describe(0, 0, false).pixel_aspect;
-    let wide = f64::from(width) * f64::from(num) / f64::from(den);
-    let to_width = wide.min(f64::from(width_max)).clamp(2.0, 8192.0);
-    let to_height = (f64::from(height) * to_width / wide).clamp(2.0, 8192.0);
-    let even = |side: f64| (side / 2.0).round().max(1.0) as u32 * 2;
-    let format = ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P;
-    let mut scaled = Frame::with_size(even(to_width), even(to_height), format)?;
-    Scaler::to_full_range(frame, &mut scaled)?;
-    Ok(scaled)
+    let (wide, tall) = (f64::from(width) * f64::from(num) / f64::from(den), f64::from(height));
+    let scale = (f64::from(width_max) / wide).min(f64::from(height_max) / tall).min(1.0);
+    let even = |side: f64| (side.clamp(2.0, f64::from(SIDE_MAX)) / 2.0).round().max(1.0) as u32 * 2;
+    Ok((even(wide * scale), even(tall * scale)))
 }

@@ -23,7 +23,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-pub use still::{Keyframe, NoStill, still};
+pub use still::{Keyframe, NoStill, preview, still};
 use tokio::sync::mpsc;
 pub use watch::{Sight, Watcher};
 

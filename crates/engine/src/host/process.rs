@@ -57,7 +57,7 @@ impl Worker {
         let message_bytes_max = match first {
             Order::Watch | Order::Decode { .. } => DECODER_MESSAGE_BYTES_MAX,
             Order::Sound(_) => SOUND_MESSAGE_BYTES_MAX,
-            Order::Still { .. } => STILL_BYTES_MAX,
+            Order::Still { .. } | Order::Preview { .. } => STILL_BYTES_MAX,
             _ => MESSAGE_BYTES_MAX,
         };
         let (ours, theirs) = StdStream::pair()?;

@@ -11,6 +11,7 @@ mod judge;
 mod measure;
 pub(crate) mod memory;
 mod pace;
+mod preview;
 mod sandbox;
 mod sound;
 mod still;
@@ -108,6 +109,11 @@ fn work(server: &mut Server) -> Result<(), Failed> {
             let codec = ipc::codec_of(codec).ok_or_else(|| Failed("no such codec".to_owned()))?;
             sandbox::enter(Role::Decoder)?;
             still::run(server, codec, width_max)
+        }
+        Order::Preview { codec, side_max } => {
+            let codec = ipc::codec_of(codec).ok_or_else(|| Failed("no such codec".to_owned()))?;
+            sandbox::enter(Role::Decoder)?;
+            preview::run(server, codec, side_max)
         }
         Order::Watch => {
             sandbox::enter(Role::Decoder)?;

@@ -201,7 +201,7 @@ enum Answering<M, R> {
 pub(super) fn repeated(uri: &Uri) -> Option<(&'static str, &'static MediaRoute)> {
     let path = uri.path();
     // These lie in the folder of a stream as well.
-    if path.ends_with("/snapshot.mp4") || path.ends_with("/snapshot.jpg") {
+    if ["/snapshot.mp4", "/snapshot.jpg", "/preview.webp"].iter().any(|own| path.ends_with(own)) {
         return None;
     }
     route(path, false).filter(|(_, route)| route.serve.is_none())

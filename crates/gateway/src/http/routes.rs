@@ -78,6 +78,7 @@ fn with_site(env: Arc<Env>, site: Site) -> Router {
         .route("/{app}/{channel}/{file}", get(super::media))
         .route("/{app}/{channel}/snapshot.mp4", get(snapshot_mp4))
         .route("/{app}/{channel}/snapshot.jpg", get(snapshot_jpeg))
+        .route("/{app}/{channel}/preview.webp", get(preview_webp))
         .route("/send/{id}/{number}", get(super::media).merge(tunnel()))
         .route("/idle/{id}/{number}", get(super::media).merge(tunnel()))
         .route("/close/{id}/{number}", get(super::media).merge(tunnel()))
@@ -288,7 +289,15 @@ async fn snapshot_jpeg(
     snapshot(env, name, &request, SnapshotForm::Jpeg).await
 }
 
-/// The newest keyframe of a stream, for whoever may play it.
+async fn preview_webp(
+    State(env): State<Arc<Env>>,
+    name: Path<(String, String)>,
+    request: Request,
+) -> Response {
+    snapshot(env, name, &request, SnapshotForm::WebP).await
+}
+
+/// The newest keyframe of a stream, or its last seconds, for whoever may play it.
 fn snapshot(
     env: Arc<Env>,
     Path((app, channel)): Path<(String, String)>,

@@ -4,8 +4,8 @@
 //! time, for a limited time, that gets one frame and no file.
 
 use bytes::Bytes;
-use engine::host::{Keyframe, Launch, NoStill, still};
-use media::StreamName;
+use engine::host::{Keyframe, Launch, NoStill, preview, still};
+use media::{Packet, StreamName};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,6 +70,17 @@ pub(super) enum NoPicture {
     Busy,
 }
 
+impl From<NoStill> for NoPicture {
+    fn from(why: NoStill) -> Self {
+        debug!(%why, "no picture of a keyframe");
+        match why {
+            NoStill::NoDecoder(_) => Self::NoDecoder,
+            NoStill::Broken(_) => Self::Failed,
+            NoStill::NotMade(_) => Self::Passing,
+        }
+    }
+}
+
 /// A picture, or why there is none.
 type Made = Result<Bytes, NoPicture>;
 
@@ -78,8 +89,10 @@ type Made = Result<Bytes, NoPicture>;
 pub(super) struct Pictures {
     /// By what they were made of, the newest last; and what cannot be made, which stays so.
     kept: Mutex<Vec<((u64, usize), Made)>>,
-    /// Of live streams, with the time they were made; the newest last.
-    fresh: Mutex<Vec<(StreamName, Instant, Bytes)>>,
+    /// Of live streams.
+    pub(super) stills: Fresh,
+    /// Previews of live streams.
+    pub(super) animations: Fresh,
     /// Requests that hold a frame and wait.
     waiting: AtomicUsize,
     /// One at a time: decoding takes a core.
@@ -103,15 +116,7 @@ impl Pictures {
         }
         let made = match (&source, makers.engine) {
             (Source::Keyframe(keyframe), Some((launch, nice))) => {
-                let made = still(launch, nice, keyframe, WIDTH_MAX).await;
-                made.map_err(|why| {
-                    debug!(%why, "no picture of a keyframe");
-                    match why {
-                        NoStill::NoDecoder(_) => NoPicture::NoDecoder,
-                        NoStill::Broken(_) => NoPicture::Failed,
-                        NoStill::NotMade(_) => NoPicture::Passing,
-                    }
-                })
+                still(launch, nice, keyframe, WIDTH_MAX).await.map_err(NoPicture::from)
             }
             (Source::Keyframe(_), None) => Err(NoPicture::NoProgram),
             (Source::File(file), _) => {
@@ -154,26 +159,44 @@ impl Pictures {
         }
     }
 
-    /// The picture of a live stream, if it was made a moment ago.
-    pub(super) fn fresh(&self, name: &StreamName, now: Instant) -> Option<Bytes> {
-        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, at, picture) = fresh.iter().find(|(other, ..)| other == name)?;
-        (now.saturating_duration_since(*at) < FRESH).then(|| picture.clone())
-    }
-
-    /// Keeps the picture of a live stream for a moment.
-    pub(super) fn keep_fresh(&self, name: StreamName, picture: Bytes, now: Instant) {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh.retain(|(other, at, _)| *other != name && now.saturating_duration_since(*at) < FRESH);
-        if fresh.len() >= KEPT_MAX {
-            fresh.remove(0);
-        }
-        fresh.push((name, now, picture));
+    /// The animated picture of some frames.
+    pub(super) async fn animate(
+        &self,
+        (launch, nice): (&Launch, u8),
+        record: Bytes,
+        frames: &[Packet],
+    ) -> Made {
+        let Some(_place) = Place::take(&self.waiting) else { return Err(NoPicture::Busy) };
+        let _turn = self.turn.lock().await;
+        Ok(preview(launch, nice, record, frames).await?)
     }
 
     fn known(&self, key: (u64, usize)) -> Option<Made> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|(other, _)| *other == key).map(|(_, made)| made.clone())
+    }
+}
+
+/// Pictures of live streams that were made a moment ago, with the time of that; the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Fresh(Mutex<Vec<(StreamName, Instant, Bytes)>>);
+
+impl Fresh {
+    /// The picture of a stream, if there is one.
+    pub(super) fn get(&self, name: &StreamName, now: Instant) -> Option<Bytes> {
+        let fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, at, picture) = fresh.iter().find(|(other, ..)| other == name)?;
+        (now.saturating_duration_since(*at) < FRESH).then(|| picture.clone())
+    }
+
+    /// Keeps a picture for a moment.
+    pub(super) fn keep(&self, name: StreamName, picture: Bytes, now: Instant) {
+        let mut fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.retain(|(other, at, _)| *other != name && now.saturating_duration_since(*at) < FRESH);
+        if fresh.len() >= KEPT_MAX {
+            fresh.remove(0);
+        }
+        fresh.push((name, now, picture));
     }
 }
 
@@ -324,17 +347,17 @@ mod tests {
 
     #[test]
     fn the_picture_of_a_live_stream_is_the_same_for_a_moment() {
-        let (pictures, now) = (Pictures::default(), Instant::now());
+        let (pictures, now) = (Fresh::default(), Instant::now());
         let name = crate::config::parse_channel("live/cam").unwrap();
-        assert_eq!(pictures.fresh(&name, now), None);
+        assert_eq!(pictures.get(&name, now), None);
         let picture = Bytes::from_static(b"picture");
-        pictures.keep_fresh(name.clone(), picture.clone(), now);
-        assert_eq!(pictures.fresh(&name, now + FRESH / 2), Some(picture.clone()));
-        assert_eq!(pictures.fresh(&name, now + FRESH), None);
+        pictures.keep(name.clone(), picture.clone(), now);
+        assert_eq!(pictures.get(&name, now + FRESH / 2), Some(picture.clone()));
+        assert_eq!(pictures.get(&name, now + FRESH), None);
         for channel in 0..2 * KEPT_MAX {
             let name = crate::config::parse_channel(&format!("live/{channel}")).unwrap();
-            pictures.keep_fresh(name, picture.clone(), now);
+            pictures.keep(name, picture.clone(), now);
         }
-        assert_eq!(pictures.fresh.lock().unwrap().len(), KEPT_MAX);
+        assert_eq!(pictures.0.lock().unwrap().len(), KEPT_MAX);
     }
 }

@@ -1,11 +1,12 @@
-//! The newest keyframe of a live stream as a file with one picture.
+//! The newest keyframe of a live stream as a file with one picture, and its last seconds as an animated one.
 
 use super::answer::{Refusal, jpeg, makers};
-use super::picture::Source;
+use super::picture::{NoPicture, Source};
 use crate::Env;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use engine::host::Keyframe;
+use engine::limits::{PREVIEW_FRAMES_MAX, PREVIEW_PICTURES_MAX};
 use http::{HeaderValue, StatusCode, header};
 use hub::{BatchLimits, Next, ReadOptions, Start};
 use media::container::fmp4::{self, Sample};
@@ -13,10 +14,15 @@ use media::{Packet, Role, StreamName, Time, TrackId};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Enough for what a decoder must know and the keyframe behind it.
 const BATCH: BatchLimits = BatchLimits { packets_max: 64, bytes_max: 16 << 20 };
+/// How far back a preview goes, as far as there is so much.
+const SPAN: Duration = Duration::from_secs(10);
+/// Keyframes that are enough to see what goes on.
+const KEYFRAMES_MIN: usize = 4;
 /// How long a keyframe is waited for: a stream that has one gives it at once.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a picture is: something to show has some length.
@@ -29,12 +35,21 @@ const CACHE: &str = "public, max-age=2";
 pub(crate) enum Form {
     Mp4,
     Jpeg,
+    /// Animated.
+    WebP,
 }
 
 /// Answers with the newest keyframe of a stream that the asker may play.
 pub(crate) async fn snapshot(env: Arc<Env>, name: StreamName, form: Form) -> Response {
     let answer = match form {
         Form::Jpeg => of_jpeg(&env, &name).await.map(|picture| jpeg(picture, CACHE)),
+        Form::WebP => of_webp(&env, &name).await.map(|picture| {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("image/webp")),
+                (header::CACHE_CONTROL, HeaderValue::from_static(CACHE)),
+            ];
+            (headers, picture).into_response()
+        }),
         Form::Mp4 => newest(&env, &name).await.and_then(|(config, frame)| {
             let file = write(&config, &frame).ok_or_else(nothing)?;
             let headers = [
@@ -50,7 +65,7 @@ pub(crate) async fn snapshot(env: Arc<Env>, name: StreamName, form: Form) -> Res
 /// The newest keyframe as JPEG. Whoever asks within some seconds gets the same.
 async fn of_jpeg(env: &Env, name: &StreamName) -> Result<Bytes, Refusal> {
     let is_live = env.origin.presence(name).rank.is_some();
-    if let Some(picture) = env.vod.pictures.fresh(name, Instant::now()).filter(|_| is_live) {
+    if let Some(picture) = env.vod.pictures.stills.get(name, Instant::now()).filter(|_| is_live) {
         return Ok(picture);
     }
     let (record, frame) = newest(env, name).await?;
@@ -62,8 +77,80 @@ async fn of_jpeg(env: &Env, name: &StreamName) -> Result<Bytes, Refusal> {
         true => pictures.get_of_either(makers, keyframe, file).await?,
         false => pictures.get(makers, Source::File(file().await?)).await?,
     };
-    pictures.keep_fresh(name.clone(), made.clone(), Instant::now());
+    pictures.stills.keep(name.clone(), made.clone(), Instant::now());
     Ok(made)
+}
+
+/// The last seconds as animated WebP.
+async fn of_webp(env: &Env, name: &StreamName) -> Result<Bytes, Refusal> {
+    let pictures = &env.vod.pictures;
+    let is_live = env.origin.presence(name).rank.is_some();
+    if let Some(picture) = pictures.animations.get(name, Instant::now()).filter(|_| is_live) {
+        return Ok(picture);
+    }
+    let engine = makers(env).engine.ok_or_else(no_engine)?;
+    let (record, frames) = latest(env, name).ok_or_else(nothing)?;
+    let made = pictures.animate(engine, record, &frames).await;
+    let made = made.map_err(|why| match why {
+        NoPicture::NoDecoder => no_engine(),
+        NoPicture::Failed => Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "No animation came of this; /snapshot.jpg may be had.".to_owned(),
+        ),
+        other => other.into(),
+    })?;
+    pictures.animations.keep(name.clone(), made.clone(), Instant::now());
+    Ok(made)
+}
+
+fn no_engine() -> Refusal {
+    let why = "Previews are made of H.264, H.265, AV1, VP8 and VP9, by a server that was built with its media engine.";
+    Refusal(StatusCode::NOT_IMPLEMENTED, why.to_owned())
+}
+
+/// What is there of the last seconds of a stream, and the configuration that goes with it: keyframes, if there are some, and otherwise all
+/// frames from a keyframe on.
+fn latest(env: &Env, name: &StreamName) -> Option<(Bytes, Vec<Packet>)> {
+    env.origin.presence(name).rank?;
+    let options =
+        ReadOptions { passive: true, pace: None, audio: false, ..env.read_options(Start::Behind(SPAN)) };
+    let mut reader = env.origin.read(name, options, Instant::now()).ok()?;
+    let (mut batch, mut record, mut frames) = (Vec::new(), Bytes::new(), Vec::new());
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Next::Packets) = reader.poll_next(Instant::now(), &mut batch, BATCH, &mut cx) {
+        for entry in batch.drain(..) {
+            let packet = &entry.packet;
+            match packet.role {
+                Role::Config if packet.track == TrackId::VIDEO => {
+                    // Frames from here on need another decoder.
+                    if record != packet.payload {
+                        frames.clear();
+                    }
+                    record = packet.payload.clone();
+                }
+                Role::Frame if packet.track == TrackId::VIDEO => frames.push(packet.clone()),
+                _ => {}
+            }
+        }
+    }
+    let frames = chosen(frames);
+    (!frames.is_empty()).then_some((record, frames))
+}
+
+/// The frames that a preview is made of, of those that there are.
+fn chosen(mut frames: Vec<Packet>) -> Vec<Packet> {
+    let keyframes: Vec<usize> =
+        (0..frames.len()).filter(|index| frames[*index].is_video_keyframe()).collect();
+    if keyframes.len() >= KEYFRAMES_MIN {
+        frames.retain(Packet::is_video_keyframe);
+        let first = frames.len().saturating_sub(PREVIEW_PICTURES_MAX);
+        return frames.split_off(first);
+    }
+    let fits = |start: &&usize| frames.len() - **start <= PREVIEW_FRAMES_MAX;
+    let Some(start) = keyframes.iter().find(fits).or(keyframes.last()) else { return Vec::new() };
+    let mut frames = frames.split_off(*start);
+    frames.truncate(PREVIEW_FRAMES_MAX);
+    frames
 }
 
 async fn newest(env: &Env, name: &StreamName) -> Result<(Bytes, Packet), Refusal> {
@@ -109,4 +196,39 @@ fn write(config: &Bytes, frame: &Packet) -> Option<Bytes> {
     fmp4::write_progressive(&[(&track, &[sample], end)], &mut file).ok()?;
     file.extend_from_slice(&payload);
     Some(file.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::{Codec, Flags};
+
+    fn frames(pattern: &str) -> Vec<Packet> {
+        let frame = |(index, kind): (usize, char)| Packet {
+            track: TrackId::VIDEO,
+            codec: Codec::H264,
+            role: Role::Frame,
+            flags: Flags { keyframe: kind == 'K', disposable: false },
+            dts: Time::from_millis(index as i64 * 40),
+            pts: Time::from_millis(index as i64 * 40),
+            payload: Bytes::new(),
+        };
+        pattern.chars().enumerate().map(frame).collect()
+    }
+
+    #[test]
+    fn a_preview_is_made_of_keyframes_where_there_are_enough() {
+        let chosen_of = |pattern: &str| {
+            let chosen = chosen(frames(pattern));
+            chosen.iter().map(|frame| if frame.flags.keyframe { 'K' } else { 'p' }).collect::<String>()
+        };
+        assert_eq!(chosen_of("ppKppKppKppKpp"), "KKKK");
+        assert_eq!(chosen_of(&"Kp".repeat(30)), "K".repeat(PREVIEW_PICTURES_MAX));
+        assert_eq!(chosen_of("ppKppKpp"), "KppKpp");
+        let long = format!("K{0}K{0}", "p".repeat(40));
+        assert_eq!(chosen_of(&long), format!("K{}", "p".repeat(40)), "as many as are decoded in a moment");
+        let endless = format!("K{}", "p".repeat(500));
+        assert_eq!(chosen_of(&endless).len(), PREVIEW_FRAMES_MAX);
+        assert_eq!((chosen_of("ppp"), chosen_of("")), (String::new(), String::new()));
+    }
 }

@@ -16,6 +16,7 @@ mod obs;
 mod ours;
 mod play;
 mod players;
+mod preview;
 mod publish;
 mod reconnect;
 mod record;
