@@ -9,6 +9,7 @@
 use bytes::BytesMut;
 use engine::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
 use engine::host::{Devices, Launch, Options, Outlet, Output, Transcoder};
+use engine::mark::Marks;
 use media::container::flv::Demuxer;
 use media::{Kind, Packet, Role};
 use std::process::ExitCode;
@@ -107,6 +108,7 @@ fn parse(rung: &str) -> Option<Config> {
         tune: None,
         b_frames: parts.next()?.parse().ok()?,
         threads: 1,
+        marks: Marks::default(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What an encoder is asked for.
 
+use crate::mark::Marks;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -266,6 +267,8 @@ pub struct Config {
     pub tune: Option<Tune>,
     /// Threads; 0 is as many as pay at this size.
     pub threads: u8,
+    /// What is put over the pictures.
+    pub marks: Marks,
 }
 
 impl Config {

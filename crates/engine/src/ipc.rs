@@ -64,6 +64,8 @@ pub(crate) enum Order {
     Free(u8),
     /// To an encoder: a picture.
     Picture(Picture),
+    /// To an encoder: when time zero of the source was, in nanoseconds of Unix time, for clocks in pictures.
+    Clock(i64),
     /// To an encoder: the next picture is a keyframe.
     Keyframe,
     /// To an encoder: another bit rate, in bits per second.

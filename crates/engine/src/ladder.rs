@@ -3,6 +3,7 @@
 //! A rung is named by its short side, as people do: `720p` is 1280x720 for a wide picture and 720x1280 for a tall one.
 
 use crate::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset, Profile, Tune};
+use crate::mark::Marks;
 use crate::sound::Wanted;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Template {
     pub threads: u8,
     /// What becomes of the sound.
     pub sound: Wanted,
+    /// What is put over the pictures. A rung with marks may be as large as its source.
+    pub marks: Marks,
 }
 
 /// What is known of a source.
@@ -127,6 +130,7 @@ impl Default for Template {
             tune: None,
             threads: 0,
             sound: Wanted::Copy,
+            marks: Marks::default(),
         }
     }
 }
@@ -225,7 +229,8 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         .is_some_and(|bps| f64::from(template.bitrate_bps) <= f64::from(bps) * RATE_PART_MAX);
     let is_another_codec = source.codec.is_some_and(|codec| codec != template.codec);
     let has_own_sound = matches!(template.sound, Wanted::Encoded(_));
-    if !(is_smaller || is_lighter || is_another_codec || has_own_sound)
+    let has_marks = !template.marks.is_empty();
+    if !(is_smaller || is_lighter || is_another_codec || has_own_sound || has_marks)
         || template.bitrate_bps < BITRATE_BPS_MIN
     {
         return None;
@@ -247,6 +252,7 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         profile: template.profile,
         tune: template.tune,
         threads: template.threads,
+        marks: template.marks.clone(),
     })
 }
 
@@ -266,6 +272,7 @@ pub fn choose(templates: &[Template], source: &Source) -> Vec<(Template, Config)
             let nearly = |a: f64, b: f64, part: f64| a.min(b) > a.max(b) * part;
             let pixels = |config: &Config| f64::from(config.width) * f64::from(config.height);
             template.sound == like.sound
+                && template.marks == like.marks
                 && config.codec == other.codec
                 && config.gop == other.gop
                 && nearly(pixels(&config), pixels(other), PIXELS_PART_MAX)
@@ -281,6 +288,7 @@ pub fn choose(templates: &[Template], source: &Source) -> Vec<(Template, Config)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mark::{Align, Drawing, File, Mark, Place};
     use proptest::prelude::*;
 
     fn source(width: u32, height: u32) -> Source {
@@ -337,6 +345,25 @@ mod tests {
         assert!(fit(&same, &Source { bitrate_bps: None, ..source(1280, 720) }).is_none());
         let heavy = fit(&same, &source(1280, 720)).unwrap();
         assert_eq!((heavy.width, heavy.height, heavy.bitrate_bps), (1280, 720, 2_500_000));
+    }
+
+    #[test]
+    fn a_rung_with_marks_may_be_as_large_as_its_source() {
+        let plain = standard("720p").unwrap();
+        let light = Source { bitrate_bps: Some(1_000_000), ..source(1280, 720) };
+        assert_eq!(fit(&plain, &light), None);
+        let text = Drawing::Image(File(bytes::Bytes::new()));
+        let place = Place { across: Align::Start, down: Align::End };
+        let mark = Mark { drawing: text, place, margin: 0.1, height: 0.1, opacity: 1.0 };
+        let marked = Template { marks: Marks::new(vec![mark]), name: "marked".to_owned(), ..plain.clone() };
+        let config = fit(&marked, &light).unwrap();
+        assert_eq!((config.width, config.height, config.bitrate_bps), (1280, 720, 1_000_000));
+        assert_eq!(config.marks, marked.marks);
+        assert_eq!(
+            choose(&[plain, marked], &source(1920, 1080)).len(),
+            2,
+            "one with marks is not like one without"
+        );
     }
 
     #[test]

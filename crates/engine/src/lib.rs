@@ -23,6 +23,7 @@ pub mod host;
 mod ipc;
 pub mod ladder;
 pub mod limits;
+pub mod mark;
 pub mod picture;
 pub mod rate;
 #[cfg(feature = "libav")]

@@ -112,6 +112,19 @@ pub const PREVIEW_PICTURES_MAX: usize = 10;
 /// The longest side of a preview in pixels: that of a tile on a page. An animation of them takes 50 KB.
 pub const PREVIEW_SIDE_MAX: u32 = 320;
 
+/// Marks over the pictures of one rung: a logo, a line of text and a clock, and one more. Each is put over every picture.
+pub const MARKS_MAX: usize = 4;
+
+/// Files of all marks of one rung. They travel to its encoder in one message ([`MESSAGE_BYTES_MAX`]) beside the texts. Fonts with all letters
+/// of Chinese have 8 MB.
+pub const MARKS_BYTES_MAX: usize = 12 << 20;
+
+/// Pixels of an image that is put over pictures: those of the largest picture.
+pub const MARK_PIXELS_MAX: u32 = PICTURE_PIXELS_MAX;
+
+/// Letters of a text that is put over pictures: more than a line has that can be read.
+pub const MARK_LETTERS_MAX: usize = 200;
+
 /// Deaths of a worker within [`DEATHS_WINDOW`] after which it is given up.
 pub const DEATHS_MAX: usize = 6;
 

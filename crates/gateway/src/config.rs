@@ -53,6 +53,7 @@ mod redirect;
 mod relay;
 mod timeshift;
 mod transcode;
+mod watermark;
 
 pub use record::{RecordConfig, RecordFormat, RecordPolicy, RecordRule};
 pub use redirect::RtmpRedirect;
@@ -62,6 +63,7 @@ pub use timeshift::TimeshiftConfig;
 pub use transcode::{
     BackendName, CodecName, Ladder, PresetName, TranscodeConfig, TranscodeRule, TranscodeTemplate,
 };
+pub use watermark::{ClockName, ColorName, PlaceName, Watermark, Watermarks};
 
 section! {
     /// Everything a node can be told. An empty file is a working configuration.

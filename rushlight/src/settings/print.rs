@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::keys;
 
 /// What stands where a key is not set, as an example.
-const EXAMPLES: [(&str, &str); 20] = [
+const EXAMPLES: [(&str, &str); 21] = [
     ("rtmp.swf.hash", "\"64-hexadecimal-digits\""),
     ("rtmp.swf.size", "123456"),
     ("rtmp.redirect.app", "\"old\""),
@@ -27,6 +27,7 @@ const EXAMPLES: [(&str, &str); 20] = [
     ("relay.pull.stream", "\"live/*\""),
     ("relay.pull.url", "\"rtmp://host/live/{channel}\""),
     ("relay.pull.backups", "[\"rtmp://other/live/{channel}\"]"),
+    ("transcode.template.watermark", "{ image = \"logo.png\" }"),
     ("relay.pull.mode", "\"on-demand\""),
     ("relay.pull.backups_connected", "false"),
     ("relay.pull.switch_back", "true"),

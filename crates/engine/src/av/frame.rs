@@ -3,6 +3,7 @@
 use super::{Error, check, ffi};
 use crate::picture::{Layout, Picture, SLOT_BYTES};
 use crate::turn::Turn;
+use crate::worker::mark::Component;
 use crate::worker::memory::Slot;
 use std::ffi::c_int;
 use std::ptr::NonNull;
@@ -256,6 +257,37 @@ impl Frame {
                     *sample = (64 + shape + grain + (column / 16) % 96) as u8;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Hands out the colours of a picture of I420 or NV12 one after the other, luma first, to be changed.
+    pub(crate) fn each_component(
+        &mut self,
+        mut change: impl FnMut(usize, Component<'_>),
+    ) -> Result<(), Error> {
+        self.make_writable()?;
+        let (width, height) = self.size();
+        let fields = self.fields();
+        let is_mixed = fields.format == ffi::AVPixelFormat::AV_PIX_FMT_NV12 as c_int;
+        if !is_mixed && fields.format != ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int {
+            return Err(Error::INVALID);
+        }
+        for colour in 0..3_usize {
+            let is_chroma = colour > 0;
+            // Of NV12 both chromas are in the second plane, one beside the other.
+            let (plane, step) = if is_mixed && is_chroma { (1, 2) } else { (colour, 1) };
+            let offset = if is_mixed { colour.saturating_sub(1) } else { 0 };
+            let side = |length: u32| if is_chroma { length.div_ceil(2) } else { length } as usize;
+            let (width, height) = (side(width), side(height));
+            let stride = usize::try_from(fields.linesize[plane]).map_err(|_| Error::INVALID)?;
+            if fields.data[plane].is_null() || width * step > stride || width == 0 || height == 0 {
+                return Err(Error::INVALID);
+            }
+            let length = (height - 1) * stride + width * step - offset;
+            // SAFETY: the plane has that many rows of at least that many bytes, and nobody else has it.
+            let samples = unsafe { std::slice::from_raw_parts_mut(fields.data[plane].add(offset), length) };
+            change(colour, Component { samples, stride, step });
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ pub(super) enum Request {
     Bitrate { id: u64, bps: u32 },
     FrameRate { id: u64, fps_max: Option<f64> },
     Keyframe { id: u64 },
+    Clock { zero: i64 },
 }
 
 /// How often hung processes are looked for.
@@ -64,6 +65,8 @@ pub(super) struct Actor {
     /// The newest packet.
     edge: i64,
     workers: u64,
+    /// When time zero of the source was, in nanoseconds of Unix time.
+    clock: Option<i64>,
 }
 
 struct Decoder {
@@ -110,6 +113,7 @@ impl Actor {
             slots: Slots::default(),
             edge: i64::MIN,
             workers: 0,
+            clock: None,
         }
     }
 
@@ -178,6 +182,12 @@ impl Actor {
                     }
                 }
             }
+            Request::Clock { zero } => {
+                self.clock = Some(zero);
+                for worker in self.rungs.values().filter_map(|rung| rung.worker.as_ref()) {
+                    worker.tell(&Order::Clock(zero));
+                }
+            }
             Request::Keyframe { id } => {
                 if let Some(worker) = self.rungs.get(&id).and_then(|rung| rung.worker.as_ref()) {
                     worker.tell(&Order::Keyframe);
@@ -223,6 +233,9 @@ impl Actor {
             match started {
                 Ok(worker) => {
                     debug!(%backend, pid = worker.pid, "an encoder begins");
+                    if let Some(zero) = self.clock {
+                        worker.tell(&Order::Clock(zero));
+                    }
                     rung.begin(worker, now);
                     return;
                 }

@@ -162,6 +162,11 @@ impl Transcoder {
         Outlet { outputs, requests: self.requests.clone(), id, usage }
     }
 
+    /// Says when time zero of the source was, in nanoseconds of Unix time: it is what clocks in pictures follow.
+    pub fn set_clock(&self, zero: i64) {
+        let _ = self.requests.try_send(Request::Clock { zero });
+    }
+
     /// How the decoder does; of [`Usage`] it fills in `pictures`, `cpu`, `restarts`, `error` and `pid`.
     pub fn decoder(&self) -> Usage {
         lock(&self.decoder).clone()

@@ -6,6 +6,7 @@ use super::process::{Heard, Worker, WorkerId};
 use crate::encode::{Backend, Codec, Config, LOOKAHEAD_LIVE, Preset};
 use crate::ipc::{Order, Report};
 use crate::limits::{DEVICE_FPS_MIN, PROBE_MAX};
+use crate::mark::Marks;
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -123,6 +124,7 @@ async fn one(launch: &Launch, nice: u8, backend: Backend, codec: Codec) -> io::R
         profile: None,
         tune: None,
         threads: 0,
+        marks: Marks::default(),
     };
     let memory = Memory::new()?;
     let (heard, mut reports) = mpsc::channel(4);

@@ -1,6 +1,7 @@
 //! The process that encodes one rung.
 
 use super::judge::Judge;
+use super::mark::Painter;
 use super::memory::Shared;
 use super::pace::{Pace, Pick};
 use super::{Failed, Server};
@@ -38,6 +39,7 @@ pub(super) fn run(
     let mut state = State { server, config, collector, told: Vec::new(), judge, quality: None };
     let mut encoder: Option<Encoder> = None;
     let mut scaler = None;
+    let mut painter = Painter::new(state.config.marks.clone());
     let mut asked = false;
     // Its rate is another one by now, which it does not take while it runs.
     let mut is_outdated = false;
@@ -69,7 +71,7 @@ pub(super) fn run(
                             Some(encoder) => encoder,
                             None => encoder.insert(open(&config, backend, &picture)?),
                         };
-                        take(memory, &picture, encoder, &mut scaler)?;
+                        take(memory, &picture, encoder, &mut scaler, &mut painter)?;
                         state.server.report(&Report::Free(picture.slot))?;
                         asked = false;
                         if let Some(judge) = &mut state.judge {
@@ -89,6 +91,7 @@ pub(super) fn run(
                 }
             }
             Order::Keyframe => asked = true,
+            Order::Clock(zero) => painter.set_clock(zero),
             Order::Bitrate(bps) => {
                 state.config.bitrate_bps = bps;
                 if let Some(judge) = &mut state.judge {
@@ -138,17 +141,21 @@ fn open(config: &Config, backend: Backend, like: &Picture) -> Result<Encoder, Fa
     Encoder::open(config, backend, like, fps).map_err(Failed)
 }
 
-/// Scales a shared picture into the encoder's frame.
+/// Scales a shared picture into the encoder's frame, and puts the marks over it.
 fn take(
     memory: &Shared,
     picture: &Picture,
     encoder: &mut Encoder,
     scaler: &mut Option<Scaler>,
+    painter: &mut Painter,
 ) -> Result<(), Failed> {
     let view = memory.slot(picture.slot).and_then(|slot| Frame::over(picture, slot));
     let view = view.ok_or_else(|| Failed("no such picture".to_owned()))?;
     Scaler::scale(scaler, picture, &view, encoder.frame())
-        .map_err(|error| Failed(format!("a picture is not scaled: {error}")))
+        .map_err(|error| Failed(format!("a picture is not scaled: {error}")))?;
+    painter
+        .paint(picture, encoder.frame())
+        .map_err(|error| Failed(format!("a watermark is not drawn: {error}")))
 }
 
 impl State<'_> {

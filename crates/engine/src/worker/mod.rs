@@ -8,6 +8,7 @@ mod decoder;
 mod encoder;
 mod grid;
 mod judge;
+pub(crate) mod mark;
 mod measure;
 pub(crate) mod memory;
 mod pace;

@@ -96,6 +96,7 @@ impl Pace {
 mod tests {
     use super::*;
     use crate::encode::{Codec, Preset};
+    use crate::mark::Marks;
     use std::time::Duration;
 
     fn pace(fps_max: Option<f64>, gop: Option<Duration>) -> Pace {
@@ -117,6 +118,7 @@ mod tests {
             profile: None,
             tune: None,
             threads,
+            marks: Marks::default(),
         })
     }
 

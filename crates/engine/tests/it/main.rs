@@ -6,6 +6,7 @@ mod devices;
 mod faults;
 mod hdr;
 mod look;
+mod mark;
 mod rungs;
 mod sound;
 mod still;
@@ -14,6 +15,7 @@ mod turned;
 use clip::Clip;
 use engine::encode::{Backend, Codec, Config, Preset};
 use engine::host::{Devices, Inlet, Launch, Options, Outlet, Output, Transcoder};
+use engine::mark::Marks;
 use media::{Packet, Role};
 use std::time::Duration;
 
@@ -48,6 +50,7 @@ fn config(width: u32, height: u32) -> Config {
         profile: None,
         tune: None,
         threads: 1,
+        marks: Marks::default(),
     }
 }
 

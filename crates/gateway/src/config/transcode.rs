@@ -1,9 +1,10 @@
 //! The part of the configuration that is about rungs: smaller versions of live streams, made while somebody watches them.
 
-use super::{DURATION_MS_MAX, KeyDoc};
+use super::{DURATION_MS_MAX, KeyDoc, Watermarks};
 use crate::pattern::Pattern;
 use engine::encode::{Backend, Codec, Preset, Profile, Tune};
 use engine::ladder::{self, Template};
+use engine::mark::Marks;
 use engine::sound::{self, Wanted};
 use media::StreamName;
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,9 @@ section! {
         audio_bitrate_bps: u32 = 0,
         /// Channels of sound that is encoded: 2, or 1. Surround sound is mixed down.
         audio_channels: u8 = 2,
+        /// What is put over the pictures, such as `{ image = "logo.png", place = "top-right" }` or `{ time = "%F %T" }`, or a list of such.
+        /// `docs/transcoding.md` has all there is. A rung that has it may be as large as its stream.
+        watermark: Watermarks = Watermarks::default(),
     }
 }
 
@@ -363,7 +367,7 @@ impl TranscodeConfig {
         self.rule.iter().find(fits).map(|rule| &rule.ladder)
     }
 
-    /// The template of that name: one of the configuration, or one that is known.
+    /// The template of that name, but for its marks: one of the configuration, or one that is known.
     pub(crate) fn template(&self, name: &str) -> Option<Template> {
         let own = self.template.iter().find(|template| template.name == name);
         own.map(TranscodeTemplate::to_template).or_else(|| ladder::standard(name))
@@ -419,6 +423,7 @@ impl TranscodeTemplate {
         if self.profile == Some(ProfileName(Profile::Baseline)) && self.b_frames > 0 {
             wrong("b_frames", "must be 0 with the profile \"baseline\", which has none".to_owned());
         }
+        self.watermark.validate(&mut |key, message| wrong(&format!("watermark{key}"), message));
         if let Some(BackendName(backend)) = self.backend
             && !backend.codecs().contains(&self.to_codec())
         {
@@ -451,6 +456,7 @@ impl TranscodeTemplate {
             tune: self.tune.map(|tune| tune.0),
             threads: 0,
             sound: self.to_sound(),
+            marks: Marks::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The rungs of one stream, which is decoded once for all of them.
 
-use super::limits::{DESCRIBED, MEASURE, RUNGS_MAX};
+use super::limits::{CLOCK_STEP, DESCRIBED, MEASURE, RUNGS_MAX};
 use super::rung::{End, Order, Rung, is_alike};
 use super::sound::Sound;
 use super::supervise::{kick, refuse, refused_lately};
@@ -14,7 +14,7 @@ use media::{Packet, Role, StreamName, TrackId};
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -43,6 +43,8 @@ pub(super) struct Branch {
     is_over: bool,
     rungs: JoinSet<(StreamName, End)>,
     began: Instant,
+    /// When time zero of the stream was, in nanoseconds of Unix time, as its encoders were told.
+    clock: Option<i64>,
 }
 
 impl Branch {
@@ -69,6 +71,7 @@ impl Branch {
             is_over: false,
             rungs: JoinSet::new(),
             began: Instant::now(),
+            clock: None,
         }
     }
 
@@ -102,7 +105,10 @@ impl Branch {
                 Some(Changed) = changes.recv() => self.note_change(),
                 () = &mut pump, if !self.is_over => self.is_over = true,
                 () = tokio::time::sleep_until(describe_until), if !self.pending.is_empty() => self.give_up(),
-                _ = measure.tick() => self.measure(&mut measured),
+                _ = measure.tick() => {
+                    self.measure(&mut measured);
+                    self.tell_clock();
+                }
             }
         }
         self.rungs.shutdown().await;
@@ -159,6 +165,7 @@ impl Branch {
             Ok(found) => found,
             Err(why) => return self.refuse(name, &why),
         };
+        self.tell_clock();
         let transcoding = &self.env.transcoding;
         let mut table = transcoding.table();
         let decoding = if self.rungs.is_empty() { engine::cost::decode_cores(source) } else { 0.0 };
@@ -235,9 +242,24 @@ impl Branch {
         });
     }
 
+    /// Says when time zero of the stream was, for clocks in pictures, unless that is nearly what was said last.
+    fn tell_clock(&mut self) {
+        let status = self.env.origin.stream(&self.base);
+        let newest = status.and_then(|status| status.last_dts.zip(status.last_arrived));
+        let Some((dts, arrived)) = newest else { return };
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let came = unix.saturating_sub(arrived.elapsed());
+        let zero = i64::try_from(came.as_nanos()).unwrap_or(i64::MAX).saturating_sub(dts.nanos());
+        let is_news = |before: i64| u128::from(before.abs_diff(zero)) > CLOCK_STEP.as_nanos();
+        if self.clock.is_none_or(is_news) {
+            self.clock = Some(zero);
+            self.transcoder.set_clock(zero);
+        }
+    }
+
     /// What the ladder of the stream says of a rung.
     fn rung_of(&self, name: &StreamName, source: &Source) -> Result<(Template, Config), String> {
-        let ladder = ladder_of(&self.env.config.transcode, &self.base, source);
+        let ladder = ladder_of(&self.env.config.transcode, &self.env.transcoding.marked, &self.base, source);
         let rung = self.env.transcoding.rung_of(name).map_or("", |(_, rung)| rung);
         let names: Vec<_> = ladder.iter().map(|(template, _)| template.name.clone()).collect();
         ladder.into_iter().find(|(template, _)| template.name == rung).ok_or_else(|| {

@@ -56,3 +56,6 @@ pub(super) const SIDEWAYS_MAX: usize = 1024;
 
 /// What a table of refusals holds. Names come from viewers.
 pub(super) const REFUSALS_MAX: usize = 1024;
+
+/// How far the clock of a stream moves before clocks in its pictures follow: the network makes packets late, and nobody sees less.
+pub(super) const CLOCK_STEP: Duration = Duration::from_millis(500);

@@ -36,7 +36,7 @@ use limits::SIDEWAYS_MAX;
 use media::StreamName;
 use name::rung_name;
 use rung::Order;
-use source::{Unfit, describe, ladder_of};
+use source::{Marked, Unfit, describe, ladder_of};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -55,6 +55,8 @@ pub(crate) fn is_taken(presence: &Presence) -> bool {
 #[derive(Debug)]
 pub(crate) struct Transcoding {
     rungs: Rungs,
+    /// What is put over the pictures of rungs.
+    marked: Marked,
     /// How worker processes are started, where there are any.
     launch: OnceLock<Launch>,
     table: Mutex<Table>,
@@ -137,6 +139,7 @@ impl Transcoding {
     pub(crate) fn new(config: &TranscodeConfig) -> Self {
         Self {
             rungs: Rungs::new(config),
+            marked: Marked::load(config),
             launch: OnceLock::new(),
             table: Mutex::new(Table {
                 budget: Budget::new(config.cores()),

@@ -44,7 +44,7 @@ pub(crate) fn offers(env: &Env, status: &StreamStatus) -> Vec<Offer> {
         return Vec::new();
     }
     let Ok(source) = describe(status) else { return Vec::new() };
-    let ladder = ladder_of(&env.config.transcode, base, &source).into_iter();
+    let ladder = ladder_of(&env.config.transcode, &env.transcoding.marked, base, &source).into_iter();
     let track = status.tracks.iter().find(|track| track.id == TrackId::AUDIO);
     let track = track.map(|track| {
         let summary = track.config.as_deref().and_then(|config| codec::summary(track.codec, config));

@@ -4,9 +4,12 @@ use crate::config::{Ladder, TranscodeConfig};
 use crate::http::codec_name;
 use engine::encode::{self, Config};
 use engine::ladder::{self, Source, Template};
+use engine::mark::Marks;
 use hub::StreamStatus;
 use media::{Codec, StreamName, TrackId, codec};
+use std::collections::HashMap;
 use std::fmt;
+use tracing::warn;
 
 /// Why a stream has no rungs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +72,38 @@ fn fps_of(said: Option<f64>, measured: Option<f64>) -> Option<f64> {
     Some(if agrees { said } else { measured })
 }
 
+/// The marks of templates, with the bytes of their files, which are read when the server starts.
+#[derive(Debug, Default)]
+pub(crate) struct Marked(HashMap<String, Result<Marks, String>>);
+
+impl Marked {
+    /// Reads those of a configuration that was found valid.
+    pub(super) fn load(config: &TranscodeConfig) -> Self {
+        let marked = config.template.iter().filter(|template| !template.watermark.0.is_empty());
+        Self(marked.map(|template| (template.name.clone(), template.watermark.load())).collect())
+    }
+
+    /// A template with its marks. One whose marks are gone is not made without them.
+    fn mark(&self, template: Template) -> Option<Template> {
+        match self.0.get(&template.name) {
+            None => Some(template),
+            Some(Ok(marks)) => Some(Template { marks: marks.clone(), ..template }),
+            Some(Err(why)) => {
+                warn!(rung = template.name, why, "a rung is left out: its watermark cannot be read");
+                None
+            }
+        }
+    }
+}
+
 /// The rungs of a stream, largest first, with what the encoder of each is asked for.
 pub(crate) fn ladder_of(
     config: &TranscodeConfig,
+    marked: &Marked,
     name: &StreamName,
     source: &Source,
 ) -> Vec<(Template, Config)> {
-    let templates: Vec<_> = match config.ladder_of(name) {
+    let templates = match config.ladder_of(name) {
         None => return Vec::new(),
         Some(Ladder::Auto) => {
             let own = |template: Template| {
@@ -83,10 +111,11 @@ pub(crate) fn ladder_of(
                 let is_own = config.template.iter().any(|own| own.name == template.name);
                 if is_own { config.template(&template.name).unwrap_or(template) } else { template }
             };
-            ladder::automatic(source).into_iter().map(own).collect()
+            ladder::automatic(source).into_iter().map(own).collect::<Vec<_>>()
         }
         Some(Ladder::Named(rungs)) => rungs.iter().filter_map(|rung| config.template(rung)).collect(),
     };
+    let templates: Vec<_> = templates.into_iter().filter_map(|template| marked.mark(template)).collect();
     ladder::choose(&templates, source)
 }
 
@@ -104,7 +133,7 @@ mod tests {
     };
 
     fn names(config: &TranscodeConfig) -> Vec<String> {
-        let rungs = ladder_of(config, &parse_channel("live/cam").unwrap(), &SOURCE);
+        let rungs = ladder_of(config, &Marked::default(), &parse_channel("live/cam").unwrap(), &SOURCE);
         rungs.into_iter().map(|(template, _)| template.name).collect()
     }
 
@@ -132,7 +161,7 @@ mod tests {
         assert_eq!(names(&config), ["360p", "tiny"]);
         config.rule.clear();
         config.template = vec![template("480p", 400)];
-        let rungs = ladder_of(&config, &parse_channel("live/cam").unwrap(), &SOURCE);
+        let rungs = ladder_of(&config, &Marked::default(), &parse_channel("live/cam").unwrap(), &SOURCE);
         assert_eq!(
             (rungs[0].0.name.as_str(), rungs[0].1.height, rungs[0].1.bitrate_bps),
             ("480p", 400, 99_000)

@@ -245,6 +245,7 @@ impl Clip {
             profile: None,
             tune: None,
             threads: 1,
+            marks: engine::mark::Marks::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ mod record;
 mod recorded;
 mod relay;
 mod rungs;
+mod rungs_marked;
 mod rungs_sound;
 mod stalled;
 mod store;
