@@ -56,6 +56,8 @@ pub enum Wanted {
     /// It stays as it is, with all of its tracks.
     #[default]
     Copy,
+    /// It stays as it is. Where there is none, there is silence.
+    Filled,
     /// Its first track is encoded.
     Encoded(Config),
     /// Its first track is encoded if there are players that do not play it as it is: unless it is AAC with one or two channels.
@@ -68,12 +70,24 @@ impl Wanted {
     pub fn of(&self, codec: media::Codec, channels: Option<u8>) -> Option<Config> {
         match *self {
             _ if !is_decodable(codec) => None,
-            Self::Copy => None,
+            Self::Copy | Self::Filled => None,
             Self::Encoded(config) => Some(config),
             Self::Playable(config) => {
                 let is_plain = codec == media::Codec::Aac && channels.is_none_or(|channels| channels <= 2);
                 (!is_plain).then_some(config)
             }
+        }
+    }
+}
+
+impl Wanted {
+    /// The channels of the silence that stands where a stream has no sound, if any is to.
+    pub fn silence(&self) -> Option<u8> {
+        match self {
+            Self::Filled => Some(2),
+            Self::Playable(config) => Some(config.channels),
+            Self::Encoded(config) if config.codec == Codec::Aac => Some(config.channels),
+            Self::Copy | Self::Encoded(_) => None,
         }
     }
 }
@@ -165,7 +179,18 @@ mod tests {
         assert_eq!(playable.of(media::Codec::Aac, Some(8)), Some(config));
         assert_eq!(playable.of(media::Codec::Mp3, None), Some(config));
         assert_eq!(Wanted::Encoded(config).of(media::Codec::Aac, Some(2)), Some(config));
-        assert_eq!(Wanted::Copy.of(media::Codec::Mp3, Some(2)), None);
+        for stays in [Wanted::Copy, Wanted::Filled] {
+            assert_eq!(stays.of(media::Codec::Mp3, Some(2)), None);
+        }
+    }
+
+    #[test]
+    fn silence_stands_where_aac_was_to_be() {
+        let mono = Config { codec: Codec::Aac, bitrate_bps: 64_000, channels: 1 };
+        let opus = Config { codec: Codec::Opus, ..mono };
+        assert_eq!((Wanted::Playable(mono).silence(), Wanted::Encoded(mono).silence()), (Some(1), Some(1)));
+        assert_eq!((Wanted::Filled.silence(), Wanted::Copy.silence()), (Some(2), None));
+        assert_eq!(Wanted::Encoded(opus).silence(), None);
     }
 
     #[test]

@@ -85,7 +85,8 @@ section! {
         /// x265, too. Unset, they are encoded for the least bits at the same judgement of VMAF.
         tune: Option<TuneName> = None,
         /// The sound: `"copy"` is that of the stream, with all its tracks; `"aac"` and `"opus"` encode its first track; `"auto"` makes AAC of
-        /// it, unless it is AAC with one or two channels already, which everything plays.
+        /// it, unless it is AAC with one or two channels already, which everything plays; `"silence"` is `"copy"`. With `"auto"`, `"aac"` and
+        /// `"silence"` a stream without sound gets silence.
         audio: AudioName = AudioName::Copy,
         /// Bits per second of sound that is encoded; 0 is what suits its codec and channels.
         audio_bitrate_bps: u32 = 0,
@@ -151,6 +152,8 @@ pub enum AudioName {
     Aac,
     /// Opus.
     Opus,
+    /// It stays as it is, and silence is where there is none.
+    Silence,
 }
 
 /// A preset as it is written.
@@ -472,6 +475,7 @@ impl TranscodeTemplate {
         let aac = encoded(sound::Codec::Aac, AAC_BPS_PER_CHANNEL);
         match self.audio {
             AudioName::Copy => Wanted::Copy,
+            AudioName::Silence => Wanted::Filled,
             AudioName::Auto => Wanted::Playable(aac),
             AudioName::Aac => Wanted::Encoded(aac),
             AudioName::Opus => Wanted::Encoded(encoded(sound::Codec::Opus, OPUS_BPS_PER_CHANNEL)),
@@ -542,13 +546,13 @@ mod tests {
             };
             match template.to_template().sound {
                 Wanted::Encoded(config) | Wanted::Playable(config) => Some(config.bitrate_bps),
-                Wanted::Copy => None,
+                Wanted::Copy | Wanted::Filled => None,
             }
         };
         assert_eq!(of(AudioName::Aac, 0, 2), Some(128_000));
         assert_eq!(of(AudioName::Auto, 0, 1), Some(64_000));
         assert_eq!(of(AudioName::Opus, 32_000, 2), Some(32_000));
-        assert_eq!(of(AudioName::Copy, 32_000, 2), None);
+        assert_eq!((of(AudioName::Copy, 32_000, 2), of(AudioName::Silence, 32_000, 2)), (None, None));
     }
 
     #[test]

@@ -59,3 +59,12 @@ pub(super) const REFUSALS_MAX: usize = 1024;
 
 /// How far the clock of a stream moves before clocks in its pictures follow: the network makes packets late, and nobody sees less.
 pub(super) const CLOCK_STEP: Duration = Duration::from_millis(500);
+
+/// How long a stream that has sound may be without any before silence takes its place: longer than the holes that networks make.
+pub(super) const SILENCE_AFTER: Duration = Duration::from_secs(2);
+
+/// The most silence that is made at once. Where pictures jump further, sound does so with them.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// How old a stream is that says what it will have: sound begins with the pictures, or a moment later.
+pub(super) const SOUND_EXPECTED: Duration = Duration::from_secs(3);

@@ -4,7 +4,7 @@
 //! [`Watch`](hub::Watch), on a thread of its own (`supervise`): when a viewer comes for the name of a rung, its stream gets a task
 //! (`branch`) that decodes it once for all its rungs, and a task for each rung (`rung`), which feeds it. Encoding happens in
 //! processes of their own (`engine::host`). Pictures come from the encoder; sound and data are those of the stream, held until the
-//! pictures have come to their time (`interleave`), and encoded anew where a template asks for it (`sound`). All times are those of the stream, and each keyframe of it is one of its rungs, so
+//! pictures have come to their time (`interleave`), and encoded anew where a template asks for it (`sound`), or silence where there is none (`silence`). All times are those of the stream, and each keyframe of it is one of its rungs, so
 //! that players change from one to the other without a gap.
 //!
 //! What rungs cost is measured, and bounded (`budget`): where there is no room those of least value go.
@@ -19,6 +19,7 @@ mod metadata;
 mod name;
 mod offer;
 mod rung;
+mod silence;
 mod sound;
 mod source;
 mod supervise;

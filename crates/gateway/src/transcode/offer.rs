@@ -1,5 +1,6 @@
 //! What playlists say of rungs before there are any. Pure.
 
+use super::silence::Fill;
 use super::{describe, ladder_of, rung_name};
 use crate::Env;
 use engine::encode::{Codec, Config};
@@ -51,7 +52,10 @@ pub(crate) fn offers(env: &Env, status: &StreamStatus) -> Vec<Offer> {
         (track.codec, summary.and_then(|summary| summary.channels))
     });
     let named = ladder.filter_map(|(template, config)| {
-        let sound = track.and_then(|(codec, channels)| template.sound.of(codec, channels));
+        let sound = match track {
+            Some((codec, channels)) => template.sound.of(codec, channels),
+            None => template.sound.silence().map(Fill::of),
+        };
         let config = env.transcoding.upright(base, config);
         Some(offer(rung_name(base, &template.name)?, template.name, &config, source.fps, sound))
     });

@@ -80,20 +80,32 @@ struct Held {
 
 impl Feed {
     /// Passes a packet of pictures on, or holds it.
-    fn write(&mut self, packet: Packet, now: Instant) -> Result<(), WriteError> {
+    fn write(&mut self, packet: Packet, sound: &mut Sound, now: Instant) -> Result<(), WriteError> {
         match &mut self.held {
             Some(held) => {
                 held.pictures.push(packet);
                 Ok(())
             }
-            None => self.publisher.write(packet, now),
+            None => self.pass(packet, sound, now),
         }
     }
 
+    /// Passes a packet of pictures on, behind the silence that is to be heard until then.
+    fn pass(&mut self, packet: Packet, sound: &mut Sound, now: Instant) -> Result<(), WriteError> {
+        let is_picture = packet.role == Role::Frame;
+        while is_picture && let Some(silence) = sound.fill(packet.dts) {
+            if let Err(WriteError::TakenOver) = self.publisher.write(silence, now) {
+                return Err(WriteError::TakenOver);
+            }
+        }
+        self.publisher.write(packet, now)
+    }
+
     /// Passes on what was held.
-    fn release(&mut self, now: Instant) -> Result<(), WriteError> {
+    fn release(&mut self, sound: &mut Sound, now: Instant) -> Result<(), WriteError> {
+        sound.despair();
         let held = self.held.take().map_or_else(Vec::new, |held| held.pictures);
-        write_all(held, |packet| self.publisher.write(packet, now))
+        write_all(held, |packet| self.pass(packet, sound, now))
     }
 }
 
@@ -114,7 +126,7 @@ impl Rung {
         if let Some(mut feed) = feed
             && end != End::TakenOver
         {
-            let _ = feed.release(Instant::now());
+            let _ = feed.release(&mut self.sound, Instant::now());
             let Feed { mut publisher, mut interleave, .. } = feed;
             // What waits of the sound goes with the last pictures. What its encoder still has, a frame or two, does not.
             let late = Instant::now() + 2 * super::limits::SOUND_HELD;
@@ -177,7 +189,7 @@ impl Rung {
                         (Beside::Told(Feedback::TakenOver), _) => return End::TakenOver,
                         (Beside::Read(next), Some(feed)) => self.take_beside(next, &mut batch, feed),
                         (Beside::Encoded(packet), Some(feed)) => {
-                            if let Err(WriteError::TakenOver) = take_encoded(packet, feed) {
+                            if let Err(WriteError::TakenOver) = take_encoded(packet, &mut self.sound, feed) {
                                 return End::TakenOver;
                             }
                         }
@@ -196,9 +208,9 @@ impl Rung {
                 return End::Unwatched;
             }
             if let Some(feed) = feed {
-                let is_over = |held: &Held| held.until <= now || !self.sound.is_encoded();
+                let is_over = |held: &Held| held.until <= now || !self.sound.is_awaited();
                 if feed.held.as_ref().is_some_and(is_over)
-                    && let Err(WriteError::TakenOver) = feed.release(now)
+                    && let Err(WriteError::TakenOver) = feed.release(&mut self.sound, now)
                 {
                     return End::TakenOver;
                 }
@@ -249,7 +261,7 @@ impl Rung {
         if packet.role == Role::Frame {
             feed.interleave.note_pictures(packet.dts);
         }
-        match feed.write(packet, now) {
+        match feed.write(packet, &mut self.sound, now) {
             Err(WriteError::TakenOver) => ControlFlow::Break(End::TakenOver),
             // After another error the rest of the rung is as good as before.
             _ => ControlFlow::Continue(()),
@@ -281,13 +293,13 @@ impl Rung {
                 }
             }
         }
-        if self.sound.is_encoded() {
+        if self.sound.is_awaited() {
             feed.held = Some(Held { pictures: Vec::new(), until: now + SOUND_FIRST });
         }
         for packet in kept.drain(..) {
-            let _ = feed.write(Packet { dts: first.dts, pts: first.dts, ..packet }, now);
+            let _ = feed.write(Packet { dts: first.dts, pts: first.dts, ..packet }, &mut self.sound, now);
         }
-        let _ = feed.write(first, now);
+        let _ = feed.write(first, &mut self.sound, now);
         let config = self.env.transcoding.upright(&self.base, self.config.clone());
         info!(
             stream = %self.name,
@@ -332,7 +344,7 @@ impl Rung {
         let packet = match packet.is_on_meta_data() {
             true => {
                 let config = self.env.transcoding.upright(&self.base, self.config.clone());
-                adapted(packet, &config, self.sound.config())
+                adapted(packet, &config, self.sound.config().as_ref())
             }
             false => packet,
         };
@@ -369,7 +381,7 @@ impl Rung {
             metrics.dropped_frames.inc_by(dropped);
             metrics.restarts.inc_by(usage.restarts.saturating_sub(before.usage.restarts));
             report.usage = usage.clone();
-            report.sound = self.sound.config().copied();
+            report.sound = self.sound.config();
             running.is_late = is_late;
             table.weigh(&self.name, viewers);
         }
@@ -440,7 +452,7 @@ enum Beside {
 }
 
 /// Takes a packet of sound that was encoded.
-fn take_encoded(packet: Packet, feed: &mut Feed) -> Result<(), WriteError> {
+fn take_encoded(packet: Packet, sound: &mut Sound, feed: &mut Feed) -> Result<(), WriteError> {
     let now = Instant::now();
     if feed.held.is_none() {
         feed.interleave.push(packet, now);
@@ -448,7 +460,7 @@ fn take_encoded(packet: Packet, feed: &mut Feed) -> Result<(), WriteError> {
     }
     // The first says what the sound is, which comes before the first picture.
     write_all(vec![packet], |packet| feed.publisher.write(packet, now))?;
-    feed.release(now)
+    feed.release(sound, now)
 }
 
 fn poll_beside(

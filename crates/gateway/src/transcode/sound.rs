@@ -1,6 +1,7 @@
 //! The sound of a rung: that of its stream, packet by packet, or its first track encoded anew.
 
-use super::limits::SOUND_AGAIN;
+use super::limits::{SOUND_AGAIN, SOUND_EXPECTED};
+use super::silence::Fill;
 use engine::host::{Launch, Output, SoundInlet, SoundOutlet, Usage, start_sound};
 use engine::sound::{Config, Wanted};
 use hub::StreamStatus;
@@ -24,6 +25,8 @@ pub(super) struct Sound {
     is_due: bool,
     /// Sound is encoded anew, or would be if that had not failed.
     config: Option<Config>,
+    /// What is where the stream has none.
+    fill: Fill,
 }
 
 struct Encoder {
@@ -41,6 +44,11 @@ impl Sound {
         status: Option<&StreamStatus>,
         now: Instant,
     ) -> Self {
+        let track = status.and_then(|status| status.tracks.iter().find(|track| track.id == TrackId::AUDIO));
+        let is_young = status
+            .and_then(|status| status.started)
+            .is_none_or(|started| now.saturating_duration_since(started) < SOUND_EXPECTED);
+        let fill = Fill::new(wanted.silence(), track.is_some() || is_young);
         let mut sound = Self {
             name,
             launch,
@@ -51,8 +59,8 @@ impl Sound {
             begun: None,
             is_due: false,
             config: None,
+            fill,
         };
-        let track = status.and_then(|status| status.tracks.iter().find(|track| track.id == TrackId::AUDIO));
         if let Some(track) = track {
             sound.choose(track.codec, track.config.clone().unwrap_or_default(), now);
         }
@@ -60,8 +68,23 @@ impl Sound {
     }
 
     /// What sound is encoded as, if it is.
-    pub(super) fn config(&self) -> Option<&Config> {
-        self.config.as_ref()
+    pub(super) fn config(&self) -> Option<Config> {
+        self.config.or_else(|| self.fill.config())
+    }
+
+    /// Whether the first pictures should wait for sound, so that players know of both from the start.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_encoded() || self.fill.is_unsure()
+    }
+
+    /// The first pictures have waited for long enough.
+    pub(super) fn despair(&mut self) {
+        self.fill.despair();
+    }
+
+    /// The next packet of silence that belongs before a picture at `dts`, where the stream has no sound.
+    pub(super) fn fill(&mut self, dts: Time) -> Option<Packet> {
+        self.fill.next(dts)
     }
 
     /// Whether an encoder is at work.
@@ -78,6 +101,9 @@ impl Sound {
         if packet.track.kind != Kind::Audio {
             return Some(packet);
         }
+        if packet.track == TrackId::AUDIO && packet.role == Role::Frame {
+            self.fill.note_sound(packet.dts);
+        }
         if packet.track == TrackId::AUDIO {
             let is_known = self.track.as_ref().is_some_and(|(codec, _)| *codec == packet.codec);
             match packet.role {
@@ -87,7 +113,8 @@ impl Sound {
             }
         }
         if self.config.is_none() {
-            return Some(packet);
+            let is_late = packet.role == Role::Frame && self.fill.has_passed(packet.dts);
+            return (!is_late).then_some(packet);
         }
         // Of several tracks a rung with sound of its own has the first.
         if packet.track == TrackId::AUDIO
@@ -137,6 +164,8 @@ impl Sound {
         while let Some(encoder) = &mut self.encoder {
             let Poll::Ready(output) = encoder.outlet.poll_next(cx) else { return Poll::Pending };
             match output {
+                Some(Output::Packet(packet))
+                    if packet.role == Role::Frame && self.fill.has_passed(packet.dts) => {}
                 Some(Output::Packet(packet)) => return Poll::Ready(packet),
                 Some(Output::Replaced { why }) => {
                     warn!(stream = %self.name, why, "the encoder of the sound of a rung has failed and was replaced");
@@ -195,6 +224,28 @@ mod tests {
             assert_eq!(sound.take(packet.clone(), Instant::now()), Some(packet));
             assert!(!sound.is_encoded() && sound.config().is_none());
         }
+    }
+
+    #[tokio::test]
+    async fn sound_that_appears_ends_silence_and_goes_on_behind_it() {
+        let mut sound = sound(Wanted::Filled);
+        assert!(sound.is_awaited(), "a stream that has only begun may have sound");
+        assert_eq!(sound.fill(Time::from_millis(40)), None);
+        sound.despair();
+        assert!(!sound.is_awaited());
+        let mut silence = std::iter::from_fn(|| sound.fill(Time::from_millis(60)));
+        assert_eq!(silence.next().map(|packet| packet.role), Some(Role::Config));
+        while sound.fill(Time::from_millis(200)).is_some() {}
+        assert_eq!(sound.config().map(|config| config.channels), Some(2));
+        let frame = |ms| Packet {
+            role: Role::Frame,
+            dts: Time::from_millis(ms),
+            pts: Time::from_millis(ms),
+            ..said(b"?")
+        };
+        assert_eq!(sound.take(frame(150), Instant::now()), None, "there is silence already");
+        assert_eq!(sound.take(frame(250), Instant::now()), Some(frame(250)));
+        assert_eq!((sound.fill(Time::from_millis(300)), sound.config()), (None, None));
     }
 
     #[tokio::test]

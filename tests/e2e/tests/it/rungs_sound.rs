@@ -11,8 +11,9 @@ const SETTINGS: &[&str] = &[
     "transcode.idle_stop_ms=1000",
     "transcode.cores_max=16",
     "transcode.template=[{ name = \"plain\", height = 180, audio = \"aac\" }, \
-     { name = \"opus\", height = 240, audio = \"opus\" }, { name = \"auto\", height = 240, audio = \"auto\" }]",
-    "transcode.rule=[{ stream = \"live/*\", ladder = [\"plain\", \"opus\", \"auto\"] }]",
+     { name = \"opus\", height = 240, audio = \"opus\" }, { name = \"auto\", height = 240, audio = \"auto\" }, \
+     { name = \"filled\", height = 360, audio = \"silence\" }]",
+    "transcode.rule=[{ stream = \"live/*\", ladder = [\"filled\", \"plain\", \"opus\", \"auto\"] }]",
 ];
 
 /// What `ffprobe` says of the first sound behind a URL: codec, profile, rate and channels.
@@ -143,4 +144,92 @@ fn an_encoder_of_sound_that_is_killed_costs_nothing_but_a_moment_of_sound() {
     assert!(gaps.iter().filter(|gap| **gap > 30).count() <= 1, "one hole: {gaps:?}");
     let restarts = || server.api("transcoding")?["rungs"][0]["restarts"].as_u64();
     until("it is told", || restarts().filter(|restarts| *restarts == 1));
+}
+
+/// The loudest sample of sound in three seconds behind a URL, as ffmpeg says it, and when each packet of sound begins, in seconds.
+fn loudness_and_times(ffmpeg: &Path, url: &str) -> (String, Vec<f64>) {
+    let output = Command::new(ffmpeg)
+        .args([
+            "-v",
+            "info",
+            "-nostats",
+            "-i",
+            url,
+            "-t",
+            "3",
+            "-map",
+            "0:a",
+            "-af",
+            "volumedetect",
+            "-f",
+            "null",
+            "-",
+        ])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let loudest = told.split("max_volume: ").nth(1).unwrap_or_else(|| panic!("{told}"));
+    let mut command = Command::new(program::find("ffprobe").unwrap());
+    command.args(["-v", "error", "-select_streams", "a:0", "-read_intervals", "%+3"]);
+    let told =
+        e2e::process::run(command.args(["-show_entries", "packet=pts_time", "-of", "csv=p=0", url])).unwrap();
+    let times = told.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect();
+    (loudest.split(" dB").next().unwrap_or_default().to_owned(), times)
+}
+
+#[test]
+fn a_stream_without_sound_has_rungs_with_silence() {
+    let ffmpeg = need!(program::ffmpeg());
+    need!(program::find("ffprobe"));
+    let server = Server::with(SETTINGS);
+    let clip = need!(clip::large(&ffmpeg));
+    let url = server.rtmp_url("mute");
+    let mut command = Command::new(&ffmpeg);
+    command.args(["-v", "error", "-re", "-stream_loop", "-1", "-i"]).arg(&clip);
+    let _publisher = e2e::Process::spawn(command.args(["-an", "-c", "copy", "-f", "flv", &url]));
+    server.await_live("mute");
+    for (rung, told) in [("filled", "aac,LC,48000,2"), ("auto", "aac,LC,48000,2")] {
+        let urls = [
+            server.flv_url(&format!("mute~{rung}")),
+            format!("http://{}/live/mute~{rung}.m3u8", server.http),
+        ];
+        for url in urls {
+            assert_eq!(sound(&url), told, "{url}");
+            let (loudest, times) = loudness_and_times(&ffmpeg, &url);
+            assert_eq!(loudest, "-91.0", "{url}: nothing but zeros");
+            assert!(times.len() > 100, "{url}: {times:?}");
+            // In milliseconds, as FLV has them, frames are 21 or 22 apart.
+            assert!(
+                times.windows(2).all(|pair| (0.020..0.0231).contains(&(pair[1] - pair[0]))),
+                "{url}: {times:?}"
+            );
+        }
+    }
+    let playlist = String::from_utf8(fetch(server.http, "/live/mute.m3u8").body).unwrap();
+    assert!(playlist.contains("URI=\"mute~auto/audio0.m3u8\""), "{playlist}");
+}
+
+#[test]
+fn silence_gives_way_to_the_sound_of_a_stream() {
+    let ffmpeg = need!(program::ffmpeg());
+    let server = Server::with(SETTINGS);
+    let clip = need!(clip::large(&ffmpeg));
+    let url = server.rtmp_url("cam");
+    let mut command = Command::new(&ffmpeg);
+    command.args(["-v", "error", "-re", "-i"]).arg(&clip);
+    let mut publisher = e2e::Process::spawn(command.args(["-an", "-c", "copy", "-f", "flv", &url]));
+    server.await_live("cam");
+    let mut rung = server.open_flv("cam~filled", "").unwrap();
+    let is_sound = |tag: &e2e::flv::Tag| tag.kind == 8 && !tag.is_config();
+    let silence = rung.find(is_sound).unwrap();
+    publisher.kill();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &url);
+    let (mut last, mut sounds) = (silence.timestamp, 0);
+    while sounds < 50 {
+        let tag = rung.find(is_sound).unwrap();
+        assert!(tag.timestamp >= last, "time goes on");
+        last = tag.timestamp;
+        // A frame of silence has a few bytes.
+        sounds += usize::from(tag.body.len() > 20);
+    }
 }
