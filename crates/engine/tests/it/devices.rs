@@ -139,7 +139,11 @@ async fn an_encoder_that_a_device_has_no_room_for_runs_on_the_processor() {
         inlet.push(packet.clone()).await.unwrap();
     }
     tokio::time::timeout(PATIENCE, first.next()).await.unwrap().unwrap();
-    let (second, third) = (transcoder.add(wanted.clone()), transcoder.add(wanted));
+    let (mut second, mut third) = (transcoder.add(wanted.clone()), transcoder.add(wanted));
+    for refused in [&mut second, &mut third] {
+        let first = tokio::time::timeout(PATIENCE, refused.next()).await.unwrap();
+        assert!(matches!(&first, Some(Output::Replaced { why }) if why.contains("sessions")), "{first:?}");
+    }
     let outlets = [first, second, third];
     let collecting = outlets.map(|mut outlet| {
         tokio::spawn(async move {

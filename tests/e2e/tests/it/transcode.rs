@@ -328,3 +328,39 @@ fn rungs_of_a_high_dynamic_range_say_that_they_are_for_ordinary_screens() {
         "H.265 has a rung of its size"
     );
 }
+
+#[test]
+fn rungs_of_a_phone_that_is_held_upright_are_tall_and_say_so() {
+    need!(program::find("ffprobe"));
+    let ffmpeg = need!(program::ffmpeg());
+    let ffmpeg9 = need!(program::ffmpeg9());
+    let clip = need!(clip::large(&ffmpeg));
+    let server = Server::with(SETTINGS);
+    let mut publisher = Command::new(&ffmpeg9);
+    // Of ffmpeg's filter only the first keyframe says it, so that there is one.
+    publisher.args(["-v", "warning", "-re", "-stream_loop", "-1", "-i"]).arg(&clip).args(["-c:a", "copy"]);
+    publisher.args([
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-bf",
+        "0",
+        "-g",
+        "9999",
+        "-sc_threshold",
+        "0",
+    ]);
+    publisher.args(["-bsf:v", "h264_metadata=display_orientation=insert:rotate=90", "-f", "flv"]);
+    let _publisher = Process::spawn(publisher.arg(server.rtmp_url("cam")));
+    server.await_live("cam");
+    let mut rung = server.open_flv("cam~480p", "").unwrap();
+    tags_of(&mut rung, 1);
+    assert_eq!(pictures(&server.flv_url("cam~480p")).unwrap(), "h264,480,854");
+    // Once a decoder has seen it, everybody is told, of those rungs too that are not made yet.
+    let size = |rung: &Value| (rung["width"].as_u64(), rung["height"].as_u64());
+    assert_eq!(size(&rungs(&server)[0]), (Some(480), Some(854)));
+    let channel = server.channel("cam").unwrap();
+    let listed: Vec<_> = channel["rungs"].as_array().unwrap().iter().map(size).collect();
+    assert!(listed.contains(&(Some(360), Some(640))), "{listed:?}");
+}
