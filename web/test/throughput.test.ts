@@ -78,6 +78,12 @@ test('bursts between silences are as slow as both together', () => {
   expect(most / 1e6).toBeLessThan(0.7);
 });
 
+test('a network that collapses in a slow spell is as slow as it is now, a second later', () => {
+  const meter = new Throughput(5_000_000);
+  send(meter, 1_000_000, [[3, 5_000_000], [2, 850_000], [0.4, 200_000]]);
+  expect(meter.bps! / 1e6).toBeLessThan(0.35);
+});
+
 test('lateness grows while nothing comes that is due', () => {
   const meter = new Throughput(5_000_000);
   send(meter, 1_000_000, [[3, 5_000_000]]);

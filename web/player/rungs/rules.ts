@@ -54,6 +54,13 @@ const LASTS_S = 8;
 const LOST = 0.4;
 /** What is lost was lost to the network if that was too slow so short a time before. */
 const LOST_CAUSE_MS = 1_000;
+/**
+ * What is buffered is gone within this time, as fast as it became less in the last moments, while the network was too slow so short a
+ * time before: no more than a change to the last rung takes on a network that hardly carries it, which needs a GOP of it at most.
+ */
+const EMPTY_S = 2.5;
+const EMPTY_CAUSE_MS = 4_000;
+const DRAIN_MS = 1_000;
 /** A network that carries nearly enough is not taken to last for ever. */
 const SHORT_MIN = 0.05;
 /** A network that was too slow just before a stall is what made it. */
@@ -104,6 +111,8 @@ export class Rules {
   private since = 0;
   private raisedAt = -Infinity;
   private stalls = 0;
+  /** What was in the buffer in the last moments. */
+  private levels: { at: number; bufferedS: number }[] = [];
   private readonly tries: { failures: number; refusedUntil: number }[];
 
   /** `rungs` from the highest rate to the lowest. `beganSmall`: with a small one for the sake of the first picture. */
@@ -135,6 +144,7 @@ export class Rules {
     const soon = bufferedS > DEEP_S ? lastsS < LASTS_S || isLost : bufferedS < targetS * LITTLE || carried < COLLAPSED;
     const after = soon ? DOWN_SOON_MS : bufferedS > DEEP_S ? Infinity : DOWN_AFTER_MS;
     const slow = limitedMs >= after || (isLost && bufferedS > DEEP_S / 2 && now - view.limitedAt < LOST_CAUSE_MS) || (stalled && now - view.limitedAt < STALL_CAUSE_MS);
+    if (this.empties(view)) return this.down({ ...view, bps: 0 });
     if (slow) return this.down(view);
     if (this.current < this.top) return this.at(this.top, now);
     return this.up(view);
@@ -146,6 +156,7 @@ export class Rules {
     if (to < this.current) this.raisedAt = now;
     this.current = to;
     this.since = now;
+    this.levels = [];
   }
 
   /** A change did not come about: the rung was too much, or it `came` not at all. */
@@ -158,6 +169,17 @@ export class Rules {
   /** A rung that somebody chose. */
   towards(to: number, now: number): Decision | undefined {
     return to === this.current ? undefined : this.at(to, now);
+  }
+
+  /** Whether the buffer runs out, for want of what the network does not carry, before much else could be done. */
+  private empties({ now, bufferedS, limitedAt }: View): boolean {
+    const { levels } = this;
+    levels.push({ at: now, bufferedS });
+    while (levels.length > 2 && now - levels[1]!.at >= DRAIN_MS) levels.shift();
+    const first = levels[0]!;
+    const passedS = (now - first.at) / 1000;
+    if (passedS * 1000 < DRAIN_MS || now - limitedAt > EMPTY_CAUSE_MS) return false;
+    return bufferedS < (EMPTY_S * (first.bufferedS - bufferedS)) / passedS;
   }
 
   private failed(rung: number): void {

@@ -16,7 +16,7 @@ const LATE_MS = 120;
  * again, so bytes come in bursts between silences, neither of which has a rate of its own.
  */
 const SPELL_MS = 2_000;
-/** One burst with its silence: what is less late than so long before may be catching up. */
+/** One burst with its silence: what is less late than so long before may be catching up, and a rate that has fallen counts after it. */
 const CYCLE_MS = 1_000;
 /** The estimate is raised by this factor at once, at most: much may come together because the page was busy, and read late. */
 const RAISE_MAX = 1.25;
@@ -157,7 +157,10 @@ export class Throughput {
     const first = spell[0]!;
     const span = now - first.at;
     this.window = { start: now, late: due, bytes: 0 };
-    this.estimate = Math.min(BPS_MAX, ((spell[spell.length - 1]!.bytes - first.bytes) * 8_000) / span);
+    const last = spell[spell.length - 1]!;
+    const rateSince = ({ at, bytes: before }: Sample) => ((last.bytes - before) * 8_000) / (now - at);
+    const recent = spell.find(({ at }, i) => i === spell.length - 2 || now - at <= CYCLE_MS)!;
+    this.estimate = Math.min(BPS_MAX, rateSince(first), span > CYCLE_MS ? rateSince(recent) : Infinity);
     const grown = due - first.late;
     const much = span * FALLS_BEHIND;
     if (due < LATE_MS || (span >= SPELL_MS && Math.abs(grown) <= much)) {
