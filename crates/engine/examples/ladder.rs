@@ -106,6 +106,7 @@ fn parse(rung: &str) -> Option<Config> {
         preset: Preset::parse(parts.next()?)?,
         profile: None,
         tune: None,
+        denoise: false,
         b_frames: parts.next()?.parse().ok()?,
         threads: 1,
         marks: Marks::default(),

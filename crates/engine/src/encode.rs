@@ -265,6 +265,8 @@ pub struct Config {
     pub profile: Option<Profile>,
     /// What pictures are like, for x264 and x265.
     pub tune: Option<Tune>,
+    /// Noise of cameras is taken out where there is much of it.
+    pub denoise: bool,
     /// Threads; 0 is as many as pay at this size.
     pub threads: u8,
     /// What is put over the pictures.

@@ -36,6 +36,8 @@ pub struct Template {
     pub profile: Option<Profile>,
     /// As in [`Config::tune`].
     pub tune: Option<Tune>,
+    /// As in [`Config::denoise`].
+    pub denoise: bool,
     /// Threads; 0 leaves it to the back end.
     pub threads: u8,
     /// What becomes of the sound.
@@ -128,6 +130,7 @@ impl Default for Template {
             preset: Preset::Superfast,
             profile: None,
             tune: None,
+            denoise: true,
             threads: 0,
             sound: Wanted::Copy,
             marks: Marks::default(),
@@ -251,6 +254,7 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         preset: template.preset,
         profile: template.profile,
         tune: template.tune,
+        denoise: template.denoise,
         threads: template.threads,
         marks: template.marks.clone(),
     })

@@ -198,7 +198,7 @@ impl Frame {
     /// # Errors
     ///
     /// It has another format, or cannot be written.
-    pub(super) fn planes_mut(&mut self) -> Result<[PlaneMut<'_>; 3], Error> {
+    pub(crate) fn planes_mut(&mut self) -> Result<[PlaneMut<'_>; 3], Error> {
         self.make_writable()?;
         let shapes = self.shapes()?;
         let data = self.fields().data;
@@ -342,12 +342,17 @@ impl Plane<'_> {
 }
 
 /// A plane of samples, to write.
-pub(super) struct PlaneMut<'a> {
+pub(crate) struct PlaneMut<'a> {
     bytes: &'a mut [u8],
     pub(super) shape: Shape,
 }
 
 impl PlaneMut<'_> {
+    /// All bytes, those of a row that are samples, and those from one row to the next.
+    pub(crate) fn parts(&mut self) -> (&mut [u8], usize, usize) {
+        (self.bytes, self.shape.row_bytes, self.shape.stride)
+    }
+
     /// All rows, one after the other.
     pub(super) fn rows(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let row_bytes = self.shape.row_bytes;

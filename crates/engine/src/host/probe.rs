@@ -123,6 +123,7 @@ async fn one(launch: &Launch, nice: u8, backend: Backend, codec: Codec) -> io::R
         preset: Preset::Superfast,
         profile: None,
         tune: None,
+        denoise: false,
         threads: 0,
         marks: Marks::default(),
     };

@@ -1,5 +1,6 @@
 //! The process that encodes one rung.
 
+use super::denoise::{Denoiser, Plane};
 use super::judge::Judge;
 use super::mark::Painter;
 use super::memory::Shared;
@@ -39,6 +40,7 @@ pub(super) fn run(
     let mut state = State { server, config, collector, told: Vec::new(), judge, quality: None };
     let mut encoder: Option<Encoder> = None;
     let mut scaler = None;
+    let mut denoiser = state.config.denoise.then(Denoiser::default);
     let mut painter = Painter::new(state.config.marks.clone());
     let mut asked = false;
     // Its rate is another one by now, which it does not take while it runs.
@@ -71,7 +73,7 @@ pub(super) fn run(
                             Some(encoder) => encoder,
                             None => encoder.insert(open(&config, backend, &picture)?),
                         };
-                        take(memory, &picture, encoder, &mut scaler, &mut painter)?;
+                        take(memory, &picture, encoder, &mut scaler, &mut denoiser, &mut painter)?;
                         state.server.report(&Report::Free(picture.slot))?;
                         asked = false;
                         if let Some(judge) = &mut state.judge {
@@ -141,18 +143,29 @@ fn open(config: &Config, backend: Backend, like: &Picture) -> Result<Encoder, Fa
     Encoder::open(config, backend, like, fps).map_err(Failed)
 }
 
-/// Scales a shared picture into the encoder's frame, and puts the marks over it.
+/// Scales a shared picture into the encoder's frame, takes noise out, and puts the marks over it.
 fn take(
     memory: &Shared,
     picture: &Picture,
     encoder: &mut Encoder,
     scaler: &mut Option<Scaler>,
+    denoiser: &mut Option<Denoiser>,
     painter: &mut Painter,
 ) -> Result<(), Failed> {
     let view = memory.slot(picture.slot).and_then(|slot| Frame::over(picture, slot));
     let view = view.ok_or_else(|| Failed("no such picture".to_owned()))?;
     Scaler::scale(scaler, picture, &view, encoder.frame())
         .map_err(|error| Failed(format!("a picture is not scaled: {error}")))?;
+    // Pictures of encoders that take others are those of devices, which have filters of their own.
+    if let Some(denoiser) = denoiser
+        && let Ok(mut planes) = encoder.frame().planes_mut()
+    {
+        let mut planes = planes.each_mut().map(|plane| {
+            let (samples, width, stride) = plane.parts();
+            Plane { samples, width, stride }
+        });
+        denoiser.filter(&mut planes);
+    }
     painter
         .paint(picture, encoder.frame())
         .map_err(|error| Failed(format!("a watermark is not drawn: {error}")))

@@ -5,6 +5,7 @@
 //! socket ends. Nothing here is trusted by the server.
 
 mod decoder;
+mod denoise;
 mod encoder;
 mod grid;
 mod judge;

@@ -117,6 +117,7 @@ mod tests {
             preset,
             profile: None,
             tune: None,
+            denoise: false,
             threads,
             marks: Marks::default(),
         })

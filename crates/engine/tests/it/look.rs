@@ -65,3 +65,25 @@ async fn where_the_rate_is_used_up_pictures_that_look_worse_take_no_more() {
     assert!(usage.vmaf.is_some_and(|vmaf| vmaf < 99.0), "{usage:?}");
     assert!(bytes(&outputs) * 8 / 6 < 250_000, "{} bytes", bytes(&outputs));
 }
+
+#[tokio::test]
+async fn noise_of_a_camera_is_taken_out_for_fewer_bits_and_pictures_without_it_stay_the_same() {
+    let made_with = |filter: &str| {
+        let noisy = ["-vf", filter, "-c:v", "libx264", "-preset", "ultrafast", "-qp", "4"];
+        Clip::new("640x360", 30, 8, &noisy)
+    };
+    // A room in which nothing moves.
+    let room = "format=yuv420p,trim=end_frame=1,loop=-1:1,setpts=N/30/TB,trim=duration=8";
+    for (filter, is_noisy) in [(format!("{room},noise=alls=12:allf=t"), true), (room.to_owned(), false)] {
+        let clip = made_with(&filter);
+        let plain = Config { quality: Some(24.0), bitrate_bps: 20_000_000, b_frames: 0, ..config(640, 360) };
+        let denoised = Config { denoise: true, ..plain.clone() };
+        let made = super::transcode(&clip, vec![plain, denoised]).await;
+        let (plain, denoised) = (bytes(&made[0]), bytes(&made[1]));
+        if is_noisy {
+            assert!(denoised * 4 < plain * 3, "{denoised} of {plain} bytes");
+        } else {
+            assert_eq!(denoised, plain);
+        }
+    }
+}

@@ -49,6 +49,7 @@ fn config(width: u32, height: u32) -> Config {
         preset: Preset::Ultrafast,
         profile: None,
         tune: None,
+        denoise: false,
         threads: 1,
         marks: Marks::default(),
     }

@@ -84,6 +84,8 @@ section! {
         /// What pictures are like: `"film"`, `"animation"`, `"grain"`, `"stillimage"` or `"fastdecode"`, for x264; the second, the third and the last for
         /// x265, too. Unset, they are encoded for the least bits at the same judgement of VMAF.
         tune: Option<TuneName> = None,
+        /// Noise of cameras is taken out where there is much of it and nothing moves, such as in a dark room: it takes bits and is nothing to look at.
+        denoise: bool = true,
         /// The sound: `"copy"` is that of the stream, with all its tracks; `"aac"` and `"opus"` encode its first track; `"auto"` makes AAC of
         /// it, unless it is AAC with one or two channels already, which everything plays; `"silence"` is `"copy"`. With `"auto"`, `"aac"` and
         /// `"silence"` a stream without sound gets silence.
@@ -457,6 +459,7 @@ impl TranscodeTemplate {
             preset: self.preset.0,
             profile: self.profile.map(|profile| profile.0),
             tune: self.tune.map(|tune| tune.0),
+            denoise: self.denoise,
             threads: 0,
             sound: self.to_sound(),
             marks: Marks::default(),

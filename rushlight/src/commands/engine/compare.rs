@@ -244,6 +244,7 @@ impl Clip {
             preset: Preset::Veryfast,
             profile: None,
             tune: None,
+            denoise: false,
             threads: 1,
             marks: engine::mark::Marks::default(),
         }
