@@ -87,6 +87,11 @@ impl Backend {
         }
     }
 
+    /// Whether it has a constant quality. Others fill the bit rate.
+    pub const fn has_quality(self) -> bool {
+        matches!(self, Backend::X264 | Backend::X265 | Backend::SvtAv1 | Backend::Nvenc)
+    }
+
     /// Whether it needs a device.
     pub const fn is_hardware(self) -> bool {
         !matches!(self, Backend::X264 | Backend::X265 | Backend::SvtAv1 | Backend::OpenH264)

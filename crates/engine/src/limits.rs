@@ -138,6 +138,9 @@ pub const DEVICE_REST_MIN: Duration = Duration::from_secs(30);
 /// The longest such time, after several failures.
 pub const DEVICE_REST_MAX: Duration = Duration::from_secs(600);
 
+/// Sizes and codecs that are remembered because a device gave nothing for them: a server has about five rungs a stream, most of the same sizes.
+pub const DEVICE_SHAPES_MAX: usize = 64;
+
 /// Frames after which an encoder has done well: ten seconds of them. What fails afterwards is an accident and no habit.
 pub const FRAMES_WELL: u64 = 300;
 

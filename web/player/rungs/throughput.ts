@@ -22,6 +22,8 @@ const CYCLE_MS = 1_000;
 const RAISE_MAX = 1.25;
 /** More than this no rung needs. */
 const BPS_MAX = 50_000_000;
+/** From less than this an estimate would take long to rise again. */
+const BPS_MIN = 32_000;
 /** The clocks of sender and browser drift apart by less than this. */
 const DRIFT = 0.002;
 /** A step of lateness beyond these is another clock. */
@@ -160,7 +162,8 @@ export class Throughput {
     const last = spell[spell.length - 1]!;
     const rateSince = ({ at, bytes: before }: Sample) => ((last.bytes - before) * 8_000) / (now - at);
     const recent = spell.find(({ at }, i) => i === spell.length - 2 || now - at <= CYCLE_MS)!;
-    this.estimate = Math.min(BPS_MAX, rateSince(first), span > CYCLE_MS ? rateSince(recent) : Infinity);
+    // A network that stands for a moment is not one that carries nothing.
+    this.estimate = Math.max(BPS_MIN, Math.min(BPS_MAX, rateSince(first), span > CYCLE_MS ? rateSince(recent) : Infinity));
     const grown = due - first.late;
     const much = span * FALLS_BEHIND;
     if (due < LATE_MS || (span >= SPELL_MS && Math.abs(grown) <= much)) {

@@ -63,7 +63,7 @@ impl Encoder {
         let mut left = None;
         let mut open = || {
             let mut context = Context::new(found)?;
-            describe(context.fields(), config, like, fps)?;
+            describe(context.fields(), config, backend, like, fps)?;
             if backend == Backend::SvtAv1 && config.quality.is_none() {
                 // It takes a ceiling with constant quality alone.
                 (context.fields().rc_max_rate, context.fields().rc_buffer_size) = (0, 0);
@@ -188,6 +188,7 @@ fn aspect(config: &Config, like: &Picture) -> ffi::AVRational {
 fn describe(
     fields: &mut ffi::AVCodecContext,
     config: &Config,
+    backend: Backend,
     like: &Picture,
     fps: f64,
 ) -> Result<(), Error> {
@@ -201,7 +202,7 @@ fn describe(
     fields.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as c_int;
     fields.rc_max_rate = i64::from(config.bitrate_bps);
     fields.rc_buffer_size = buffer(config.bitrate_bps);
-    if config.quality.is_none() {
+    if config.quality.is_none() || !backend.has_quality() {
         fields.bit_rate = i64::from(config.bitrate_bps);
     }
     fields.color_range = if like.full_range {
@@ -274,7 +275,9 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
             options.set(c"preset", config.preset.name())?;
             options.set(c"forced-idr", "1")?;
             let tunes = config.tune.map(Tune::name).into_iter().chain(is_immediate.then_some("zerolatency"));
-            let tunes = tunes.collect::<Vec<_>>().join(",");
+            // x265 knows but one.
+            let tunes =
+                tunes.take(if backend == Backend::X264 { 2 } else { 1 }).collect::<Vec<_>>().join(",");
             if !tunes.is_empty() {
                 options.set(c"tune", &tunes)?;
             }
@@ -299,8 +302,12 @@ fn options(config: &Config, backend: Backend) -> Result<Options, Error> {
                 }
                 options.set(c"x264-params", &parameters)?;
             } else {
-                let parameters =
-                    format!("scenecut=0:open-gop=0:rc-lookahead={lookahead}:log-level=none:repeat-headers=0");
+                // What "zerolatency" is made of, for another tune is in its place.
+                let delay = match is_immediate {
+                    true => "bframes=0:b-adapt=0:rc-lookahead=0:cutree=0:frame-threads=1".to_owned(),
+                    false => format!("rc-lookahead={lookahead}"),
+                };
+                let parameters = format!("scenecut=0:open-gop=0:log-level=none:repeat-headers=0:{delay}");
                 options.set(c"x265-params", &parameters)?;
             }
         }

@@ -6,6 +6,9 @@ use crate::tone::{Colours, Table};
 use crate::turn::Turn;
 use std::ffi::c_int;
 
+/// From one turn to the next.
+const TURN_NANOS_MIN: u64 = 1_000_000_000;
+
 /// Makes pictures of a high dynamic range or a wide gamut into ordinary ones, and turns those that are to be shown so.
 ///
 /// It is done where a source is decoded, once for all that is made of it, and before its samples lose bits: 8 of PQ show steps.
@@ -21,6 +24,7 @@ pub(crate) struct Normalizer {
     upright: Option<Frame>,
     /// As the last message about that had it: one counts until the next keyframe (H.264 section D.2.21, H.265 section D.3.17).
     turn: Option<Turn>,
+    turned_at: Option<i64>,
 }
 
 impl Normalizer {
@@ -30,10 +34,12 @@ impl Normalizer {
         frame: &'a mut Frame,
         is_keyframe: bool,
     ) -> Result<&'a mut Frame, Error> {
-        match frame.turn() {
-            Some(turn) => self.turn = turn,
-            None if is_keyframe => self.turn = None,
-            None => {}
+        // Each turn makes all encoders begin anew, which nobody's hands can make them do for every picture.
+        let pts = frame.pts().unwrap_or_default();
+        let may_turn = self.turned_at.is_none_or(|at| pts.abs_diff(at) >= TURN_NANOS_MIN);
+        let turn = frame.turn().or(is_keyframe.then_some(None)).filter(|turn| *turn != self.turn);
+        if let Some(turn) = turn.filter(|_| may_turn) {
+            (self.turn, self.turned_at) = (turn, Some(pts));
         }
         let turn = self.turn;
         let colours = Colours::of(&frame.describe(0, 0, false), frame.peak_nits());

@@ -2,8 +2,8 @@
 
 use super::Probed;
 use super::lock;
-use crate::encode::{Backend, Codec};
-use crate::limits::{DEVICE_REST_MAX, DEVICE_REST_MIN};
+use crate::encode::{Backend, Codec, Config};
+use crate::limits::{DEVICE_REST_MAX, DEVICE_REST_MIN, DEVICE_SHAPES_MAX, FRAMES_WELL};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,6 +20,24 @@ struct State {
     probed: Vec<Probed>,
     /// As many as there are devices and codecs.
     rests: HashMap<(Backend, Codec), Rest>,
+    /// The same for what an encoder was asked for that never gave a frame: at most [`DEVICE_SHAPES_MAX`].
+    shapes: HashMap<(Backend, Shape), Rest>,
+}
+
+/// What a device may be unable to do though it encodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Shape {
+    codec: Codec,
+    width: u32,
+    height: u32,
+    b_frames: u8,
+}
+
+impl Shape {
+    fn of(config: &Config) -> Self {
+        let Config { codec, width, height, b_frames, .. } = *config;
+        Self { codec, width, height, b_frames }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,17 +71,46 @@ impl Devices {
         lock(&self.0).rests(backend, codec, now)
     }
 
-    /// A device has failed. `did_well` says that it had encoded for a while before. What all its encoders notice at once is one failure.
-    pub(super) fn note_failure(&self, backend: Backend, codec: Codec, did_well: bool, now: Instant) {
+    /// Whether that is so for what `config` asks for.
+    pub(super) fn rests_for(&self, backend: Backend, config: &Config, now: Instant) -> bool {
+        let state = lock(&self.0);
+        let shape = state.shapes.get(&(backend, Shape::of(config)));
+        state.rests(backend, config.codec, now) || shape.is_some_and(|rest| now < rest.until)
+    }
+
+    /// A device has failed after so many frames. One that never gave any may be unable to do what was asked for, or have no room, or be given what
+    /// nobody can encode: others are still tried with it. What all its encoders notice at once is one failure.
+    pub(super) fn note_failure(&self, backend: Backend, config: &Config, frames: u64, now: Instant) {
         let mut state = lock(&self.0);
-        let before = state.rests.get(&(backend, codec)).copied();
-        if before.is_some_and(|rest| now < rest.until) {
+        if frames > 0 {
+            let rest = state.rests.entry((backend, config.codec));
+            let failed = |rest: &mut Rest| rest.fail(frames >= FRAMES_WELL, now);
+            rest.and_modify(failed).or_insert_with(|| Rest::new(now));
             return;
         }
-        let is_again = |rest: &Rest| !did_well && now.saturating_duration_since(rest.until) < DEVICE_REST_MAX;
-        let length = before.filter(is_again).map_or(DEVICE_REST_MIN, |rest| 2 * rest.length);
-        let length = length.min(DEVICE_REST_MAX);
-        state.rests.insert((backend, codec), Rest { until: now + length, length });
+        state.shapes.retain(|_, rest| now.saturating_duration_since(rest.until) < DEVICE_REST_MAX);
+        let key = (backend, Shape::of(config));
+        if state.shapes.len() < DEVICE_SHAPES_MAX || state.shapes.contains_key(&key) {
+            let rest = state.shapes.entry(key);
+            rest.and_modify(|rest| rest.fail(false, now)).or_insert_with(|| Rest::new(now));
+        }
+    }
+}
+
+impl Rest {
+    fn new(now: Instant) -> Self {
+        Self { until: now + DEVICE_REST_MIN, length: DEVICE_REST_MIN }
+    }
+
+    /// Rests again, longer if it did not do well since.
+    fn fail(&mut self, did_well: bool, now: Instant) {
+        if now < self.until {
+            return;
+        }
+        let is_again = !did_well && now.saturating_duration_since(self.until) < DEVICE_REST_MAX;
+        let length = if is_again { 2 * self.length } else { DEVICE_REST_MIN };
+        self.length = length.min(DEVICE_REST_MAX);
+        self.until = now + self.length;
     }
 }
 
@@ -77,6 +124,7 @@ impl State {
 mod tests {
     use super::super::Speed;
     use super::*;
+    use crate::ladder::{self, Source, Template};
 
     const CODEC: Codec = Codec::H264;
 
@@ -85,32 +133,59 @@ mod tests {
         Probed { backend, codec: CODEC, speed }
     }
 
+    fn asked(height: u32) -> Config {
+        let source = Source {
+            width: 2 * height.max(100) * 16 / 9,
+            height: 2 * height.max(100),
+            codec: None,
+            fps: None,
+            bitrate_bps: None,
+        };
+        let template = Template { height: height.max(100), bitrate_bps: 1_000_000, ..Template::default() };
+        let config = ladder::fit(&template, &source).expect("it is smaller than its source");
+        Config { height, ..config }
+    }
+
     #[test]
     fn a_device_that_fails_rests_and_longer_each_time() {
         let (devices, now) = (Devices::default(), Instant::now());
         assert!(!devices.rests(Backend::Nvenc, CODEC, now));
-        devices.note_failure(Backend::Nvenc, CODEC, false, now);
-        devices.note_failure(Backend::Nvenc, CODEC, false, now);
+        devices.note_failure(Backend::Nvenc, &asked(480), 1, now);
+        devices.note_failure(Backend::Nvenc, &asked(480), 1, now);
         assert!(devices.rests(Backend::Nvenc, CODEC, now + DEVICE_REST_MIN / 2));
         assert!(!devices.rests(Backend::Nvenc, Codec::Av1, now), "other codecs are other units");
         let mut at = now + DEVICE_REST_MIN;
         assert!(!devices.rests(Backend::Nvenc, CODEC, at), "two encoders have noticed one failure");
-        devices.note_failure(Backend::Nvenc, CODEC, false, at);
+        devices.note_failure(Backend::Nvenc, &asked(480), 1, at);
         assert!(devices.rests(Backend::Nvenc, CODEC, at + DEVICE_REST_MIN));
         assert!(!devices.rests(Backend::Nvenc, CODEC, at + 2 * DEVICE_REST_MIN));
         for _ in 0..20 {
             at += DEVICE_REST_MAX;
-            devices.note_failure(Backend::Nvenc, CODEC, false, at);
+            devices.note_failure(Backend::Nvenc, &asked(480), 1, at);
             assert!(!devices.rests(Backend::Nvenc, CODEC, at + DEVICE_REST_MAX));
         }
     }
 
     #[test]
+    fn a_device_that_gave_nothing_for_one_size_is_still_tried_with_others() {
+        let (devices, now) = (Devices::default(), Instant::now());
+        devices.note_failure(Backend::Nvenc, &asked(96), 0, now);
+        assert!(devices.rests_for(Backend::Nvenc, &asked(96), now));
+        assert!(!devices.rests_for(Backend::Nvenc, &asked(720), now));
+        assert!(!devices.rests(Backend::Nvenc, CODEC, now));
+        assert!(!devices.rests_for(Backend::Nvenc, &asked(96), now + DEVICE_REST_MIN));
+        for height in 0..1000 {
+            devices.note_failure(Backend::Nvenc, &asked(2 * height), 0, now);
+        }
+        assert!(lock(&devices.0).shapes.len() <= DEVICE_SHAPES_MAX);
+    }
+
+    #[test]
     fn a_device_that_did_well_since_rests_as_shortly_as_the_first_time() {
         let (devices, now) = (Devices::default(), Instant::now());
-        devices.note_failure(Backend::Vaapi, CODEC, false, now);
+        devices.note_failure(Backend::Vaapi, &asked(480), 1, now);
         let later = now + 2 * DEVICE_REST_MIN;
-        devices.note_failure(Backend::Vaapi, CODEC, true, later);
+        devices.note_failure(Backend::Vaapi, &asked(480), FRAMES_WELL, later);
         assert!(!devices.rests(Backend::Vaapi, CODEC, later + DEVICE_REST_MIN));
     }
 
@@ -129,7 +204,7 @@ mod tests {
         devices.note_probed(probed);
         assert_eq!(devices.able(CODEC, now), [Backend::Vaapi, Backend::Nvenc], "20 fps are too few");
         assert_eq!(devices.able(Codec::H265, now), []);
-        devices.note_failure(Backend::Vaapi, CODEC, false, now);
+        devices.note_failure(Backend::Vaapi, &asked(480), 1, now);
         assert_eq!(devices.able(CODEC, now), [Backend::Nvenc]);
     }
 }

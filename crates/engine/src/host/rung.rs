@@ -5,7 +5,7 @@ use super::{Devices, Output, Usage, lock};
 use crate::encode::{Backend, Config};
 use crate::ipc::{Coded, Order};
 use crate::limits::{
-    DEATHS_MAX, DEATHS_WINDOW, FRAMES_WELL, PICTURES_HELD_BACK_MAX, REORDER_MAX, REPORTS_PER_ORDER_MAX,
+    DEATHS_MAX, DEATHS_WINDOW, PICTURES_HELD_BACK_MAX, REORDER_MAX, REPORTS_PER_ORDER_MAX,
     REPORTS_UNASKED_MAX, SILENCE_FIRST_MAX, SILENCE_MAX,
 };
 use crate::picture::Picture;
@@ -89,6 +89,10 @@ impl Rung {
                 candidates.push_back(backend);
             }
         }
+        if config.tune.is_some() {
+            // No device knows what that means.
+            candidates.retain(|backend| !backend.is_hardware());
+        }
         if let Some(chosen) = config.backend {
             candidates.retain(|backend| *backend != chosen);
             candidates.push_front(chosen);
@@ -125,7 +129,7 @@ impl Rung {
     pub(super) fn next_backend(&mut self, now: Instant) -> Option<Backend> {
         while self.candidates.len() > 1
             && let Some(backend) = self.backend()
-            && self.devices.rests(backend, self.config.codec, now)
+            && self.devices.rests_for(backend, &self.config, now)
         {
             self.candidates.pop_front();
         }
@@ -154,7 +158,7 @@ impl Rung {
         self.worker = None;
         let device = self.backend().filter(|backend| backend.is_hardware());
         if let Some(device) = device {
-            self.devices.note_failure(device, self.config.codec, self.frames >= FRAMES_WELL, now);
+            self.devices.note_failure(device, &self.config, self.frames, now);
         }
         // One that never gave a frame cannot do it; a device that was lost may be gone for long.
         if self.frames == 0 || device.is_some() {

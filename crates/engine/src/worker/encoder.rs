@@ -26,6 +26,8 @@ struct State<'a> {
     judge: Option<Judge>,
     /// A quality that the encoder does not have yet.
     quality: Option<f32>,
+    /// The encoder was opened since parameter sets were collected, and may have others.
+    is_new: bool,
 }
 
 pub(super) fn run(
@@ -36,8 +38,8 @@ pub(super) fn run(
 ) -> Result<(), Failed> {
     let mut pace = Pace::new(&config);
     let collector = annex_b::Collector::new(config.codec.of_packets());
-    let judge = Judge::of(&config, takes_quality(backend));
-    let mut state = State { server, config, collector, told: Vec::new(), judge, quality: None };
+    let judge = backend.has_quality().then(|| Judge::of(&config, takes_quality(backend))).flatten();
+    let mut state = State { server, config, collector, told: Vec::new(), judge, quality: None, is_new: true };
     let mut encoder: Option<Encoder> = None;
     let mut scaler = None;
     let mut denoiser = state.config.denoise.then(Denoiser::default);
@@ -64,14 +66,19 @@ pub(super) fn run(
                             && let Some(mut old) = encoder.take()
                         {
                             state.finish(&mut old)?;
+                            // The next one begins with what was found last.
+                            (state.quality, state.is_new) = (None, true);
                             if is_turned {
-                                state.judge = Judge::of(&config, takes_quality(backend));
                                 state.told.clear();
+                                state.judge.iter_mut().for_each(Judge::look_anew);
                             }
                         }
                         let encoder = match &mut encoder {
                             Some(encoder) => encoder,
-                            None => encoder.insert(open(&config, backend, &picture)?),
+                            None => {
+                                let config = state.config.standing_like(picture.width, picture.height);
+                                encoder.insert(open(&config, backend, &picture)?)
+                            }
                         };
                         take(memory, &picture, encoder, &mut scaler, &mut denoiser, &mut painter)?;
                         state.server.report(&Report::Free(picture.slot))?;
@@ -101,7 +108,7 @@ pub(super) fn run(
                 }
                 match &mut encoder {
                     Some(encoder) if takes_bitrate(backend) => {
-                        encoder.set_bitrate(bps, state.config.quality.is_some());
+                        encoder.set_bitrate(bps, state.config.quality.is_some() && backend.has_quality());
                     }
                     _ => is_outdated = true,
                 }
@@ -156,7 +163,7 @@ fn take(
     let view = view.ok_or_else(|| Failed("no such picture".to_owned()))?;
     Scaler::scale(scaler, picture, &view, encoder.frame())
         .map_err(|error| Failed(format!("a picture is not scaled: {error}")))?;
-    // Pictures of encoders that take others are those of devices, which have filters of their own.
+    // Devices take pictures of another layout, as they are.
     if let Some(denoiser) = denoiser
         && let Ok(mut planes) = encoder.frame().planes_mut()
     {
@@ -188,7 +195,7 @@ impl State<'_> {
             let record = match self.config.codec {
                 Codec::H264 | Codec::H265 => {
                     // Parameter sets are in the configuration, or in front of a keyframe, or both.
-                    if self.told.is_empty() {
+                    if std::mem::take(&mut self.is_new) {
                         self.collector.frame(encoded.extradata);
                     }
                     coded.payload = self.collector.frame(&coded.payload).0.to_vec();

@@ -1,7 +1,7 @@
 //! What an encoder is asked for besides size and rate.
 
 use super::{Clip, collect, config, options, packets, publish, shown, transcode};
-use engine::encode::{Config, Profile, Tune};
+use engine::encode::{Codec, Config, Profile, Tune};
 use engine::host::{Output, Transcoder};
 use media::Role;
 
@@ -30,6 +30,19 @@ async fn x264_takes_every_tune_with_and_without_delay() {
     for tune in Tune::ALL {
         for b_frames in [0, 2] {
             let asked = Config { tune: Some(tune), b_frames, quality: Some(24.0), ..config(320, 240) };
+            let made = &transcode(&clip, vec![asked]).await[0];
+            assert_eq!(shown(packets(made), false).len(), 30, "{tune:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn x265_takes_the_tunes_that_it_has_with_and_without_delay() {
+    let clip = Clip::new("320x240", 30, 1, &["-c:v", "libx264", "-preset", "ultrafast"]);
+    for tune in Tune::ALL.into_iter().filter(|tune| tune.suits(Codec::H265)) {
+        for b_frames in [0, 2] {
+            let codec = Codec::H265;
+            let asked = Config { codec, tune: Some(tune), b_frames, quality: Some(28.0), ..config(320, 240) };
             let made = &transcode(&clip, vec![asked]).await[0];
             assert_eq!(shown(packets(made), false).len(), 30, "{tune:?}");
         }

@@ -95,6 +95,12 @@ impl Judge {
         })
     }
 
+    /// Other pictures follow, such as turned ones, for which the quality is as good a beginning as any.
+    pub(super) fn look_anew(&mut self) {
+        (self.looking, self.bytes_seen, self.group) = (None, None, Group::default());
+        self.credit = self.credit.max(PICTURES_MAX as f32);
+    }
+
     /// The most bits per second are others by now.
     pub(super) fn set_bitrate(&mut self, bps: u32) {
         self.bitrate_bps = bps;
@@ -103,6 +109,11 @@ impl Judge {
     /// What is about to be encoded.
     pub(super) fn picture(&mut self, pts: i64, keyframe: bool, frame: &mut Frame) {
         self.credit = (self.credit + PART).min(CREDIT_MAX);
+        // A keyframe that has not come out by the second one after it never will as one.
+        let is_lost = |look: &mut Look| look.decoder.is_none() && look.pictures >= PICTURES_MAX;
+        if keyframe && self.looking.as_mut().is_some_and(is_lost) {
+            self.looking = None;
+        }
         if keyframe && self.looking.is_none() && self.credit >= 1.0 {
             self.looking = Some(Look::new(pts));
         }
