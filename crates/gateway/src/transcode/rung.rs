@@ -285,11 +285,12 @@ impl Rung {
             let mut has_frame = false;
             for entry in batch {
                 has_frame |= entry.packet.role == Role::Frame;
-                let Some(packet) = self.of_rung(&entry, first.dts, now) else { continue };
-                // A failure is missing for decoders, and not for the hub.
-                match has_frame {
-                    false => drop(feed.publisher.write(packet, now)),
-                    true => feed.interleave.push(packet, now),
+                for packet in self.of_rung(&entry, first.dts, now) {
+                    // A failure is missing for decoders, and not for the hub.
+                    match has_frame {
+                        false => drop(feed.publisher.write(packet, now)),
+                        true => feed.interleave.push(packet, now),
+                    }
                 }
             }
         }
@@ -329,28 +330,28 @@ impl Rung {
     fn take_beside(&mut self, next: Next, batch: &mut Vec<Arc<Entry>>, feed: &mut Feed) {
         let now = Instant::now();
         for entry in batch.drain(..) {
-            if let Some(packet) = self.of_rung(&entry, entry.packet.dts, now) {
-                feed.interleave.push(packet, now);
-            }
+            self.of_rung(&entry, entry.packet.dts, now).for_each(|packet| feed.interleave.push(packet, now));
         }
         if let Next::Ended(_) = next {
             feed.beside = None;
         }
     }
 
-    /// A packet of the stream as one of the rung; `None` if it is encoded first.
-    fn of_rung(&mut self, entry: &Entry, dts: Time, now: Instant) -> Option<Packet> {
-        let packet = self.sound.take(entry.packet.clone(), now)?;
-        let packet = match packet.is_on_meta_data() {
-            true => {
-                let config = self.env.transcoding.upright(&self.base, self.config.clone());
-                adapted(packet, &config, self.sound.config().as_ref())
+    /// A packet of the stream as one of the rung, behind what decoders must know of it; nothing if it is encoded first.
+    fn of_rung(&mut self, entry: &Entry, dts: Time, now: Instant) -> impl Iterator<Item = Packet> {
+        let taken = self.sound.take(entry.packet.clone(), now);
+        taken.map(move |packet| {
+            let packet = match packet.is_on_meta_data() {
+                true => {
+                    let config = self.env.transcoding.upright(&self.base, self.config.clone());
+                    adapted(packet, &config, self.sound.config().as_ref())
+                }
+                false => packet,
+            };
+            match packet.role {
+                Role::Frame => packet,
+                _ => Packet { dts, pts: dts, ..packet },
             }
-            false => packet,
-        };
-        Some(match packet.role {
-            Role::Frame => packet,
-            _ => Packet { dts, pts: dts, ..packet },
         })
     }
 

@@ -91,6 +91,8 @@ pub(super) struct Fill {
     /// How far there was sound.
     heard: Option<Time>,
     silence: Option<Silence>,
+    /// What decoders were told last of the track is that it is silence.
+    has_told: bool,
     /// How far there was silence before.
     ended: Option<Time>,
 }
@@ -98,7 +100,7 @@ pub(super) struct Fill {
 impl Fill {
     /// `channels` of silence, if there is to be any. `is_expected` says that the stream has sound, or may have some in a moment.
     pub(super) fn new(channels: Option<u8>, is_expected: bool) -> Self {
-        Self { channels, is_unsure: is_expected, heard: None, silence: None, ended: None }
+        Self { channels, is_unsure: is_expected, heard: None, silence: None, has_told: false, ended: None }
     }
 
     /// Whether it is not known yet if there is sound, and that matters.
@@ -130,6 +132,16 @@ impl Fill {
         }
     }
 
+    /// Whether there is silence for now.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silence.is_some()
+    }
+
+    /// Whether decoders must be told what sound is before they get some: they take it for silence. The answer is so once.
+    pub(super) fn take_told(&mut self) -> bool {
+        std::mem::take(&mut self.has_told)
+    }
+
     /// Whether there is silence at this time already, which sound does not take the place of any more.
     pub(super) fn has_passed(&self, at: Time) -> bool {
         self.ended.is_some_and(|ended| at < ended)
@@ -139,14 +151,16 @@ impl Fill {
     pub(super) fn next(&mut self, to: Time) -> Option<Packet> {
         let channels = self.channels.filter(|_| !self.is_unsure)?;
         let is_sounding = self.heard.is_some_and(|heard| to.since(heard) < SILENCE_AFTER);
-        match &mut self.silence {
+        let packet = match &mut self.silence {
             Some(silence) => silence.next(to),
             None if is_sounding => None,
             None => self
                 .silence
                 .insert(Silence::new(channels, self.ended.map_or(to, |ended| to.max(ended))))
                 .next(to),
-        }
+        };
+        self.has_told |= packet.as_ref().is_some_and(|packet| packet.role == Role::Config);
+        packet
     }
 }
 

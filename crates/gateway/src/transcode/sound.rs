@@ -32,6 +32,10 @@ pub(super) struct Sound {
 struct Encoder {
     inlet: SoundInlet,
     outlet: SoundOutlet,
+    /// What it said last of its packets.
+    said: Option<Packet>,
+    /// What was encoded already, behind what was to be said again.
+    next: Option<Packet>,
 }
 
 impl Sound {
@@ -96,8 +100,20 @@ impl Sound {
         self.encoder.as_ref().map(|encoder| encoder.outlet.usage()).unwrap_or_default()
     }
 
-    /// Takes a packet of the stream. What is not encoded comes back.
-    pub(super) fn take(&mut self, packet: Packet, now: Instant) -> Option<Packet> {
+    /// Takes a packet of the stream. What is not encoded comes back; behind silence it does so with what decoders must know of it.
+    pub(super) fn take(&mut self, packet: Packet, now: Instant) -> impl Iterator<Item = Packet> + use<> {
+        let passed = self.pass(packet, now);
+        let said = passed.as_ref().and_then(|packet| {
+            let (codec, record) = self.track.as_ref()?;
+            let is_of_it = packet.track == TrackId::AUDIO && packet.codec == *codec && !record.is_empty();
+            let is_behind_silence = is_of_it && packet.role == Role::Frame && self.fill.take_told();
+            is_behind_silence.then(|| at(packet.dts, config_packet(*codec, record.clone())))
+        });
+        said.into_iter().chain(passed)
+    }
+
+    /// What of the stream is a packet of the rung as it is.
+    fn pass(&mut self, packet: Packet, now: Instant) -> Option<Packet> {
         if packet.track.kind != Kind::Audio {
             return Some(packet);
         }
@@ -113,8 +129,17 @@ impl Sound {
             }
         }
         if self.config.is_none() {
-            let is_late = packet.role == Role::Frame && self.fill.has_passed(packet.dts);
-            return (!is_late).then_some(packet);
+            let is_left_out = packet.track == TrackId::AUDIO
+                && match packet.role {
+                    // Until there is sound, decoders get more silence. They are told behind it.
+                    Role::Config => self.fill.is_silent(),
+                    Role::Frame => self.fill.has_passed(packet.dts),
+                    _ => false,
+                };
+            if packet.role == Role::Config && packet.track == TrackId::AUDIO && !is_left_out {
+                self.fill.take_told();
+            }
+            return (!is_left_out).then_some(packet);
         }
         // Of several tracks a rung with sound of its own has the first.
         if packet.track == TrackId::AUDIO
@@ -154,7 +179,7 @@ impl Sound {
             if let Some((codec, record)) = self.track.clone().filter(|(_, record)| !record.is_empty()) {
                 inlet.try_push(config_packet(codec, record));
             }
-            self.encoder = Some(Encoder { inlet, outlet });
+            self.encoder = Some(Encoder { inlet, outlet, said: None, next: None });
             self.begun = Some(now);
         }
     }
@@ -162,11 +187,28 @@ impl Sound {
     /// The next packet that was encoded; pending for ever where there is no encoder.
     pub(super) fn poll_encoded(&mut self, cx: &mut Context<'_>) -> Poll<Packet> {
         while let Some(encoder) = &mut self.encoder {
+            if let Some(packet) = encoder.next.take() {
+                return Poll::Ready(packet);
+            }
             let Poll::Ready(output) = encoder.outlet.poll_next(cx) else { return Poll::Pending };
             match output {
                 Some(Output::Packet(packet))
                     if packet.role == Role::Frame && self.fill.has_passed(packet.dts) => {}
-                Some(Output::Packet(packet)) => return Poll::Ready(packet),
+                Some(Output::Packet(packet)) if packet.role == Role::Config => {
+                    encoder.said = Some(packet.clone());
+                    if !self.fill.is_silent() {
+                        self.fill.take_told();
+                        return Poll::Ready(packet);
+                    }
+                }
+                Some(Output::Packet(packet)) => {
+                    if let Some(said) = encoder.said.clone().filter(|_| self.fill.take_told()) {
+                        let said = at(packet.dts, said);
+                        encoder.next = Some(packet);
+                        return Poll::Ready(said);
+                    }
+                    return Poll::Ready(packet);
+                }
                 Some(Output::Replaced { why }) => {
                     warn!(stream = %self.name, why, "the encoder of the sound of a rung has failed and was replaced");
                 }
@@ -179,6 +221,11 @@ impl Sound {
         }
         Poll::Pending
     }
+}
+
+/// A packet of that time.
+fn at(time: Time, packet: Packet) -> Packet {
+    Packet { dts: time, pts: time, ..packet }
 }
 
 /// What decoders must know, as a packet.
@@ -207,6 +254,10 @@ mod tests {
         config_packet(Codec::Aac, Bytes::from_static(record))
     }
 
+    fn taken(sound: &mut Sound, packet: Packet, now: Instant) -> Vec<Packet> {
+        sound.take(packet, now).collect()
+    }
+
     /// Waits until the encoder is given up.
     async fn give_up(sound: &mut Sound) {
         poll_fn(|cx| {
@@ -221,7 +272,7 @@ mod tests {
         let mut sound = sound(Wanted::Encoded(AAC));
         for head in [0xf0, 0xf1, 0xf0] {
             let packet = Packet { role: Role::Frame, codec: Codec::FlvAudio(head), ..said(b"?") };
-            assert_eq!(sound.take(packet.clone(), Instant::now()), Some(packet));
+            assert_eq!(taken(&mut sound, packet.clone(), Instant::now()), [packet]);
             assert!(!sound.is_encoded() && sound.config().is_none());
         }
     }
@@ -237,38 +288,61 @@ mod tests {
         assert_eq!(silence.next().map(|packet| packet.role), Some(Role::Config));
         while sound.fill(Time::from_millis(200)).is_some() {}
         assert_eq!(sound.config().map(|config| config.channels), Some(2));
-        let frame = |ms| Packet {
-            role: Role::Frame,
-            dts: Time::from_millis(ms),
-            pts: Time::from_millis(ms),
-            ..said(b"?")
-        };
-        assert_eq!(sound.take(frame(150), Instant::now()), None, "there is silence already");
-        assert_eq!(sound.take(frame(250), Instant::now()), Some(frame(250)));
+        assert_eq!(taken(&mut sound, frame(150), Instant::now()), [], "there is silence already");
+        assert_eq!(taken(&mut sound, frame(250), Instant::now()), [frame(250)]);
         assert_eq!((sound.fill(Time::from_millis(300)), sound.config()), (None, None));
+    }
+
+    /// A frame of sound.
+    fn frame(ms: i64) -> Packet {
+        Packet { role: Role::Frame, ..at(Time::from_millis(ms), said(b"?")) }
+    }
+
+    /// What decoders are told of the track with the silence up to `ms`.
+    fn silent_until(sound: &mut Sound, ms: i64) -> Vec<Bytes> {
+        let packets = std::iter::from_fn(|| sound.fill(Time::from_millis(ms)));
+        packets.filter(|packet| packet.role == Role::Config).map(|packet| packet.payload).collect()
+    }
+
+    #[tokio::test]
+    async fn behind_silence_decoders_are_told_what_sound_is() {
+        let (now, cd, mono) = (Instant::now(), b"\x12\x10", b"\x11\x88");
+        let mut sound = sound(Wanted::Filled);
+        assert_eq!(taken(&mut sound, said(cd), now), [said(cd)]);
+        assert_eq!(taken(&mut sound, frame(0), now), [frame(0)], "once is enough");
+        assert_eq!(silent_until(&mut sound, 5_000), [&b"\x11\x90"[..]], "who publishes is mute");
+        let told = |ms, record| at(Time::from_millis(ms), said(record));
+        assert_eq!(taken(&mut sound, frame(4_990), now), [], "there is silence already");
+        assert_eq!(taken(&mut sound, frame(5_100), now), [told(5_100, cd), frame(5_100)]);
+        assert_eq!(taken(&mut sound, frame(5_123), now), [frame(5_123)]);
+        assert_eq!(silent_until(&mut sound, 9_000), [&b"\x11\x90"[..]]);
+        assert_eq!(taken(&mut sound, said(mono), now), [], "what follows is silence still");
+        assert_eq!(silent_until(&mut sound, 9_500), Vec::<Bytes>::new());
+        assert_eq!(taken(&mut sound, frame(9_600), now), [told(9_600, mono), frame(9_600)]);
+        assert_eq!(silent_until(&mut sound, 9_700), Vec::<Bytes>::new());
     }
 
     #[tokio::test]
     async fn a_publisher_does_not_choose_how_often_encoders_begin() {
         let mut sound = sound(Wanted::Encoded(AAC));
         let begun = Instant::now();
-        assert_eq!(sound.take(said(b"\x11\x90"), begun), None);
+        assert_eq!(taken(&mut sound, said(b"\x11\x90"), begun), []);
         assert!(sound.is_encoded());
         give_up(&mut sound).await;
         for (step, record) in [b"\x12\x10", b"\x11\x90", b"\x12\x10"].into_iter().enumerate() {
             let undecodable = Packet { codec: Codec::FlvAudio(0xf0), ..said(b"?") };
             let now = begun + Duration::from_millis(step as u64);
-            let _ = sound.take(undecodable, now);
-            assert_eq!(sound.take(said(record), now), None);
+            taken(&mut sound, undecodable, now);
+            assert_eq!(taken(&mut sound, said(record), now), []);
             assert!(!sound.is_encoded(), "{step}");
         }
         let frame = Packet { role: Role::Frame, ..said(b"?") };
-        assert_eq!(sound.take(frame.clone(), begun + SOUND_AGAIN / 2), None);
+        assert_eq!(taken(&mut sound, frame.clone(), begun + SOUND_AGAIN / 2), []);
         assert!(!sound.is_encoded());
-        assert_eq!(sound.take(frame.clone(), begun + SOUND_AGAIN), None);
+        assert_eq!(taken(&mut sound, frame.clone(), begun + SOUND_AGAIN), []);
         assert!(sound.is_encoded(), "what came last is tried when it is time");
         give_up(&mut sound).await;
-        assert_eq!(sound.take(frame, begun + 3 * SOUND_AGAIN), None);
+        assert_eq!(taken(&mut sound, frame, begun + 3 * SOUND_AGAIN), []);
         assert!(!sound.is_encoded(), "what failed is not tried again while it is the same");
     }
 }
