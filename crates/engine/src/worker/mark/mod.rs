@@ -73,22 +73,33 @@ impl Painter {
         }
         // Without a word of the server it is now.
         let clock = *self.clock.get_or_insert_with(|| now().saturating_sub(picture.pts));
-        let marks = self.marks.clone();
-        for (index, mark) in marks.list().iter().enumerate() {
-            let says = says(mark, picture.pts, clock);
-            if self.drawn.get(index).is_some_and(|drawn| drawn.says == says) {
-                continue;
-            }
-            let drawn = Drawn { overlay: place(mark, says.as_deref(), &like)?, says };
-            self.drawn.truncate(index);
-            self.drawn.push(drawn);
-        }
+        let marks = self.marks.list().iter().map(|mark| (mark, says(mark, picture.pts, clock)));
+        redraw(&mut self.drawn, marks, |mark, says| place(mark, says, &like))?;
         frame
             .each_component(|index, mut component| {
                 self.drawn.iter().for_each(|drawn| drawn.overlay.blend(index, &mut component));
             })
             .map_err(|error| error.to_string())
     }
+}
+
+/// Draws what says something else than it did, or is not drawn yet.
+fn redraw<M>(
+    drawn: &mut Vec<Drawn>,
+    marks: impl Iterator<Item = (M, Option<String>)>,
+    mut draw: impl FnMut(M, Option<&str>) -> Result<Overlay, String>,
+) -> Result<(), String> {
+    for (index, (mark, says)) in marks.enumerate() {
+        if drawn.get(index).is_some_and(|drawn| drawn.says == says) {
+            continue;
+        }
+        let new = Drawn { overlay: draw(mark, says.as_deref())?, says };
+        match drawn.get_mut(index) {
+            Some(old) => *old = new,
+            None => drawn.push(new),
+        }
+    }
+    Ok(())
 }
 
 fn now() -> i64 {
@@ -155,4 +166,27 @@ fn place(mark: &Mark, says: Option<&str>, like: &Like) -> Result<Overlay, String
     };
     let at = (at(mark.place.across, size.0, pixels.width), at(mark.place.down, size.1, pixels.height));
     Ok(Overlay::new(&pixels, at, mark.opacity.clamp(0.0, 1.0), &like.colors, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_goes_on_leaves_what_lies_over_it() {
+        let colors = Colors::of(1, false, (64, 64));
+        let dot = || Overlay::new(&Pixels::from_rgba(&[0; 4], 1), (0, 0), 1.0, &colors, (64, 64));
+        let (mut drawn, mut times) = (Vec::new(), Vec::new());
+        for clock in ["12:00:00", "12:00:00", "12:00:01"] {
+            let marks = [("clock", Some(clock.to_owned())), ("logo", None)].into_iter();
+            let draw = |mark, _: Option<&str>| {
+                times.push(mark);
+                Ok(dot())
+            };
+            redraw(&mut drawn, marks, draw).unwrap();
+        }
+        assert_eq!(times, ["clock", "logo", "clock"]);
+        let says: Vec<_> = drawn.iter().map(|drawn| drawn.says.as_deref()).collect();
+        assert_eq!(says, [Some("12:00:01"), None]);
+    }
 }
