@@ -279,6 +279,7 @@ pub fn choose(templates: &[Template], source: &Source) -> Vec<(Template, Config)
                 && template.marks == like.marks
                 && config.codec == other.codec
                 && config.gop == other.gop
+                && (config.profile, config.tune, config.denoise) == (other.profile, other.tune, other.denoise)
                 && nearly(pixels(&config), pixels(other), PIXELS_PART_MAX)
                 && nearly(config.bitrate_bps.into(), other.bitrate_bps.into(), RATE_PART_MAX)
         };
@@ -426,6 +427,22 @@ mod tests {
         let chosen = choose(&[standard("480p").unwrap(), small, light], &source(1280, 720));
         let names: Vec<_> = chosen.iter().map(|(template, _)| template.name.as_str()).collect();
         assert_eq!(names, ["480p", "light"]);
+    }
+
+    #[test]
+    fn what_other_players_need_is_not_the_same() {
+        let plain = standard("480p").unwrap();
+        let named = |name: &str| Template { name: name.to_owned(), ..plain.clone() };
+        let templates = [
+            plain.clone(),
+            Template { profile: Some(Profile::Baseline), ..named("old") },
+            Template { tune: Some(Tune::Animation), ..named("drawn") },
+            Template { denoise: false, ..named("noisy") },
+            Template { quality: Some(QUALITY + 1.0), vmaf: None, ..named("again") },
+        ];
+        let chosen = choose(&templates, &source(1280, 720));
+        let names: Vec<_> = chosen.iter().map(|(template, _)| template.name.as_str()).collect();
+        assert_eq!(names, ["480p", "old", "drawn", "noisy"]);
     }
 
     proptest! {
