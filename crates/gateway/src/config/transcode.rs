@@ -71,8 +71,8 @@ section! {
         /// pictures then take less than `bitrate_bps`. 0 fills it always.
         quality: f32 = 24.0,
         /// How good pictures are to look, on the scale of VMAF, 0 to 100: `quality` is only where it begins then, and becomes worse for simple
-        /// scenes and better for hard ones. 0 stays with `quality`.
-        vmaf: f32 = 93.0,
+        /// scenes and better for hard ones. 0 stays with `quality`. Unset it is 93 where there is a `quality`.
+        vmaf: Option<f32> = None,
         /// Keyframes at most so many milliseconds apart, beside those of the stream; 0 is only there.
         gop_ms: u64 = 0,
         /// Frames that refer to later ones between two that do not: they make a rung smaller, and later.
@@ -85,7 +85,8 @@ section! {
         /// x265, too. Unset, they are encoded for the least bits at the same judgement of VMAF.
         tune: Option<TuneName> = None,
         /// Noise of cameras is taken out where there is much of it and nothing moves, such as in a dark room: it takes bits and is nothing to look at.
-        denoise: bool = true,
+        /// Unset, so it is, but not with `tune = "grain"` or `"film"`.
+        denoise: Option<bool> = None,
         /// The sound: `"copy"` is that of the stream, with all its tracks; `"aac"` and `"opus"` encode its first track; `"auto"` makes AAC of
         /// it, unless it is AAC with one or two channels already, which everything plays; `"silence"` is `"copy"`. With `"auto"`, `"aac"` and
         /// `"silence"` a stream without sound gets silence.
@@ -397,9 +398,18 @@ impl TranscodeTemplate {
         if !(0.0..=quality_max).contains(&self.quality) {
             wrong("quality", format!("must lie between 0 (fill the bit rate) and {quality_max}"));
         }
-        if self.vmaf != 0.0 && !VMAFS.contains(&self.vmaf) {
-            let (least, most) = (VMAFS.start(), VMAFS.end());
-            wrong("vmaf", format!("must be 0 (stay with quality) or lie between {least} and {most}"));
+        match self.vmaf {
+            Some(vmaf) if vmaf != 0.0 && !VMAFS.contains(&vmaf) => {
+                let (least, most) = (VMAFS.start(), VMAFS.end());
+                wrong("vmaf", format!("must be 0 (stay with quality) or lie between {least} and {most}"));
+            }
+            Some(vmaf) if vmaf != 0.0 && self.quality == 0.0 => {
+                wrong(
+                    "vmaf",
+                    "needs a quality to begin with: leave it out, or set quality above 0".to_owned(),
+                );
+            }
+            _ => {}
         }
         if self.gop_ms != 0 && !(100..=60_000).contains(&self.gop_ms) {
             wrong(
@@ -453,13 +463,17 @@ impl TranscodeTemplate {
             fps_max: (self.fps_max > 0.0).then_some(self.fps_max),
             bitrate_bps: self.bitrate_bps,
             quality: (self.quality > 0.0).then_some(self.quality),
-            vmaf: (self.vmaf > 0.0).then_some(self.vmaf),
+            vmaf: match self.vmaf {
+                _ if self.quality <= 0.0 => None,
+                None => Template::default().vmaf,
+                Some(vmaf) => (vmaf > 0.0).then_some(vmaf),
+            },
             gop: (self.gop_ms > 0).then(|| Duration::from_millis(self.gop_ms)),
             b_frames: self.b_frames,
             preset: self.preset.0,
             profile: self.profile.map(|profile| profile.0),
             tune: self.tune.map(|tune| tune.0),
-            denoise: self.denoise,
+            denoise: self.denoise.unwrap_or(!keeps_noise(self.tune)),
             threads: 0,
             sound: self.to_sound(),
             marks: Marks::default(),
@@ -484,6 +498,11 @@ impl TranscodeTemplate {
             AudioName::Opus => Wanted::Encoded(encoded(sound::Codec::Opus, OPUS_BPS_PER_CHANNEL)),
         }
     }
+}
+
+/// Whether pictures are encoded so that their noise stays: then it is worth its bits.
+fn keeps_noise(tune: Option<TuneName>) -> bool {
+    matches!(tune, Some(TuneName(Tune::Grain | Tune::Film)))
 }
 
 #[cfg(test)]
@@ -556,6 +575,37 @@ mod tests {
         assert_eq!(of(AudioName::Auto, 0, 1), Some(64_000));
         assert_eq!(of(AudioName::Opus, 32_000, 2), Some(32_000));
         assert_eq!((of(AudioName::Copy, 32_000, 2), of(AudioName::Silence, 32_000, 2)), (None, None));
+    }
+
+    #[test]
+    fn a_rung_is_as_good_to_look_at_as_others_where_it_has_a_quality() {
+        let of = |quality, vmaf| {
+            let template =
+                TranscodeTemplate { name: "own".to_owned(), quality, vmaf, ..TranscodeTemplate::default() };
+            let mut problems = Vec::new();
+            template.validate(&mut |key, message| problems.push(format!("{key} {message}")));
+            let made = template.to_template();
+            problems.is_empty().then_some((made.quality, made.vmaf)).ok_or(problems)
+        };
+        assert_eq!(of(24.0, None), Ok((Some(24.0), Some(93.0))));
+        assert_eq!(of(24.0, Some(0.0)), Ok((Some(24.0), None)));
+        assert_eq!(of(24.0, Some(80.0)), Ok((Some(24.0), Some(80.0))));
+        assert_eq!((of(0.0, None), of(0.0, Some(0.0))), (Ok((None, None)), Ok((None, None))));
+        let why = "vmaf needs a quality to begin with: leave it out, or set quality above 0";
+        assert_eq!(of(0.0, Some(93.0)), Err(vec![why.to_owned()]));
+        let why = "vmaf must be 0 (stay with quality) or lie between 50 and 99";
+        assert_eq!(of(24.0, Some(12.0)), Err(vec![why.to_owned()]));
+    }
+
+    #[test]
+    fn noise_stays_where_a_tune_keeps_it() {
+        let of = |tune: Option<Tune>, denoise| {
+            let tune = tune.map(TuneName);
+            TranscodeTemplate { tune, denoise, ..TranscodeTemplate::default() }.to_template().denoise
+        };
+        assert!(of(None, None) && of(Some(Tune::Animation), None));
+        assert!(!of(Some(Tune::Grain), None) && !of(Some(Tune::Film), None) && !of(None, Some(false)));
+        assert!(of(Some(Tune::Grain), Some(true)), "unless it says otherwise");
     }
 
     #[test]
