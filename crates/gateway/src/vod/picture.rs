@@ -90,13 +90,28 @@ pub(super) struct Pictures {
     /// By what they were made of, the newest last; and what cannot be made, which stays so.
     kept: Mutex<Vec<((u64, usize), Made)>>,
     /// Of live streams.
-    pub(super) stills: Fresh,
-    /// Previews of live streams.
-    pub(super) animations: Fresh,
-    /// Requests that hold a frame and wait.
+    pub(super) stills: Fresh<Bytes>,
+    /// Previews of live streams, and what was in vain.
+    animations: Fresh<Made>,
+    turns: Turns,
+    /// A preview takes longer than a picture, which does not wait for it.
+    animation_turns: Turns,
+}
+
+/// One at a time: decoding takes a core.
+#[derive(Debug, Default)]
+struct Turns {
+    /// Requests that wait, or have their turn.
     waiting: AtomicUsize,
-    /// One at a time: decoding takes a core.
     turn: tokio::sync::Mutex<()>,
+}
+
+impl Turns {
+    /// Waits for a turn, unless too many do.
+    async fn take(&self) -> Result<(Place<'_>, tokio::sync::MutexGuard<'_, ()>), NoPicture> {
+        let place = Place::take(&self.waiting).ok_or(NoPicture::Busy)?;
+        Ok((place, self.turn.lock().await))
+    }
 }
 
 impl Pictures {
@@ -109,8 +124,7 @@ impl Pictures {
         if let Some(picture) = self.known(key) {
             return picture;
         }
-        let Some(_place) = Place::take(&self.waiting) else { return Err(NoPicture::Busy) };
-        let _turn = self.turn.lock().await;
+        let _turn = self.turns.take().await?;
         if let Some(picture) = self.known(key) {
             return picture;
         }
@@ -159,16 +173,25 @@ impl Pictures {
         }
     }
 
-    /// The animated picture of some frames.
-    pub(super) async fn animate(
+    /// The preview of a live stream, of what `frames` gives then: a configuration and the frames that go with it. Whoever asks within
+    /// some seconds gets the same, also where it was in vain.
+    pub(super) async fn animate<E: From<NoPicture>>(
         &self,
         (launch, nice): (&Launch, u8),
-        record: Bytes,
-        frames: &[Packet],
-    ) -> Made {
-        let Some(_place) = Place::take(&self.waiting) else { return Err(NoPicture::Busy) };
-        let _turn = self.turn.lock().await;
-        Ok(preview(launch, nice, record, frames).await?)
+        name: &StreamName,
+        frames: impl FnOnce() -> Result<(Bytes, Vec<Packet>), E>,
+    ) -> Result<Bytes, E> {
+        if let Some(made) = self.animations.get(name, Instant::now()) {
+            return made.map_err(E::from);
+        }
+        let _turn = self.animation_turns.take().await?;
+        if let Some(made) = self.animations.get(name, Instant::now()) {
+            return made.map_err(E::from);
+        }
+        let (record, frames) = frames()?;
+        let made = preview(launch, nice, record, &frames).await.map_err(NoPicture::from);
+        self.animations.keep(name.clone(), made.clone(), Instant::now());
+        made.map_err(E::from)
     }
 
     fn known(&self, key: (u64, usize)) -> Option<Made> {
@@ -178,19 +201,25 @@ impl Pictures {
 }
 
 /// Pictures of live streams that were made a moment ago, with the time of that; the newest last.
-#[derive(Debug, Default)]
-pub(super) struct Fresh(Mutex<Vec<(StreamName, Instant, Bytes)>>);
+#[derive(Debug)]
+pub(super) struct Fresh<T>(Mutex<Vec<(StreamName, Instant, T)>>);
 
-impl Fresh {
+impl<T> Default for Fresh<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Fresh<T> {
     /// The picture of a stream, if there is one.
-    pub(super) fn get(&self, name: &StreamName, now: Instant) -> Option<Bytes> {
+    pub(super) fn get(&self, name: &StreamName, now: Instant) -> Option<T> {
         let fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, at, picture) = fresh.iter().find(|(other, ..)| other == name)?;
         (now.saturating_duration_since(*at) < FRESH).then(|| picture.clone())
     }
 
     /// Keeps a picture for a moment.
-    pub(super) fn keep(&self, name: StreamName, picture: Bytes, now: Instant) {
+    pub(super) fn keep(&self, name: StreamName, picture: T, now: Instant) {
         let mut fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.retain(|(other, at, _)| *other != name && now.saturating_duration_since(*at) < FRESH);
         if fresh.len() >= KEPT_MAX {
@@ -289,7 +318,8 @@ mod tests {
             Err(NoPicture::Failed),
             "as is known"
         );
-        let _crowd: Vec<_> = (0..WAITING_MAX).map(|_| Place::take(&pictures.waiting).unwrap()).collect();
+        let _crowd: Vec<_> =
+            (0..WAITING_MAX).map(|_| Place::take(&pictures.turns.waiting).unwrap()).collect();
         assert_eq!(pictures.get(by("false"), file(b"other")).await, Err(NoPicture::Busy));
         assert_eq!(
             pictures.get(by("false"), file(b"file")).await,
@@ -343,6 +373,34 @@ mod tests {
             assert_eq!(made, Err(expected), "{program}");
         }
         assert_eq!(asked.into_inner(), 1, "without a program there is no file to make");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_crowd_has_one_preview_made_and_pictures_do_not_wait_for_it() {
+        let pictures = Pictures::default();
+        let name = crate::config::parse_channel("live/cam").unwrap();
+        let launch = Launch { program: "/nowhere/worker".into(), arguments: Vec::new() };
+        let asked = AtomicUsize::new(0);
+        let frames = || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, NoPicture>((Bytes::new(), Vec::new()))
+        };
+        let animate = || pictures.animate((&launch, 0), &name, frames);
+        let turn = pictures.animation_turns.turn.lock().await;
+        let mut crowd = std::pin::pin!(async { tokio::join!(animate(), animate(), animate()) });
+        assert!(
+            std::future::poll_fn(|cx| std::task::Poll::Ready(crowd.as_mut().poll(cx).is_pending())).await
+        );
+        assert_eq!(pictures.get(by("false"), file(b"file")).await, Err(NoPicture::Failed), "at once");
+        drop(turn);
+        let (first, second, third) = crowd.await;
+        assert!(first.is_err() && first == second && second == third, "{first:?} {second:?} {third:?}");
+        assert_eq!(animate().await, first, "it is not tried again for a moment");
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let picture = Bytes::from_static(b"preview");
+        pictures.animations.keep(name.clone(), Ok(picture.clone()), Instant::now());
+        assert_eq!(animate().await, Ok(picture));
     }
 
     #[test]

@@ -83,24 +83,34 @@ async fn of_jpeg(env: &Env, name: &StreamName) -> Result<Bytes, Refusal> {
 
 /// The last seconds as animated WebP.
 async fn of_webp(env: &Env, name: &StreamName) -> Result<Bytes, Refusal> {
-    let pictures = &env.vod.pictures;
-    let is_live = env.origin.presence(name).rank.is_some();
-    if let Some(picture) = pictures.animations.get(name, Instant::now()).filter(|_| is_live) {
-        return Ok(picture);
-    }
     let engine = makers(env).engine.ok_or_else(no_engine)?;
-    let (record, frames) = latest(env, name).ok_or_else(nothing)?;
-    let made = pictures.animate(engine, record, &frames).await;
-    let made = made.map_err(|why| match why {
-        NoPicture::NoDecoder => no_engine(),
-        NoPicture::Failed => Refusal(
+    if env.origin.presence(name).rank.is_none() {
+        return Err(nothing());
+    }
+    let frames = || latest(env, name).ok_or(NoPreview::Nothing);
+    let made = env.vod.pictures.animate(engine, name, frames).await;
+    made.map_err(|why| match why {
+        NoPreview::Nothing => nothing(),
+        NoPreview::Of(NoPicture::NoDecoder) => no_engine(),
+        NoPreview::Of(NoPicture::Failed) => Refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "No animation came of this; /snapshot.jpg may be had.".to_owned(),
         ),
-        other => other.into(),
-    })?;
-    pictures.animations.keep(name.clone(), made.clone(), Instant::now());
-    Ok(made)
+        NoPreview::Of(other) => other.into(),
+    })
+}
+
+/// Why there is no preview.
+enum NoPreview {
+    /// Nobody publishes pictures.
+    Nothing,
+    Of(NoPicture),
+}
+
+impl From<NoPicture> for NoPreview {
+    fn from(why: NoPicture) -> Self {
+        Self::Of(why)
+    }
 }
 
 fn no_engine() -> Refusal {
