@@ -1,6 +1,6 @@
 // Watches one live stream in Chromium for a while and prints what the page saw, a JSON line for every few seconds.
 //
-// Standard input: {playwright, chromium, page, url, seconds, bits, square}.
+// Standard input: {playwright, chromium, page, url, ours, seconds, bits, square}.
 
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
@@ -18,6 +18,7 @@ const browser = await chromium.launch({
 });
 const page = await browser.newPage();
 await page.goto(job.page);
+if (job.ours) await page.evaluate(() => window.chooseAsOurPages());
 await page.evaluate(({ url, bits, square }) => window.watch(url, bits, square), job);
 const end = Date.now() + job.seconds * 1000;
 while (Date.now() < end) {

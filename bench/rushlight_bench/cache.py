@@ -38,6 +38,15 @@ def npm(name: str) -> Path:
     return folder
 
 
+def parts_abr() -> str:
+    """How the player of our pages has hls.js choose between rungs (web/player/parts.ts), as a module of JavaScript."""
+    esbuild = ROOT / "web" / "node_modules" / ".bin" / "esbuild"
+    if not esbuild.exists():
+        raise Skipped("web/node_modules is not there (npm ci --prefix web)")
+    command = [str(esbuild), str(ROOT / "web" / "player" / "parts.ts"), "--bundle", "--format=esm", "--external:hls.js"]
+    return subprocess.run([*command, "--log-level=warning"], check=True, capture_output=True, text=True).stdout
+
+
 def xiu() -> str:
     """The xiu server, built once from the crate registry (ten minutes of two idle cores)."""
     binary = DIRECTORY / "xiu" / "bin" / "xiu"
