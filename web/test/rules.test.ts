@@ -143,8 +143,9 @@ describe('the next visit begins', () => {
   const start = (bps: number, rttMs: number, keyBytes: number) => RUNGS[startRung(RUNGS, { bps, rttMs, keyBytes })]!.name;
 
   test('with what the network carries', () => {
-    expect(start(20e6, 20, 100_000)).toBe('source');
-    expect(start(3.5e6, 20, 60_000)).toBe('720p');
+    expect(start(30e6, 20, 100_000)).toBe('source');
+    expect(start(20e6, 20, 60_000), 'and fills a buffer with at once').toBe('720p');
+    expect(start(6.5e6, 20, 60_000)).toBe('480p');
     expect(start(100_000, 20, 100_000)).toBe('240p');
   });
 

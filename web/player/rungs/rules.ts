@@ -68,6 +68,8 @@ const STALL_CAUSE_MS = 3_000;
 /** The part of what the network carries that a rung may take. */
 const DOWN_SHARE = 0.8;
 const UP_SHARE = 0.7;
+/** To begin with: what there is behind live comes that many times as fast as it is played, and a buffer is there before the network changes. */
+const START_SHARE = 0.2;
 /** A rung is kept for at least this long before a larger one is tried. */
 const UP_AFTER_MS = 5_000;
 /**
@@ -223,8 +225,8 @@ export function costsTooMuch({ bufferedS, targetS, lateMs, limitedMs }: Pick<Vie
 }
 
 /**
- * The rung to begin the next visit with: the largest that the network carries and whose keyframe is there in time; where none
- * is, the smallest. `keyBytes` are those of a keyframe of the first rung, and `trips` round trips pass before its first byte comes.
+ * The rung to begin the next visit with: the largest of which the network carries several, and whose keyframe is there in time; where
+ * none is, the smallest. `keyBytes` are those of a keyframe of the first rung, and `trips` round trips pass before its first byte comes.
  */
 export function startRung(
   rungs: readonly Rung[],
@@ -234,7 +236,7 @@ export function startRung(
   const fits = rungs.findIndex((rung) => {
     const bytes = (keyBytes * rung.bps) / (rungs[0]!.bps || 1);
     const growsMs = Math.max(0, Math.ceil(Math.log2(bytes / INITIAL_BYTES + 1)) - 1) * rttMs;
-    return rung.bps <= bps * DOWN_SHARE && Math.max(growsMs, (bytes * 8_000) / bps) <= leftMs;
+    return rung.bps <= bps * START_SHARE && Math.max(growsMs, (bytes * 8_000) / bps) <= leftMs;
   });
   return fits < 0 ? rungs.length - 1 : fits;
 }
