@@ -162,7 +162,7 @@ fn encode(
 }
 
 /// The file `make` writes, made once per recipe. Tests in other processes wait for the one that makes it.
-fn cached(
+pub(crate) fn cached(
     name: &str,
     recipe: &str,
     make: impl FnOnce(&Path) -> Result<String, String>,

@@ -11,6 +11,7 @@ pub mod clip;
 pub mod flv;
 pub mod foreign;
 pub mod framehash;
+pub mod he_aac;
 pub mod hls;
 pub mod http;
 pub mod mp4;

@@ -127,7 +127,7 @@ async fn sound_of_many_codecs_becomes_aac_in_its_time() {
 
 #[tokio::test]
 async fn sound_that_says_it_is_he_aac_is_taken_at_its_whole_rate() {
-    // An encoder of it is hard to come by. Half of the rate, without the part that says what is above it, is HE-AAC too.
+    // Half of the rate, without the part that says what is above it, is HE-AAC too.
     let mut source = beeps(24_000, &["-ac", "1", "-c:a", "aac"]);
     let mut bits = 0u32;
     for (value, length) in [(5, 5), (6, 4), (1, 4), (3, 4), (2, 5), (0, 3)] {

@@ -8,6 +8,7 @@ mod dash;
 mod enhanced;
 mod family;
 mod foreign;
+mod he_aac;
 mod hls;
 mod hostile;
 mod http;
