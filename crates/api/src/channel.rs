@@ -22,6 +22,9 @@ pub struct Channel {
     pub channel: String,
     /// Whether a publisher is connected. `false` while players are held for one that was lost.
     pub live: bool,
+    /// Its publisher is away, and viewers see a slate; absent where they do not. `live` is `true` meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slate: bool,
     /// When the stream began.
     pub started_at: String,
     /// How long ago that is.

@@ -71,6 +71,7 @@ mod tests {
             app: "live".to_owned(),
             channel: "demo".to_owned(),
             live: true,
+            slate: false,
             started_at: "2026-11-22T00:00:00Z".to_owned(),
             uptime_ms: 5,
             viewers: 1,

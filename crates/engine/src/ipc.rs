@@ -10,6 +10,7 @@
 use crate::encode::{Backend, Config};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::picture::Picture;
+use crate::slate;
 use crate::sound;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub(crate) enum Order {
         /// The longest side, in pixels.
         side_max: u32,
     },
+    /// First message: make this slate.
+    Slate(slate::Config),
     /// First message: look at keyframes and listen to sound, for what is wrong with them.
     Watch,
     /// To one that watches: the codec of keyframes that follow (see [`code_of`]), with its configuration.

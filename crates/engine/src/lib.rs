@@ -28,6 +28,7 @@ pub mod picture;
 pub mod rate;
 #[cfg(feature = "libav")]
 mod record;
+pub mod slate;
 pub mod sound;
 #[cfg(feature = "libav")]
 mod tone;

@@ -112,6 +112,15 @@ pub const PREVIEW_PICTURES_MAX: usize = 10;
 /// The longest side of a preview in pixels: that of a tile on a page. An animation of them takes 50 KB.
 pub const PREVIEW_SIDE_MAX: u32 = 320;
 
+/// Frames of a slate: what is shown again and again is encoded for a few seconds at most.
+pub const SLATE_FRAMES_MAX: u32 = 60;
+
+/// Frames of a slate, taken together: a keyframe of the largest picture with room to spare, and others that have nothing new.
+pub const SLATE_BYTES_MAX: usize = 8 << 20;
+
+/// How long a slate may take: an image of the largest size is scaled and encoded within a second, on a machine that is not busy.
+pub const SLATE_MAX: Duration = Duration::from_secs(10);
+
 /// Marks over the pictures of one rung: a logo, a line of text and a clock, and one more. Each is put over every picture.
 pub const MARKS_MAX: usize = 4;
 

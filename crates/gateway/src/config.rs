@@ -51,6 +51,7 @@ macro_rules! section {
 mod record;
 mod redirect;
 mod relay;
+mod slate;
 mod timeshift;
 mod transcode;
 mod watermark;
@@ -59,6 +60,7 @@ pub use record::{RecordConfig, RecordFormat, RecordPolicy, RecordRule};
 pub use redirect::RtmpRedirect;
 pub(crate) use relay::target_name;
 pub use relay::{PullMode, RelayConfig, RelayPull, RelayPush, RelayUrl};
+pub use slate::SlateConfig;
 pub use timeshift::TimeshiftConfig;
 pub use transcode::{
     BackendName, CodecName, Ladder, PresetName, TranscodeConfig, TranscodeRule, TranscodeTemplate,
@@ -94,6 +96,8 @@ section! {
         timeshift: TimeshiftConfig = TimeshiftConfig::default(),
         /// Rungs: smaller versions of live streams, made while somebody watches them.
         transcode: TranscodeConfig = TranscodeConfig::default(),
+        /// A picture for viewers while the publisher of their stream is away.
+        slate: SlateConfig = SlateConfig::default(),
         /// Ceilings that protect the machine.
         limits: LimitsConfig = LimitsConfig::default(),
         /// Threads.
@@ -454,6 +458,7 @@ impl Config {
             doc!("transcode", TranscodeConfig),
             doc!("transcode.rule", list of TranscodeRule),
             doc!("transcode.template", list of TranscodeTemplate),
+            doc!("slate", SlateConfig),
             doc!("limits", LimitsConfig),
             doc!("runtime", RuntimeConfig),
             doc!("log", LogConfig),
@@ -618,6 +623,7 @@ impl Config {
         self.record.validate(&mut wrong);
         self.timeshift.validate(&mut wrong);
         self.transcode.validate(&mut wrong);
+        self.slate.validate(Duration::from_millis(self.hub.grace_ms), &mut wrong);
         for (key, value) in [
             ("limits.connections_max", self.limits.connections_max),
             ("limits.streams_max", self.limits.streams_max),

@@ -10,6 +10,7 @@ use crate::relay::Relays;
 use crate::rtmp::Tunnels;
 use crate::sessions::Sessions;
 use crate::shared_objects::SharedObjects;
+use crate::slate::Slates;
 use crate::timeshift::Timeshift;
 use crate::transcode::{Rungs, Transcoding};
 use crate::vod::Vod;
@@ -54,6 +55,8 @@ pub struct Env {
     pub(crate) vod: Vod,
     /// The last minutes of streams.
     pub(crate) timeshift: Arc<Timeshift>,
+    /// What viewers see while a publisher is away.
+    pub(crate) slates: Slates,
     /// Rungs of streams, and which streams are rungs.
     pub(crate) transcoding: Transcoding,
     /// Listeners are up and the node does not shut down.
@@ -84,6 +87,7 @@ impl Env {
             relays: Relays::new(&config.relay),
             recordings: Recordings::new(&config),
             vod: Vod::default(),
+            slates: Slates::new(&config.slate),
             transcoding: Transcoding::new(&config.transcode),
             ready: AtomicBool::new(false),
             started: Instant::now(),

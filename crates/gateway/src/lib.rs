@@ -30,6 +30,7 @@ mod secret;
 pub mod sessions;
 mod shared_objects;
 mod signature;
+mod slate;
 mod stall;
 mod subscriber;
 mod target;

@@ -9,6 +9,7 @@ use crate::metrics::ProtocolMetrics;
 use crate::record;
 use crate::registry::{Door, PROTOCOLS, Protocol, Security, Serving};
 use crate::relay;
+use crate::slate;
 use crate::timeshift;
 use crate::tls::{self, Tls};
 use crate::transcode;
@@ -154,6 +155,10 @@ pub fn run(env: Arc<Env>, bound: Bound, shards: usize) -> io::Result<net::Shards
             if index == 0 {
                 let node = env.clone();
                 tokio::spawn(env.clone().keep_running("relays", move || relay::supervise(node.clone())));
+            }
+            if index == 0 && !env.config.slate.streams.is_empty() {
+                let node = env.clone();
+                tokio::spawn(env.clone().keep_running("slates", move || slate::supervise(node.clone())));
             }
             let node = env.clone();
             let attend = move || hls::attend(node.clone(), index, shards);

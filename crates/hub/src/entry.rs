@@ -37,6 +37,8 @@ pub struct Entry {
     pub packet: Packet,
     /// When it came.
     pub arrived: Instant,
+    /// The rank of the publisher that wrote it; see [`Origin::publish_ranked`](crate::Origin::publish_ranked).
+    pub rank: u8,
     /// The newest decoding time of the stream when it came. Unlike its own it never decreases along the log.
     pub(crate) head: Time,
     /// The number of the group of pictures it belongs to.
@@ -65,7 +67,17 @@ impl Form {
 impl Entry {
     pub(crate) fn new(seq: u64, packet: Packet, arrived: Instant) -> Self {
         let head = packet.dts;
-        Self { seq, packet, arrived, head, gop: 0, kept_generation: 0, slot: 0, first: OnceLock::new() }
+        Self {
+            seq,
+            packet,
+            arrived,
+            rank: 0,
+            head,
+            gop: 0,
+            kept_generation: 0,
+            slot: 0,
+            first: OnceLock::new(),
+        }
     }
 
     /// The bytes of this packet in the form `key`, made by `build` on the first call and shared from then on.

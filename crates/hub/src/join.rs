@@ -151,7 +151,13 @@ impl Log {
     fn at_entry(&self, next: u64, head: Head) -> Place {
         let dts = self.get(next).map_or(head.dts, |entry| entry.packet.dts);
         Place {
-            preamble: Arc::new(Preamble::new(self.kept().clone(), next, dts, head.arrived)),
+            preamble: Arc::new(Preamble::new(
+                self.kept().clone(),
+                self.session.rank,
+                next,
+                dts,
+                head.arrived,
+            )),
             key: None,
             back: next..next,
             next,

@@ -107,14 +107,16 @@ impl Kept {
 pub(crate) struct Preamble {
     kept: Arc<Kept>,
     seq: u64,
+    rank: u8,
     dts: Time,
     arrived: Instant,
     entries: OnceLock<Box<[Arc<Entry>]>>,
 }
 
 impl Preamble {
-    pub(crate) fn new(kept: Arc<Kept>, seq: u64, dts: Time, arrived: Instant) -> Self {
-        Self { kept, seq, dts, arrived, entries: OnceLock::new() }
+    /// `rank` is that of the publisher that said it.
+    pub(crate) fn new(kept: Arc<Kept>, rank: u8, seq: u64, dts: Time, arrived: Instant) -> Self {
+        Self { kept, seq, rank, dts, arrived, entries: OnceLock::new() }
     }
 
     pub(crate) fn entries(&self) -> &[Arc<Entry>] {
@@ -123,7 +125,11 @@ impl Preamble {
             self.kept
                 .packets
                 .iter()
-                .map(|packet| Arc::new(Entry::new(self.seq, at_start(packet), self.arrived)))
+                .map(|packet| {
+                    let mut entry = Entry::new(self.seq, at_start(packet), self.arrived);
+                    entry.rank = self.rank;
+                    Arc::new(entry)
+                })
                 .collect()
         })
     }

@@ -59,6 +59,7 @@ pub(crate) struct Key {
 /// What is known of the present publisher.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
+    pub(crate) rank: u8,
     pub(crate) started: Option<Instant>,
     first_dts: Option<Time>,
     video_seen: bool,
@@ -95,8 +96,8 @@ impl Log {
 
     /// Prepares for the first packet of a publisher. What is in the log stays; what is kept for joiners is the new
     /// publisher's to say.
-    pub(crate) fn begin_session(&mut self, now: Instant) {
-        self.session = Session { started: Some(now), ..Session::default() };
+    pub(crate) fn begin_session(&mut self, rank: u8, now: Instant) {
+        self.session = Session { rank, started: Some(now), ..Session::default() };
         self.tracks.begin_session();
         self.primary = None;
         if !self.kept.packets().is_empty() {
@@ -181,7 +182,7 @@ impl Log {
             dts: packet.dts,
             pts: packet.pts,
             kept_generation: self.kept_generation,
-            preamble: Arc::new(Preamble::new(self.kept.clone(), seq, packet.dts, now)),
+            preamble: Arc::new(Preamble::new(self.kept.clone(), self.session.rank, seq, packet.dts, now)),
         });
     }
 
@@ -208,6 +209,7 @@ impl Log {
         self.bytes += bytes;
         let mut entry = Entry::new(self.end(), packet, now);
         entry.head = self.head.map_or(entry.packet.dts, |head| head.dts);
+        entry.rank = self.session.rank;
         entry.gop = self.gop;
         entry.kept_generation = self.kept_generation;
         entry.slot = slot as u8;

@@ -113,6 +113,23 @@ impl Origin {
         Ok(Publisher::new(stream, slot, false))
     }
 
+    /// Begins to publish `name` with a rank, if it has lost its publisher and waits for the next one. `None` if it has one, has ended, or
+    /// does not exist.
+    pub fn stand_in(&self, name: &StreamName, rank: u8, now: Instant) -> Option<Publisher> {
+        let stream = lock(&self.inner.streams).map.get(name).cloned()?;
+        let slot = Arc::new(Slot::new(rank));
+        {
+            let mut state = stream.state_mut();
+            if !matches!(state.phase, Phase::Lost(_)) {
+                return None;
+            }
+            (state.phase, state.active) = (Phase::Live, Some(slot.clone()));
+            state.told = state.told.max(Some(now));
+        }
+        self.inner.watchers.note(name);
+        Some(Publisher::new(stream, slot, false))
+    }
+
     /// Begins to read `name`. If nobody publishes it, the reader waits for at most [`ReadOptions::wait_max`].
     pub fn read(&self, name: &StreamName, options: ReadOptions, now: Instant) -> Result<Reader, ReadError> {
         let inner = &self.inner;

@@ -159,7 +159,7 @@ impl Publisher {
     /// Tells the log of a new publisher. One that was on stand-by says first what it has held.
     fn begin(&mut self, state: &mut State, first: &Packet, now: Instant) -> Result<(), WriteError> {
         self.begun = true;
-        state.log.begin_session(now);
+        state.log.begin_session(self.slot.rank, now);
         state.started.get_or_insert(now);
         let Some(held) = self.held.take() else {
             return Ok(());

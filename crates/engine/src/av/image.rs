@@ -2,11 +2,17 @@
 
 use super::{Context, Error, Frame, Packet, Scaler, check, ffi};
 use crate::limits::MARK_PIXELS_MAX;
+use crate::mark::ImageKind;
 
-/// The picture of a PNG file: its width, and red, green, blue and opacity of each pixel, row by row.
-pub(crate) fn decode_png(file: &[u8]) -> Result<(usize, Vec<u8>), Error> {
+/// The picture of a PNG, JPEG or WebP file: its width, and red, green, blue and opacity of each pixel, row by row.
+pub(crate) fn decode_image(file: &[u8]) -> Result<(usize, Vec<u8>), Error> {
+    let codec = match ImageKind::of(file).ok_or(Error::INVALID)? {
+        ImageKind::Png => ffi::AVCodecID::AV_CODEC_ID_PNG,
+        ImageKind::Jpeg => ffi::AVCodecID::AV_CODEC_ID_MJPEG,
+        ImageKind::WebP => ffi::AVCodecID::AV_CODEC_ID_WEBP,
+    };
     // SAFETY: it returns null or an entry of a static table.
-    let found = unsafe { ffi::avcodec_find_decoder(ffi::AVCodecID::AV_CODEC_ID_PNG) };
+    let found = unsafe { ffi::avcodec_find_decoder(codec) };
     if found.is_null() {
         return Err(Error::INVALID);
     }
@@ -25,6 +31,13 @@ pub(crate) fn decode_png(file: &[u8]) -> Result<(usize, Vec<u8>), Error> {
     }
     let (width, height) = frame.size();
     let mut rgba = Frame::with_size(width, height, ffi::AVPixelFormat::AV_PIX_FMT_RGBA)?;
+    if codec == ffi::AVCodecID::AV_CODEC_ID_WEBP {
+        // VP8 inside has the colours of BT.601, 16 to 235 (RFC 6386 section 9.2), and the decoder does not say so.
+        frame.fields().colorspace = ffi::AVColorSpace::AVCOL_SPC_SMPTE170M;
+    } else {
+        // All values, whatever it says.
+        frame.fields().color_range = ffi::AVColorRange::AVCOL_RANGE_JPEG;
+    }
     Scaler::to_rgba(&mut frame, &mut rgba)?;
     let fields = rgba.fields();
     let stride = usize::try_from(fields.linesize[0]).map_err(|_| Error::INVALID)?;

@@ -18,7 +18,7 @@ pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
 pub(crate) use frame::Frame;
 pub(crate) use gray::gray;
-pub(crate) use image::decode_png;
+pub(crate) use image::decode_image;
 pub(crate) use normal::Normalizer;
 pub(crate) use scale::Scaler;
 pub(crate) use sound::{Resampler, SoundEncoder};

@@ -120,11 +120,10 @@ impl Scaler {
         Self::convert(&mut None, frame, to, Some((BT601, true)))
     }
 
-    /// Writes a decoded image, whose samples have all values whatever it says, into `to`, which has red, green and blue.
+    /// Writes a decoded image into `to`, which has red, green and blue.
     pub(super) fn to_rgba(frame: &mut Frame, to: &mut Frame) -> Result<(), Error> {
         // There is no matrix in it: it is of no effect.
         const NONE: u8 = 0;
-        frame.fields().color_range = ffi::AVColorRange::AVCOL_RANGE_JPEG;
         Self::convert(&mut None, frame, to, Some((NONE, true)))
     }
 

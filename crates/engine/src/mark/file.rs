@@ -3,6 +3,45 @@
 
 use crate::limits::MARK_PIXELS_MAX;
 
+/// What an image file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageKind {
+    /// PNG.
+    Png,
+    /// JPEG.
+    Jpeg,
+    /// WebP.
+    WebP,
+}
+
+impl ImageKind {
+    /// What a file is, by how it begins.
+    pub fn of(file: &[u8]) -> Option<Self> {
+        // ITU-T T.81 section B.1.1.3, and RFC 9649 section 2.4.
+        const START_OF_IMAGE: &[u8] = &[0xff, 0xd8, 0xff];
+        let is_webp = || file.starts_with(b"RIFF") && file.get(8..12) == Some(b"WEBP");
+        match () {
+            () if file.starts_with(SIGNATURE) => Some(Self::Png),
+            () if file.starts_with(START_OF_IMAGE) => Some(Self::Jpeg),
+            () if is_webp() => Some(Self::WebP),
+            () => None,
+        }
+    }
+}
+
+/// Looks at an image file: whether it is one that is decoded here. A PNG file is looked at as [`check_image`] does.
+///
+/// # Errors
+///
+/// What is wrong, to be read behind the name of the file.
+pub fn check_picture(file: &[u8]) -> Result<(), String> {
+    match ImageKind::of(file) {
+        Some(ImageKind::Png) => check_image(file).map(drop),
+        Some(ImageKind::Jpeg | ImageKind::WebP) => Ok(()),
+        None => Err("is neither a PNG nor a JPEG nor a WebP file: convert it to one".to_owned()),
+    }
+}
+
 /// PNG section 5.2.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Length, type and checksum of a chunk (PNG section 5.3).
@@ -108,6 +147,15 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn pictures_are_told_by_their_beginning() {
+        assert_eq!(check_picture(&png(320, 180)), Ok(()));
+        assert_eq!(ImageKind::of(b"\xff\xd8\xff\xe0..JFIF"), Some(ImageKind::Jpeg));
+        assert_eq!(ImageKind::of(b"RIFF\x10\0\0\0WEBPVP8 "), Some(ImageKind::WebP));
+        assert!(check_picture(b"GIF89a").unwrap_err().contains("neither"));
+        assert!(check_picture(&png(320, 180)[..40]).unwrap_err().contains("ends"));
+    }
+
+    #[test]
     fn fonts_are_told_by_their_beginning() {
         assert_eq!(check_font(&[0, 1, 0, 0, 0, 15]), Ok(()));
         assert_eq!(check_font(b"OTTO..."), Ok(()));
@@ -118,6 +166,7 @@ pub(crate) mod tests {
         #[test]
         fn no_file_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = check_image(&bytes);
+            let _ = check_picture(&bytes);
             let _ = check_image(&[SIGNATURE, &bytes].concat());
         }
     }

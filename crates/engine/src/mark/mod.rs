@@ -6,7 +6,7 @@
 mod file;
 mod time;
 
-pub use file::{check_font, check_image};
+pub use file::{ImageKind, check_font, check_image, check_picture};
 pub use time::TimeFormat;
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ pub struct Mark {
 /// What a mark shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Drawing {
-    /// A PNG file. What is transparent in it stays so.
+    /// A PNG, JPEG or WebP file. What is transparent in it stays so.
     Image(File),
     /// A line of text.
     Text {

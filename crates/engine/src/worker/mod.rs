@@ -15,6 +15,7 @@ pub(crate) mod memory;
 mod pace;
 mod preview;
 mod sandbox;
+mod slate;
 mod sound;
 mod still;
 mod watch;
@@ -116,6 +117,10 @@ fn work(server: &mut Server) -> Result<(), Failed> {
             let codec = ipc::codec_of(codec).ok_or_else(|| Failed("no such codec".to_owned()))?;
             sandbox::enter(Role::Decoder)?;
             preview::run(server, codec, side_max)
+        }
+        Order::Slate(config) => {
+            sandbox::enter(Role::of(slate::BACKENDS[0]))?;
+            slate::run(server, &config)
         }
         Order::Watch => {
             sandbox::enter(Role::Decoder)?;

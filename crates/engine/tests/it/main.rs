@@ -8,6 +8,7 @@ mod hdr;
 mod look;
 mod mark;
 mod rungs;
+mod slate;
 mod sound;
 mod still;
 mod turned;

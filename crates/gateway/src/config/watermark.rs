@@ -199,7 +199,7 @@ impl Watermarks {
             wrong("", format!("has more than {MARKS_MAX} entries"));
         }
         for (i, watermark) in self.0.iter().enumerate().take(MARKS_MAX) {
-            if let Err((key, message)) = watermark.check().and_then(|()| watermark.load()) {
+            if let Err((key, message)) = watermark.load_checked() {
                 wrong(&format!(".{i}.{key}"), message);
             }
         }
@@ -231,7 +231,7 @@ impl Watermarks {
 }
 
 /// The key that is wrong, and what is wrong with it.
-type Wrong = (&'static str, String);
+pub(super) type Wrong = (&'static str, String);
 
 impl Watermark {
     /// Checks all but the files.
@@ -260,6 +260,11 @@ impl Watermark {
             }
         }
         Ok(())
+    }
+
+    /// Checks it, and gives the mark.
+    pub(super) fn load_checked(&self) -> Result<Mark, Wrong> {
+        self.check().and_then(|()| self.load())
     }
 
     /// The mark, with the bytes of its file.
@@ -309,7 +314,7 @@ impl Watermark {
 }
 
 /// Reads a file that is not too large.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.display();
     let failed = |error| {
         format!(

@@ -246,6 +246,7 @@ fn channel(env: &Env, stream: &StreamStatus, now: Instant) -> Option<api::Channe
         app: stream.name.app().to_owned(),
         channel: stream.name.channel().to_owned(),
         live: stream.live,
+        slate: env.shows_slate(&stream.name),
         started_at: rfc3339(SystemTime::now() - uptime),
         uptime_ms: to_millis(uptime),
         viewers: viewers(env, stream) as u64,

@@ -8,6 +8,7 @@ use super::limits::LOOK;
 use super::recording::Recording;
 use crate::Env;
 use crate::config::{RecordPolicy, RecordRule};
+use crate::slate::is_of_slate;
 use api::GapReason;
 use hub::{BatchLimits, Entry, Next, ReadOptions, Reader, Start};
 use media::StreamName;
@@ -127,7 +128,7 @@ impl Recorder {
 
     /// Opens the stream, if somebody publishes it.
     fn open(&mut self, now: Instant) -> bool {
-        if self.env.origin.presence(&self.name).rank.is_none() {
+        if self.env.origin.presence(&self.name).rank.is_none() || self.env.shows_slate(&self.name) {
             self.away.get_or_insert(now);
             return false;
         }
@@ -166,6 +167,11 @@ impl Recorder {
     }
 
     fn take(&mut self, now: Instant, batch: &mut Vec<Arc<Entry>>) {
+        // Who plays the recording waits for nobody.
+        batch.retain(|entry| !is_of_slate(entry));
+        if batch.is_empty() {
+            return self.gone(now);
+        }
         let recording = self.recording.get_or_insert_with(|| {
             let recording = Recording::begin(self.env.clone(), &self.name, &self.rule, now);
             *self.control.recording() = Some(recording.id().clone());

@@ -107,7 +107,7 @@ fn look_at(env: &Arc<Env>, name: &StreamName, recorders: &mut JoinSet<StreamName
         return;
     }
     // One that has lost its publisher has nothing new, and what it had is recorded.
-    if presence.rank.is_none() || table.unwanted.contains(name) {
+    if presence.rank.is_none() || env.shows_slate(name) || table.unwanted.contains(name) {
         return;
     }
     if env.is_rung(name) {

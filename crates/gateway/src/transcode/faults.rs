@@ -4,6 +4,7 @@ use super::judge::{Change, Fault, Judge};
 use super::limits::{WATCH_FAILURES_MAX, WATCH_RETRY};
 use crate::Env;
 use crate::metrics::TranscodeMetrics;
+use crate::slate::is_of_slate;
 use engine::host::{Launch, Watcher};
 use hub::{BatchLimits, Next, ReadOptions, Start};
 use media::StreamName;
@@ -108,7 +109,11 @@ async fn look(env: &Env, name: &StreamName, launch: &Launch, judge: &mut Judge) 
                 }
             }
             next = poll_fn(|cx| reader.poll_next(Instant::now(), &mut batch, BATCH, cx)) => match next {
-                Next::Packets => batch.drain(..).for_each(|entry| watcher.give(&entry.packet)),
+                // A slate stands and is silent, as it shall be.
+                Next::Packets => batch
+                    .drain(..)
+                    .filter(|entry| !is_of_slate(entry))
+                    .for_each(|entry| watcher.give(&entry.packet)),
                 Next::Later(_) | Next::Dry => {}
                 Next::Ended(_) => return Ok(()),
             },

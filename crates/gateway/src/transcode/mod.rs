@@ -26,6 +26,7 @@ mod supervise;
 
 pub use name::Rungs;
 pub(crate) use offer::{Offer, offers};
+pub(crate) use silence::{AAC_48K, silent_aac};
 pub(crate) use supervise::start;
 
 use crate::config::TranscodeConfig;

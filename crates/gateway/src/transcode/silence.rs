@@ -19,6 +19,14 @@ const RECORDS: [&[u8]; 2] = [&[0x11, 0x88], &[0x11, 0x90]];
 /// `max_sfb` 0, and the end.
 const FRAMES: [&[u8]; 2] = [&[0x00, 0x00, 0x00, 0x07], &[0x21, 0x00, 0x00, 0x00, 0x00, 0x1c]];
 
+/// `AudioSpecificConfig` of AAC LC with 48 kHz and two channels.
+pub(crate) const AAC_48K: &[u8] = RECORDS[1];
+
+/// A frame of AAC LC that is silence at every rate.
+pub(crate) const fn silent_aac(is_stereo: bool) -> &'static [u8] {
+    FRAMES[is_stereo as usize]
+}
+
 /// A track of silence, up to where the pictures are.
 #[derive(Debug)]
 struct Silence {

@@ -174,3 +174,48 @@ fn reader_may_have_a_limit_of_its_own() {
     assert_eq!(rig.got(&mut patient), "V500 K1000 V1500 K2000 V2040");
     assert_eq!(rig.got(&mut hasty), "K2000 V2040");
 }
+
+#[test]
+fn who_stands_in_for_a_lost_publisher_makes_way_for_it() {
+    let mut rig = rig();
+    assert!(rig.origin.stand_in(&rig.name, 0, rig.now).is_none(), "there is no stream");
+    let mut lost = rig.publish();
+    rig.write(&mut lost, [config(TrackId::VIDEO, b"lost"), key(0), video(40)]);
+    let mut reader = rig.read();
+    assert_eq!(rig.got(&mut reader), "[lost] K0 V40");
+    assert!(rig.origin.stand_in(&rig.name, 0, rig.now).is_none(), "it has a publisher");
+    drop(lost);
+    rig.pass(460);
+    let mut slate = rig.origin.stand_in(&rig.name, 0, rig.now).unwrap();
+    assert!(rig.origin.stand_in(&rig.name, 0, rig.now).is_none(), "one is enough");
+    assert_eq!(rig.origin.presence(&rig.name).rank, Some(0));
+    rig.write(&mut slate, [config(TrackId::VIDEO, b"slate"), key(0), video(100)]);
+    assert_eq!(rig.got(&mut reader), "[slate] K500 V600");
+    rig.pass(100);
+    let mut back = rig.publish();
+    rig.write(&mut back, [config(TrackId::VIDEO, b"back"), video(7000)]);
+    rig.write(&mut slate, [video(200)]);
+    rig.write(&mut back, [key(7040), video(7080)]);
+    assert_eq!(rig.got(&mut reader), "V700 [back] K720 V760");
+    assert_eq!(feedback(&mut slate), [Feedback::TakenOver]);
+    drop(slate);
+    back.finish();
+    assert_eq!(rig.drain(&mut reader).1, Rest::Ended(EndReason::Finished));
+    assert!(rig.origin.stand_in(&rig.name, 0, rig.now).is_none(), "it has ended");
+}
+
+#[test]
+fn packets_say_the_rank_of_who_wrote_them() {
+    let rig = rig();
+    let mut low = ranked(&rig, 3);
+    rig.write(&mut low, [key(0)]);
+    let mut reader = rig.read();
+    let mut entries = rig.drain(&mut reader).0;
+    let mut high = rig.publish();
+    rig.write(&mut high, [config(TrackId::VIDEO, b"high"), key(40)]);
+    entries.extend(rig.drain(&mut reader).0);
+    // Who joins now gets the configuration that was kept.
+    entries.extend(rig.drain(&mut rig.read()).0);
+    let ranks: Vec<_> = entries.iter().map(|entry| entry.rank).collect();
+    assert_eq!(ranks, [3, u8::MAX, u8::MAX, u8::MAX, u8::MAX]);
+}

@@ -26,6 +26,7 @@ mod relay;
 mod rungs;
 mod rungs_marked;
 mod rungs_sound;
+mod slate;
 mod stalled;
 mod store;
 mod storm;

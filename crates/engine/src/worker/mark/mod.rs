@@ -6,7 +6,7 @@ mod text;
 
 pub(crate) use overlay::Component;
 
-use crate::av::{Frame, decode_png};
+use crate::av::{Frame, decode_image};
 use crate::mark::{Align, Content, Drawing, Mark, Marks};
 use crate::picture::Picture;
 use overlay::{Colors, Overlay};
@@ -141,7 +141,7 @@ fn place(mark: &Mark, says: Option<&str>, like: &Like) -> Result<Overlay, String
     let pixels = match (&mark.drawing, says) {
         (Drawing::Image(file), _) => {
             let (width, bytes) =
-                decode_png(&file.0).map_err(|error| format!("the PNG file is not decoded: {error}"))?;
+                decode_image(&file.0).map_err(|error| format!("the image is not decoded: {error}"))?;
             let image = Pixels::from_rgba(&bytes, width);
             let wide = height as f32 * image.width as f32 / image.height.max(1) as f32 / aspect;
             let fit = (width_max as f32 / wide).min(1.0);

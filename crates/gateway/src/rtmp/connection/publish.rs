@@ -91,7 +91,10 @@ impl Connection {
             |mut publishing| {
                 publishing.guard.set_outcome(Outcome::Finished);
                 info!(session = %publishing.guard.id(), "publisher finished");
-                publishing.ingest.publisher.finish();
+                // One that is dropped and not finished counts as lost.
+                if !self.env.config.slate.is_for_end_of(&publishing.guard.session().stream) {
+                    publishing.ingest.publisher.finish();
+                }
             },
         );
         self.close_if_unused(now + self.env.config.rtmp.handshake_timeout());
