@@ -29,6 +29,11 @@ impl Frame {
         Ok(frame)
     }
 
+    /// With memory for `width` × `height` pixels of three planes whose chroma is halved.
+    pub(crate) fn i420(width: u32, height: u32) -> Result<Self, Error> {
+        Self::with_size(width, height, ffi::AVPixelFormat::AV_PIX_FMT_YUV420P)
+    }
+
     pub(super) fn fields(&mut self) -> &mut ffi::AVFrame {
         // SAFETY: it lives as long as `self`, which nobody else has.
         unsafe { self.0.as_mut() }

@@ -1,7 +1,9 @@
 //! The process that encodes one rung.
 
+use super::content::Content;
 use super::denoise::{Denoiser, Plane};
 use super::judge::Judge;
+use super::keyframes::Keyframes;
 use super::mark::Painter;
 use super::memory::Shared;
 use super::pace::{Pace, Pick};
@@ -28,6 +30,7 @@ struct State<'a> {
     quality: Option<f32>,
     /// The encoder was opened since parameter sets were collected, and may have others.
     is_new: bool,
+    keyframes: Keyframes,
 }
 
 pub(super) fn run(
@@ -39,12 +42,15 @@ pub(super) fn run(
     let mut pace = Pace::new(&config);
     let collector = annex_b::Collector::new(config.codec.of_packets());
     let judge = backend.has_quality().then(|| Judge::of(&config, takes_quality(backend))).flatten();
-    let mut state = State { server, config, collector, told: Vec::new(), judge, quality: None, is_new: true };
+    let keyframes = Keyframes::of(begins_anew(backend, &config));
+    let told = Vec::new();
+    let mut state = State { server, config, collector, told, judge, quality: None, is_new: true, keyframes };
     let mut encoder: Option<Encoder> = None;
     let mut scaler = None;
     let mut denoiser = state.config.denoise.then(Denoiser::default);
     let mut painter = Painter::new(state.config.marks.clone());
     let mut asked = false;
+    let mut content = Content::default();
     // Its rate is another one by now, which it does not take while it runs.
     let mut is_outdated = false;
     while let Some(order) = state.server.receive()? {
@@ -61,8 +67,12 @@ pub(super) fn run(
                         state.server.report(&Report::Skipped(picture.pts))?;
                     }
                     pick => {
+                        if pick == Pick::Keyframe && knows_screens(backend) {
+                            let found = look(memory, &picture, size, &mut scaler)?;
+                            is_outdated |= std::mem::replace(&mut content, found) != found;
+                        }
                         if pick == Pick::Keyframe
-                            && (begins_anew(backend) || is_turned || std::mem::take(&mut is_outdated))
+                            && (state.keyframes.begin_anew || is_turned || std::mem::take(&mut is_outdated))
                             && let Some(mut old) = encoder.take()
                         {
                             state.finish(&mut old)?;
@@ -73,18 +83,19 @@ pub(super) fn run(
                                 state.judge.iter_mut().for_each(Judge::look_anew);
                             }
                         }
+                        let config = state.config.standing_like(picture.width, picture.height);
                         let encoder = match &mut encoder {
                             Some(encoder) => encoder,
-                            None => {
-                                let config = state.config.standing_like(picture.width, picture.height);
-                                encoder.insert(open(&config, backend, &picture)?)
-                            }
+                            None => encoder.insert(open(&config, backend, &picture, content)?),
                         };
                         take(memory, &picture, encoder, &mut scaler, &mut denoiser, &mut painter)?;
                         state.server.report(&Report::Free(picture.slot))?;
                         asked = false;
                         if let Some(judge) = &mut state.judge {
                             judge.picture(picture.pts, pick == Pick::Keyframe, encoder.frame());
+                        }
+                        if pick == Pick::Keyframe {
+                            state.keyframes.ask(picture.pts);
                         }
                         let sent = encoder.send(picture.pts, pick == Pick::Keyframe);
                         sent.map_err(|error| Failed(format!("a picture is not encoded: {error}")))?;
@@ -130,9 +141,9 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Whether keyframes are only where an encoder begins: SVT-AV1 puts others where it likes.
-pub(super) fn begins_anew(backend: Backend) -> bool {
-    backend == Backend::SvtAv1
+/// Whether keyframes are only where an encoder begins: SVT-AV1 puts them where it is asked to with constant quality alone.
+pub(super) fn begins_anew(backend: Backend, config: &Config) -> bool {
+    backend == Backend::SvtAv1 && config.quality.is_none()
 }
 
 /// Whether another bit rate takes effect while it runs. Others begin anew at the next keyframe.
@@ -145,9 +156,39 @@ fn takes_quality(backend: Backend) -> bool {
     backend == Backend::X264
 }
 
-fn open(config: &Config, backend: Backend, like: &Picture) -> Result<Encoder, Failed> {
+/// Whether it encodes screens otherwise than scenes.
+fn knows_screens(backend: Backend) -> bool {
+    backend == Backend::SvtAv1
+}
+
+fn open(config: &Config, backend: Backend, like: &Picture, content: Content) -> Result<Encoder, Failed> {
     let fps = config.fps_max.filter(|fps| fps.is_finite() && *fps >= 1.0).unwrap_or(FPS_DEFAULT);
-    Encoder::open(config, backend, like, fps).map_err(Failed)
+    Encoder::open(config, backend, like, content, fps).map_err(Failed)
+}
+
+/// What a shared picture is of, at the size at which it is encoded: letters that are too small to read are none.
+fn look(
+    memory: &Shared,
+    picture: &Picture,
+    size: (u32, u32),
+    scaler: &mut Option<Scaler>,
+) -> Result<Content, Failed> {
+    let failed = |error| Failed(format!("a picture is not scaled: {error}"));
+    let mut frame = Frame::i420(size.0, size.1).map_err(failed)?;
+    scale(memory, picture, &mut frame, scaler)?;
+    Ok(frame.luma().map_or_else(Content::default, Content::of))
+}
+
+fn scale(
+    memory: &Shared,
+    picture: &Picture,
+    into: &mut Frame,
+    scaler: &mut Option<Scaler>,
+) -> Result<(), Failed> {
+    let view = memory.slot(picture.slot).and_then(|slot| Frame::over(picture, slot));
+    let view = view.ok_or_else(|| Failed("no such picture".to_owned()))?;
+    Scaler::scale(scaler, picture, &view, into)
+        .map_err(|error| Failed(format!("a picture is not scaled: {error}")))
 }
 
 /// Scales a shared picture into the encoder's frame, takes noise out, and puts the marks over it.
@@ -159,10 +200,7 @@ fn take(
     denoiser: &mut Option<Denoiser>,
     painter: &mut Painter,
 ) -> Result<(), Failed> {
-    let view = memory.slot(picture.slot).and_then(|slot| Frame::over(picture, slot));
-    let view = view.ok_or_else(|| Failed("no such picture".to_owned()))?;
-    Scaler::scale(scaler, picture, &view, encoder.frame())
-        .map_err(|error| Failed(format!("a picture is not scaled: {error}")))?;
+    scale(memory, picture, encoder.frame(), scaler)?;
     // Devices take pictures of another layout, as they are.
     if let Some(denoiser) = denoiser
         && let Ok(mut planes) = encoder.frame().planes_mut()
@@ -192,6 +230,7 @@ impl State<'_> {
                 encoder.receive().map_err(|error| Failed(format!("a picture is not encoded: {error}")))?;
             let Some(encoded) = encoded else { return Ok(()) };
             let mut coded = encoded.coded;
+            self.keyframes.note(&coded);
             let record = match self.config.codec {
                 Codec::H264 | Codec::H265 => {
                     // Parameter sets are in the configuration, or in front of a keyframe, or both.

@@ -1,5 +1,6 @@
 //! A test encode: whether a back end works here, and how fast it is.
 
+use super::content::Content;
 use super::encoder::begins_anew;
 use super::{Failed, Server, used};
 use crate::av::Encoder;
@@ -29,7 +30,7 @@ pub(super) fn run(server: &mut Server, config: &Config, backend: Backend) -> Res
         full_range: false,
     };
     let failed = |error| Failed(format!("{backend} does not encode: {error}"));
-    let mut encoder = Encoder::open(config, backend, &like, 30.0).map_err(Failed)?;
+    let mut encoder = Encoder::open(config, backend, &like, Content::default(), 30.0).map_err(Failed)?;
     let (begun, before) = (Instant::now(), used());
     let (mut frames, mut keyframes) = (0, 0);
     for index in 0..PICTURES {
@@ -45,7 +46,7 @@ pub(super) fn run(server: &mut Server, config: &Config, backend: Backend) -> Res
     while let Some(encoded) = encoder.receive().map_err(failed)? {
         (frames, keyframes) = (frames + 1, keyframes + u32::from(encoded.coded.keyframe));
     }
-    if keyframes != PICTURES / KEYFRAME_EVERY && !begins_anew(backend) {
+    if keyframes != PICTURES / KEYFRAME_EVERY && !begins_anew(backend, config) {
         return Err(Failed(format!("{backend} makes no keyframes where it is asked to")));
     }
     if frames != PICTURES {

@@ -4,11 +4,13 @@
 //! output. It reads its first order, gives up every right that it does not need (`sandbox`), and works until the
 //! socket ends. Nothing here is trusted by the server.
 
+pub(crate) mod content;
 mod decoder;
 mod denoise;
 mod encoder;
 mod grid;
 mod judge;
+mod keyframes;
 pub(crate) mod mark;
 mod measure;
 pub(crate) mod memory;

@@ -1,5 +1,6 @@
 //! The process that makes a slate.
 
+use super::content::Content;
 use super::mark::Painter;
 use super::{Failed, Server};
 use crate::av::Encoder;
@@ -97,7 +98,7 @@ fn open(slate: &slate::Config, like: &Picture) -> Result<Encoder, Failed> {
     };
     let mut why = String::new();
     for backend in BACKENDS {
-        match Encoder::open(&config, backend, like, f64::from(slate.fps)) {
+        match Encoder::open(&config, backend, like, Content::default(), f64::from(slate.fps)) {
             Ok(encoder) => return Ok(encoder),
             Err(error) => why = error,
         }

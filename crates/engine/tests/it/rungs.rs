@@ -1,6 +1,6 @@
 use crate::clip::Clip;
 use crate::{config, packets, shown, transcode};
-use engine::encode::{Codec, Config};
+use engine::encode::{Codec, Config, Preset};
 use media::Role;
 use std::time::Duration;
 
@@ -37,6 +37,27 @@ async fn configurations_say_the_size_that_was_asked_for() {
         );
         assert_eq!(shown(packets.clone(), false), shown(&clip.packets, false), "{codec:?}");
         assert_eq!(shown(packets, true), shown(&clip.packets, true), "{codec:?}");
+    }
+}
+
+#[tokio::test]
+async fn keyframes_out_of_turn_are_those_of_rungs_of_every_codec() {
+    // One a second, and some where scenes change, two of them in a row.
+    let irregular =
+        ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-force_key_frames", "0.5,1.7,1.734,2.9"];
+    let clip = Clip::new("320x180", 30, 4, &irregular);
+    let expected = (shown(&clip.packets, false), shown(&clip.packets, true));
+    assert!(expected.1.len() >= 6, "{:?}", expected.1);
+    for codec in [Codec::H264, Codec::H265, Codec::Av1] {
+        for quality in [None, Some(30.0)] {
+            let asked = Config { codec, quality, preset: Preset::Superfast, ..config(160, 90) };
+            let all = transcode(&clip, vec![asked]).await;
+            let packets = packets(&all[0]);
+            let found = (shown(packets.clone(), false), shown(packets.clone(), true));
+            assert_eq!(found, expected, "{codec:?} {quality:?}");
+            assert!(packets.windows(2).all(|pair| pair[0].dts <= pair[1].dts), "{codec:?} {quality:?}");
+            assert!(packets.iter().all(|packet| packet.dts <= packet.pts), "{codec:?} {quality:?}");
+        }
     }
 }
 

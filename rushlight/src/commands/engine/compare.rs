@@ -17,6 +17,9 @@ use media::{Kind, Packet, Role};
 
 /// The quality that plain and saving rungs are compared at.
 const VMAF_GOAL: f64 = 93.0;
+/// From hardly a difference to what is just watchable, on the scales of x264 and x265, and of AV1: they look as the plain rungs do.
+const QUALITIES: [f32; 5] = [20.0, 24.0, 28.0, 32.0, 36.0];
+const QUALITIES_AV1: [f32; 5] = [30.0, 38.0, 46.0, 54.0, 62.0];
 /// Where a rung begins that finds its quality itself, as those of ladders do, and how much finer the scale of AV1 is.
 const START_QUALITY: f32 = 24.0;
 const AV1_QUALITY: f32 = 1.5;
@@ -47,8 +50,8 @@ pub(crate) struct CompareArgs {
     #[arg(long, default_value_t = 30)]
     lookahead: u8,
 
-    /// Qualities of the saving rung, on the scale of its codec, best first
-    #[arg(long, value_delimiter = ',', default_values_t = [20.0, 24.0, 28.0, 32.0, 36.0])]
+    /// Qualities of the saving rung, on the scale of its codec, best first [default: 20,24,28,32,36, and 30,38,46,54,62 for av1]
+    #[arg(long, value_delimiter = ',', hide_default_value = true)]
     quality: Vec<f32>,
 
     /// What the saving rung is to look like, where it finds its quality itself, on VMAF's scale
@@ -128,7 +131,9 @@ async fn compare(args: &CompareArgs, launch: &Launch, folder: &Path) -> Result<(
             plain.push(one(args, launch, folder, path, &clip, config, &name, &label).await?);
         }
         let ceiling = args.density.iter().copied().fold(0.0, f64::max) * pixels_per_second;
-        for quality in &args.quality {
+        let usual = if codec == Codec::Av1 { QUALITIES_AV1 } else { QUALITIES };
+        let qualities = if args.quality.is_empty() { &usual[..] } else { &args.quality[..] };
+        for quality in qualities {
             let config = Config {
                 codec,
                 quality: Some(*quality),
