@@ -159,6 +159,9 @@ impl<'a> Asked<'a> {
                 | File::RewindManifest
                 | File::RewindPlaylist(_)
                 | File::TsPlaylist
+                // Of a rung they ask for no playlist.
+                | File::InitOf(..)
+                | File::SegmentOf(..)
         );
         let admitted = self.admit(env, metrics, peer, target, is_playlist).await?;
         match file {
@@ -191,6 +194,67 @@ impl<'a> Asked<'a> {
                 self.whole(metrics, &admitted, content_type(track), bytes)
             }
             File::Segment(track, number) => self.segment(env, metrics, &admitted, track, number).await,
+            File::InitOf(track, number) => self.init_of(env, metrics, peer, &admitted, (track, number)),
+            File::SegmentOf(track, number) => {
+                self.segment_of(env, metrics, peer, &admitted, (track, number)).await
+            }
+        }
+    }
+
+    /// What a decoder must know of a rung where its stream has an initialization section of this number.
+    fn init_of(
+        &self,
+        env: &Arc<Env>,
+        metrics: &ProtocolMetrics,
+        peer: SocketAddr,
+        admitted: &Admitted,
+        (track, number): (TrackId, u64),
+    ) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        let discontinuities = of_stream(env, channel, peer)?.begun_with(track, number);
+        let init = channel.init_like(track, discontinuities);
+        let init = init.ok_or_else(|| Refusal::not_found("This initialization is gone."))?;
+        let mut response = self.whole(metrics, admitted, content_type(track), vec![init])?;
+        // A rung that begins anew may be of another encoder.
+        set_cache(response.headers_mut(), Keep::For(channel.target()));
+        Ok(response)
+    }
+
+    /// The segment of a rung that goes with one of its stream.
+    async fn segment_of(
+        &self,
+        env: &Arc<Env>,
+        metrics: &ProtocolMetrics,
+        peer: SocketAddr,
+        admitted: &Admitted,
+        (track, number): (TrackId, u64),
+    ) -> Result<Response, Refusal> {
+        let channel = &admitted.channel;
+        let stream = of_stream(env, channel, peer)?;
+        let mut edge = stream.follow(track).ok_or_else(no_track)?;
+        let now = *edge.borrow();
+        if !now.ended && now.next() == (number, 0) {
+            await_edge(env, &stream, &mut edge, |edge| edge.ended || edge.shows(number, Some(0))).await?;
+        }
+        let no_media = || Refusal::no_media("This segment", edge.borrow().is_ahead(number, 0));
+        let of = stream.line(track, number).ok_or_else(no_media)?;
+        let mut own = channel.follow(track).ok_or_else(no_track)?;
+        await_edge(env, channel, &mut own, |edge| edge.ended || channel.reaches(track, of.start)).await?;
+        let numbers = channel.within(track, of.start, of.closed.then(|| of.start + of.duration));
+        let Some(first) = numbers.first() else {
+            // The rung began later, or it is gone. Players go on behind a segment without a frame.
+            let empty = channel.empty(track, &of).ok_or_else(no_media)?;
+            let mut response = self.whole(metrics, admitted, content_type(track), vec![empty])?;
+            set_cache(response.headers_mut(), Keep::For(channel.target()));
+            return Ok(response);
+        };
+        let closed = |number: &u64| channel.segment(track, *number, 0).filter(|media| media.closed);
+        match numbers.iter().map(closed).collect::<Option<Vec<_>>>() {
+            Some(several) if several.len() > 1 => {
+                let parts = several.into_iter().flat_map(|media| media.parts).collect();
+                self.whole(metrics, admitted, content_type(track), parts)
+            }
+            _ => self.segment(env, metrics, admitted, track, *first).await,
         }
     }
 
@@ -277,12 +341,15 @@ impl<'a> Asked<'a> {
         if span == Span::Rewind {
             check_rewind(channel)?;
         }
-        if format == MANIFEST && channel.view(|_, _, terms| terms.keys.is_some()) {
-            return Err(Refusal::not_found("Segments are encrypted here (hls.encrypt), as only HLS has it."));
+        if format == MANIFEST {
+            check_clear(channel)?;
         }
         let query = &admitted.query;
         let written = match (format, span) {
-            (MANIFEST, Span::Live) => channel.manifest(folder).at(&xml(query), SystemTime::now()),
+            (MANIFEST, Span::Live) => {
+                let rungs = listed_rungs(env, channel);
+                channel.manifest(folder, &rungs).at(&xml(query), SystemTime::now())
+            }
             (MANIFEST, Span::Rewind) => {
                 let written = channel.rewind_manifest(folder).await.ok_or_else(no_track)?;
                 let query = xml(query);
@@ -290,11 +357,7 @@ impl<'a> Asked<'a> {
             }
             _ => {
                 // Rungs have no past.
-                let is_live = span == Span::Live && !channel.has_ended();
-                let status =
-                    env.origin.stream(&channel.name).filter(|_| is_live && env.config.transcode.listed);
-                let mut rungs = status.map_or_else(Vec::new, |status| transcode::offers(env, &status));
-                rungs.retain(transcode::Offer::is_listed);
+                let rungs = if span == Span::Live { listed_rungs(env, channel) } else { Vec::new() };
                 channel.multivariant(folder, span, &rungs).with_query(query)
             }
         };
@@ -633,6 +696,26 @@ fn xml(query: &str) -> String {
     query.replace('&', "&amp;")
 }
 
+/// The stream that a rung is of, for a manifest that lists both.
+fn of_stream(env: &Arc<Env>, rung: &Channel, peer: SocketAddr) -> Result<Arc<Channel>, Refusal> {
+    check_clear(rung)?;
+    let (base, _) = env
+        .transcoding
+        .rung_of(&rung.name)
+        .ok_or_else(|| Refusal::not_found("This stream is no smaller version of another."))?;
+    let full = |error: hub::ReadError| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+    env.packagers.channel(env, &base, peer).map_err(full)
+}
+
+/// The rungs that playlists and manifests list beside their stream.
+fn listed_rungs(env: &Env, channel: &Channel) -> Vec<transcode::Offer> {
+    let is_listed = env.config.transcode.listed && !channel.has_ended();
+    let status = env.origin.stream(&channel.name).filter(|_| is_listed);
+    let mut rungs = status.map_or_else(Vec::new, |status| transcode::offers(env, &status));
+    rungs.retain(transcode::Offer::is_listed);
+    rungs
+}
+
 /// Waits until a track has come so far, but not for longer than a server should.
 async fn await_edge(
     env: &Env,
@@ -658,6 +741,14 @@ fn outside(total: usize) -> Response {
         Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "The file is not that long.").into();
     set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{total}"));
     response
+}
+
+/// Whether segments are as DASH has them.
+fn check_clear(channel: &Channel) -> Result<(), Refusal> {
+    match channel.view(|_, _, terms| terms.keys.is_some()) {
+        true => Err(Refusal::not_found("Segments are encrypted here (hls.encrypt), as only HLS has it.")),
+        false => Ok(()),
+    }
 }
 
 fn check_rewind(channel: &Channel) -> Result<(), Refusal> {

@@ -1,16 +1,16 @@
 //! A stream as it is offered over HTTP: its newest segments, shared by the task that makes them and all who ask.
 
-use super::guide::{KEYFRAMES_MAX, Keyframe};
+use super::guide::{self, KEYFRAMES_MAX, Keyframe};
 use super::joined::{Due, Place, Step};
 use super::limits;
-use super::manifest::{CLOCK, Epoch, manifest};
+use super::manifest::{CLOCK, Content, Epoch, manifest};
 use super::muxer::Packed;
 use super::name::Directives;
 use super::playlist::{self, Terms};
 use super::seal::{Keys, Sealed};
 use super::ts::Transport;
 use super::viewers::Viewers;
-use super::window::{Edge, Init, Keep, NewSegment, Past, Rendition, Segment, Span};
+use super::window::{Edge, Init, Keep, Line, NewSegment, Past, Rendition, Segment, Span};
 use crate::timeshift::{Entry, Shelf, Timeshift};
 use crate::transcode::Offer;
 use bytes::{Bytes, BytesMut};
@@ -119,8 +119,9 @@ impl Outline {
                 playlist::media(rendition, others, terms, *skip, Span::Rewind)
             }
             Text::Manifest(folder) => {
-                let now = SystemTime::now();
-                manifest(renditions, epochs, folder, terms, *ended, now, Span::Rewind)
+                // Rungs have no past.
+                let content = Content { renditions, epochs, terms, ended: *ended, rungs: &[] };
+                manifest(content, folder, SystemTime::now(), Span::Rewind)
             }
         }))
     }
@@ -533,10 +534,11 @@ impl Channel {
         Written::new(playlist::multivariant(&state.renditions, folder, &state.terms, span, rungs))
     }
 
-    /// The manifest. `folder` is where media is, as seen from there.
-    pub(super) fn manifest(&self, folder: &str) -> Written {
+    /// The manifest. `folder` is where media is, as seen from there. `rungs` are on offer beside the stream itself.
+    pub(super) fn manifest(&self, folder: &str, rungs: &[Offer]) -> Written {
         let State { renditions, epochs, terms, ended, .. } = &*self.state();
-        Written::new(manifest(renditions, epochs, folder, terms, *ended, SystemTime::now(), Span::Live))
+        let content = Content { renditions, epochs, terms, ended: *ended, rungs };
+        Written::new(manifest(content, folder, SystemTime::now(), Span::Live))
     }
 
     /// The media playlist of a track.
@@ -612,6 +614,56 @@ impl Channel {
     pub(super) fn look<T>(&self, track: TrackId, look: impl FnOnce(&Rendition, bool) -> T) -> Option<T> {
         let state = self.state();
         state.rendition(track).map(|rendition| look(rendition, state.ended))
+    }
+
+    /// What lists say of a segment that is in memory.
+    pub(super) fn line(&self, track: TrackId, number: u64) -> Option<Line> {
+        self.state().rendition(track)?.segment(number).map(Segment::line)
+    }
+
+    /// Whether a track has come to a moment that its stream begins a segment with.
+    pub(super) fn reaches(&self, track: TrackId, start: Time) -> bool {
+        let state = self.state();
+        let newest = state.rendition(track).and_then(|rendition| rendition.segments.back());
+        newest.is_some_and(|newest| newest.start >= start || guide::is_same(newest.start, start))
+    }
+
+    /// The segments that begin at a moment that its stream begins one with, or after it and before `to`, where that one ends. There are
+    /// several where the encoder has left out a picture that was to be a keyframe.
+    pub(super) fn within(&self, track: TrackId, from: Time, to: Option<Time>) -> Vec<u64> {
+        let state = self.state();
+        let begins = |segment: &&Segment| {
+            let start = segment.start;
+            (start >= from || guide::is_same(start, from))
+                && to.is_none_or(|to| start < to && !guide::is_same(start, to))
+        };
+        let segments = state.rendition(track).map(|rendition| rendition.segments.iter());
+        segments.into_iter().flatten().filter(begins).map(|segment| segment.number).collect()
+    }
+
+    /// How many interruptions came before the segments that need an initialization section, where there are any.
+    pub(super) fn begun_with(&self, track: TrackId, init: u64) -> Option<u64> {
+        let state = self.state();
+        let mut newest_first = state.rendition(track)?.segments.iter().rev();
+        newest_first.find(|segment| segment.init == init).map(|segment| segment.discontinuities)
+    }
+
+    /// The initialization section of what came after so many interruptions, or else of the newest.
+    pub(super) fn init_like(&self, track: TrackId, discontinuities: Option<u64>) -> Option<Bytes> {
+        let state = self.state();
+        let rendition = state.rendition(track)?;
+        let newest_first = || rendition.segments.iter().rev();
+        let like = newest_first().find(|segment| Some(segment.discontinuities) == discontinuities);
+        let segment = like.or_else(|| newest_first().next())?;
+        rendition.init(segment.init).map(|init| init.bytes.clone())
+    }
+
+    /// A segment without a frame in the place of one that is not there.
+    pub(super) fn empty(&self, track: TrackId, line: &Line) -> Option<Bytes> {
+        let state = self.state();
+        let rendition = state.rendition(track)?;
+        let init = rendition.segments.back().map(|segment| segment.init)?;
+        rendition.empty(&Line { init, ..*line })
     }
 
     /// An initialization section.

@@ -70,6 +70,7 @@ impl Guide {
     }
 }
 
-fn is_same(a: Time, b: Time) -> bool {
+/// Whether a moment of a stream is one of its rung.
+pub(super) fn is_same(a: Time, b: Time) -> bool {
     a.since(b).max(b.since(a)) < SAME
 }

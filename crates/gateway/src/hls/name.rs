@@ -23,8 +23,12 @@ pub(super) enum File {
     RewindPlaylist(TrackId),
     /// `video0-init-7.mp4`: what a decoder must know before segment 7 and those after it.
     Init(TrackId, u64),
+    /// `video0-init-of-7.mp4`, of a rung: what a decoder must know where its stream needs `video0-init-7.mp4`.
+    InitOf(TrackId, u64),
     /// `video0-7.m4s`: a segment.
     Segment(TrackId, u64),
+    /// `video0-of-7.m4s`, of a rung: the segment that goes with segment 7 of its stream.
+    SegmentOf(TrackId, u64),
     /// `video0-7.2.m4s`: a part of a segment.
     Part(TrackId, u64, u32),
 }
@@ -63,9 +67,15 @@ impl File {
         let (track, rest) = name.split_once('-')?;
         let track = parse_track(track)?;
         if let Some(number) = rest.strip_prefix("init-").and_then(|rest| rest.strip_suffix(".mp4")) {
-            return Some(Self::Init(track, parse_number(number)?));
+            return match number.strip_prefix("of-") {
+                Some(number) => parse_number(number).map(|number| Self::InitOf(track, number)),
+                None => parse_number(number).map(|number| Self::Init(track, number)),
+            };
         }
         let rest = rest.strip_suffix(".m4s")?;
+        if let Some(number) = rest.strip_prefix("of-") {
+            return parse_number(number).map(|number| Self::SegmentOf(track, number));
+        }
         Some(match rest.split_once('.') {
             None => Self::Segment(track, parse_number(rest)?),
             Some((segment, part)) => {
@@ -86,7 +96,9 @@ impl fmt::Display for File {
             Self::Playlist(track) => write!(f, "{track}.m3u8"),
             Self::RewindPlaylist(track) => write!(f, "{track}-rewind.m3u8"),
             Self::Init(track, number) => write!(f, "{track}-init-{number}.mp4"),
+            Self::InitOf(track, number) => write!(f, "{track}-init-of-{number}.mp4"),
             Self::Segment(track, number) => write!(f, "{track}-{number}.m4s"),
+            Self::SegmentOf(track, number) => write!(f, "{track}-of-{number}.m4s"),
             Self::Part(track, segment, part) => write!(f, "{track}-{segment}.{part}.m4s"),
         }
     }
@@ -164,6 +176,8 @@ mod tests {
             ("audio12.m3u8", File::Playlist(TrackId::audio(12))),
             ("video0-init-7.mp4", File::Init(TrackId::VIDEO, 7)),
             ("audio0-18446744073709551615.m4s", File::Segment(TrackId::AUDIO, u64::MAX)),
+            ("video0-init-of-7.mp4", File::InitOf(TrackId::VIDEO, 7)),
+            ("video0-of-7.m4s", File::SegmentOf(TrackId::VIDEO, 7)),
             ("video1-7.0.m4s", File::Part(TrackId::video(1), 7, 0)),
         ] {
             assert_eq!(File::parse(text), Some(file));
@@ -189,6 +203,9 @@ mod tests {
             "video0-1.2.3.m4s",
             "video0-1.m4s.m4s",
             "video0-init-.mp4",
+            "video0-init-of-.mp4",
+            "video0-of-7.1.m4s",
+            "video0-of-of-7.m4s",
             "video0-1.4294967296.m4s",
             "video0-18446744073709551616.m4s",
             "video0-1.mp4",

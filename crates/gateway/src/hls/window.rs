@@ -349,7 +349,11 @@ impl Rendition {
     /// What stands for a segment that is listed and cannot be had any more, for players that do not know of gaps: a segment
     /// without a frame. They go on behind it, and some give up where there is none.
     pub(super) fn lost(&self, number: u64) -> Option<Bytes> {
-        let line = self.shelf.as_ref()?.lost(number)?;
+        self.empty(&self.shelf.as_ref()?.lost(number)?)
+    }
+
+    /// A segment without a frame.
+    pub(super) fn empty(&self, line: &Line) -> Option<Bytes> {
         let mut out = BytesMut::new();
         fmp4::write_segment_type(&mut out);
         fmp4::write_empty_fragment(&self.init(line.init)?.track, line.start, line.duration, &mut out).ok()?;

@@ -3,7 +3,7 @@
 use e2e::framehash::{self, Extent};
 use e2e::hls::fetch;
 use e2e::program::{self, Repeat};
-use e2e::{Process, Server, clip, http, need, until};
+use e2e::{Process, Server, browser, clip, http, mp4, need, until};
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
@@ -126,4 +126,150 @@ fn a_segment_is_sent_while_it_grows() {
     assert_eq!((response.status, response.header("content-length")), (200, None), "{next} has only begun");
     response.body.read_to_end(&mut bytes).unwrap();
     assert!(bytes[whole.len()..] == fetch(server.http, &next).body);
+}
+
+/// Rungs of 640x360 that take next to nothing, so that they keep up on a busy machine.
+const RUNGS: &[&str] = &[
+    "transcode.cores_max=16",
+    r#"transcode.template=[{name="240p", height=240, bitrate_bps=300000, vmaf=0.0}, {name="tiny", height=120, bitrate_bps=100000, vmaf=0.0}]"#,
+    r#"transcode.rule=[{stream="live/*", ladder=["240p", "tiny"]}]"#,
+];
+
+#[test]
+fn rungs_are_representations_of_the_pictures_that_players_change_between() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(RUNGS);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let written = manifest(&server);
+    let heights = values(&written, "height");
+    assert_eq!(heights, ["360", "240", "120"], "{written}");
+    let sets: Vec<_> = written.split("<AdaptationSet").skip(1).collect();
+    assert_eq!((sets.len(), sets[0].matches("<Representation ").count()), (2, 3), "{written}");
+    // Nothing was made for the list alone.
+    assert_eq!(server.api("transcoding").unwrap()["rungs"], serde_json::json!([]));
+    let base = format!("http://{}", server.http);
+    let seen = need!(browser::run("dash.mjs", &[&base, "/live/cam.mpd", "120", "360", "240"]));
+    assert_eq!(
+        (&seen["errors"], &seen["failures"]),
+        (&serde_json::json!([]), &serde_json::json!([])),
+        "{seen}"
+    );
+    let listed: Vec<_> =
+        seen["tracks"].as_array().unwrap().iter().map(|track| track["height"].clone()).collect();
+    assert_eq!(listed.len(), 3, "{seen}");
+    let played: Vec<_> =
+        seen["played"].as_array().unwrap().iter().map(|seen| seen["height"].clone()).collect();
+    assert_eq!(played, [120, 360, 240], "{seen}");
+    let moves = |seen: &serde_json::Value| seen["changedPixels"].as_f64().is_some_and(|share| share > 0.01);
+    assert!(seen["played"].as_array().unwrap().iter().all(moves), "{seen}");
+}
+
+#[test]
+fn segments_of_a_rung_begin_where_those_of_its_stream_do() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let settings = [RUNGS, &["hls.window_ms=2000"]].concat();
+    let server = Server::with(&settings);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let written = manifest(&server);
+    let representations: Vec<_> = written.split("<Representation ").skip(1).collect();
+    let (source, rung) =
+        (representations[0], *representations.iter().find(|one| one.contains("\"240\"")).unwrap());
+    let init = |of: &str| fetch(server.http, &format!("/live/{}", values(of, "initialization")[0]));
+    let (own, other) = (init(source), init(rung));
+    assert_eq!((own.status, other.status), (200, 200), "{}", String::from_utf8_lossy(&other.body));
+    assert!(own.body != other.body);
+    // The growing one, and the one after it, which has not begun.
+    let next =
+        values(source, "startNumber")[0].parse::<u64>().unwrap() + source.matches("<S ").count() as u64;
+    for number in [next - 1, next] {
+        let media = |of: &str| {
+            let name = values(of, "media")[0].replace("$Number$", &number.to_string());
+            let answer = fetch(server.http, &format!("/live/{name}"));
+            assert_eq!(answer.status, 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
+            mp4::fragments(&answer.body)
+        };
+        let (own, other) = (media(source), media(rung));
+        let frames =
+            |fragments: &[mp4::Fragment]| fragments.iter().map(|fragment| fragment.samples).sum::<u32>();
+        let ticks =
+            |fragments: &[mp4::Fragment]| fragments.iter().map(|fragment| fragment.duration).sum::<u64>();
+        assert!(other[0].starts_with_sync, "segment {number}");
+        assert_eq!((frames(&own), ticks(&own)), (frames(&other), ticks(&other)), "segment {number}");
+    }
+    // Its initialization outlives the segment that it is called after.
+    let first = values(source, "initialization")[0].clone();
+    let number = first.rsplit(['-', '.']).nth(1).unwrap();
+    until("the first segment has left", || {
+        (fetch(server.http, &format!("/live/cam/video0-{number}.m4s")).status == 404).then_some(())
+    });
+    assert!(init(rung).body == other.body);
+    // What is not a rung has no such names, and what is none of its stream's segments is not there.
+    assert_eq!(fetch(server.http, &format!("/live/cam/video0-of-{next}.m4s")).status, 404);
+    assert_eq!(fetch(server.http, "/live/cam~240p/video0-of-1.m4s").status, 404);
+}
+
+#[test]
+fn ffmpeg_reads_a_rung_from_the_manifest() {
+    let ffmpeg = need!(program::ffmpeg9());
+    let clip = need!(program::ffmpeg().and_then(|ffmpeg| clip::h264_aac(&ffmpeg)));
+    let server = Server::with(RUNGS);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let out = server.scratch().join("out");
+    let mut command = Command::new(&ffmpeg);
+    command.args(["-v", "warning", "-i", &format!("http://{}/live/cam.mpd", server.http), "-map", "0:v"]);
+    command.args(["-c", "copy", "-t", "4", "-f", "framehash"]);
+    let mut player = Process::spawn(command.arg(&out));
+    player.wait(Duration::from_secs(120));
+    let text = std::fs::read_to_string(&out).unwrap_or_default();
+    let sizes: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("#dimensions ")).collect();
+    let heights: Vec<_> =
+        sizes.iter().filter_map(|size| size.split_once('x')).map(|(_, height)| height).collect();
+    assert_eq!(heights, ["360", "240", "120"], "{text}{}", player.output());
+    let frames = |track: usize| text.lines().filter(|line| line.starts_with(&format!("{track},"))).count();
+    assert!((0..3).all(|track| frames(track) >= 50), "{text}");
+}
+
+#[test]
+fn a_library_finds_in_the_manifest_what_it_says() {
+    let (ffmpeg, python) = (need!(program::ffmpeg()), need!(program::python("mpegdash")));
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::with(RUNGS);
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    manifest(&server);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/describe-manifest.py");
+    let url = format!("http://{}/live/cam.mpd", server.http);
+    let printed = e2e::process::run(Command::new(python).args([script, &url])).unwrap();
+    let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(
+        (&found["type"], found["periods"].as_array().unwrap().len()),
+        (&"dynamic".into(), 1),
+        "{found}"
+    );
+    let [pictures, sound] = [0, 1].map(|set| &found["periods"][0][set]);
+    assert_eq!(
+        (&pictures["contentType"], &sound["contentType"]),
+        (&"video".into(), &"audio".into()),
+        "{found}"
+    );
+    let all = pictures["representations"].as_array().unwrap();
+    let of = |key: &str| all.iter().map(|one| one[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of("id"), ["video0", "240p", "tiny"]);
+    assert_eq!(
+        (of("width"), of("height")),
+        (vec![640.into(), 426.into(), 214.into()], vec![360.into(), 240.into(), 120.into()])
+    );
+    assert_eq!(of("bandwidth")[1..], [300_000, 100_000]);
+    for key in ["timeline", "startNumber", "timescale"] {
+        assert!(of(key).iter().all(|value| !value.is_null() && *value == all[0][key]), "{key}: {found}");
+    }
+    assert_eq!(all[2]["media"], "cam~tiny/video0-of-$Number$.m4s");
+    let mut addresses = of("initialization");
+    addresses.dedup();
+    assert_eq!(addresses.len(), 3, "{found}");
 }

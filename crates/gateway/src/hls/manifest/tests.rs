@@ -11,7 +11,8 @@ fn epoch(discontinuities: u64) -> Epoch {
 
 fn of(renditions: &[Rendition], epochs: &[Epoch], ended: bool) -> String {
     let now = UNIX_EPOCH + Duration::from_secs(1_790_000_100);
-    manifest(renditions, epochs, "cam/", &terms("?key=secret-key"), ended, now, Span::Live)
+    let terms = terms("?key=secret-key");
+    manifest(Content { renditions, epochs, terms: &terms, ended, rungs: &[] }, "cam/", now, Span::Live)
 }
 
 #[test]
@@ -73,6 +74,59 @@ fn an_ended_stream_is_static_and_has_a_length() {
 #[test]
 fn a_manifest_begins_after_a_segment_that_was_lost() {
     let now = UNIX_EPOCH + Duration::from_secs(1_790_000_100);
-    let written = manifest(&[with_a_loss()], &[epoch(0)], "cam/", &terms(""), false, now, Span::Rewind);
+    let (renditions, epochs, terms) = ([with_a_loss()], [epoch(0)], terms(""));
+    let content =
+        Content { renditions: &renditions, epochs: &epochs, terms: &terms, ended: false, rungs: &[] };
+    let written = manifest(content, "cam/", now, Span::Rewind);
     assert!(written.contains(" startNumber=\"103\"") && written.matches("<S ").count() == 4, "{written}");
+}
+
+fn offer(rung: &str, mime: &str, height: u32) -> Offer {
+    Offer {
+        name: crate::config::parse_channel(&format!("live/cam~{rung}")).unwrap(),
+        rung: rung.to_owned(),
+        codec: engine::encode::Codec::H264,
+        width: height * 16 / 9,
+        height,
+        fps: Some(30.0),
+        bits_per_second: 1_000_000,
+        mime: mime.to_owned(),
+        sound: None,
+    }
+}
+
+#[test]
+fn rungs_have_the_timeline_of_their_stream_and_names_of_their_own() {
+    let rungs = [
+        offer("720p", "avc1.64001f", 720),
+        offer("480p", "avc1.64001e", 480),
+        offer("av1", "av01.0.04M.08", 480),
+    ];
+    let (renditions, epochs) =
+        ([TrackId::VIDEO, TrackId::AUDIO].map(|id| rendition(id, 3, 4, None)), [epoch(0)]);
+    let terms = terms("?key=secret-key");
+    let content =
+        Content { renditions: &renditions, epochs: &epochs, terms: &terms, ended: false, rungs: &rungs };
+    let written = manifest(content, "cam/", UNIX_EPOCH, Span::Live);
+    let sets: Vec<_> = written.split("<AdaptationSet ").skip(1).collect();
+    let representations = |set: &str| set.matches("<Representation ").count();
+    // Pictures, those of another codec, and the sound.
+    assert_eq!(sets.iter().map(|set| representations(set)).collect::<Vec<_>>(), [3, 1, 1], "{written}");
+    let ids: Vec<_> = sets.iter().filter_map(|set| set.strip_prefix("id=\"")?.split('"').next()).collect();
+    assert_eq!(ids, ["0", "2", "1"]);
+    for (set, other) in [(0, 2), (1, 0)] {
+        let switching = format!("adaptation-set-switching:2016\" value=\"{other}\"");
+        assert!(sets[set].contains(&switching), "{}", sets[set]);
+    }
+    assert!(!sets[2].contains("switching"), "{}", sets[2]);
+    let timelines: Vec<_> = sets[0].split("<SegmentTimeline>").skip(1).collect();
+    let entries = |timeline: &str| timeline.split("</SegmentTimeline>").next().unwrap().to_owned();
+    assert!(timelines.iter().all(|timeline| entries(timeline) == entries(timelines[0])));
+    for part in [
+        "<Representation id=\"480p\" bandwidth=\"1000000\" codecs=\"avc1.64001e\" width=\"853\" height=\"480\" frameRate=\"30000/1000\">",
+        "startNumber=\"100\" initialization=\"cam~480p/video0-init-of-100.mp4?key=secret-key\" \
+         media=\"cam~480p/video0-of-$Number$.m4s?key=secret-key\" availabilityTimeOffset",
+    ] {
+        assert!(sets[0].contains(part), "{part} is not in {}", sets[0]);
+    }
 }
