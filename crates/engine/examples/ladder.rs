@@ -107,6 +107,7 @@ fn parse(rung: &str) -> Option<Config> {
         profile: None,
         tune: None,
         denoise: false,
+        regions: false,
         b_frames: parts.next()?.parse().ok()?,
         threads: 1,
         marks: Marks::default(),

@@ -92,6 +92,11 @@ impl Backend {
         matches!(self, Backend::X264 | Backend::X265 | Backend::SvtAv1 | Backend::Nvenc)
     }
 
+    /// Whether it can be told to be more exact in parts of a picture.
+    pub const fn takes_regions(self) -> bool {
+        matches!(self, Backend::X264 | Backend::X265 | Backend::Vaapi | Backend::Qsv)
+    }
+
     /// Whether it needs a device.
     pub const fn is_hardware(self) -> bool {
         !matches!(self, Backend::X264 | Backend::X265 | Backend::SvtAv1 | Backend::OpenH264)
@@ -272,6 +277,8 @@ pub struct Config {
     pub tune: Option<Tune>,
     /// Noise of cameras is taken out where there is much of it.
     pub denoise: bool,
+    /// What people look at is kept sharper than the rest: faces and small text. Encoders that cannot do not ([`Backend::takes_regions`]).
+    pub regions: bool,
     /// Threads; 0 is as many as pay at this size.
     pub threads: u8,
     /// What is put over the pictures.

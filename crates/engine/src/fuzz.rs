@@ -21,7 +21,7 @@ pub fn reports(data: &[u8]) {
 mod tests {
     use super::*;
     use crate::ipc::Coded;
-    use crate::picture::Picture;
+    use crate::picture::{Picture, Region};
     use std::time::Duration;
 
     #[test]
@@ -42,6 +42,7 @@ mod tests {
             Coded { pts: 0, dts: -1, keyframe: false, disposable: true, payload: vec![0, 0, 0, 1, 9] };
         let all = [
             Report::Picture(picture),
+            Report::Regions(vec![Region { x: 600, y: 200, width: 90, height: 90 }]),
             Report::Free(9),
             Report::Configured(vec![1, 0x64, 0, 0x1f]),
             Report::Packet(coded),

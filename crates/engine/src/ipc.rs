@@ -9,7 +9,7 @@
 
 use crate::encode::{Backend, Config};
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::picture::Picture;
+use crate::picture::{Picture, Region};
 use crate::slate;
 use crate::sound;
 use serde::de::DeserializeOwned;
@@ -65,8 +65,12 @@ pub(crate) enum Order {
     Packet(Coded),
     /// To a decoder: a slot may be used again.
     Free(u8),
+    /// To a decoder: whether to find what people look at in its pictures.
+    Find(bool),
     /// To an encoder: a picture.
     Picture(Picture),
+    /// To an encoder: what people look at from the next picture on, in its pixels.
+    Regions(Vec<Region>),
     /// To an encoder: when time zero of the source was, in nanoseconds of Unix time, for clocks in pictures.
     Clock(i64),
     /// To an encoder: the next picture is a keyframe.
@@ -106,6 +110,8 @@ pub(crate) enum Report {
     Failed(String),
     /// Everything was given out.
     Done,
+    /// What people look at in the pictures of a decoder that follow, in their pixels.
+    Regions(Vec<Region>),
 }
 
 /// A coded frame.

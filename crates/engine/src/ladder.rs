@@ -38,6 +38,8 @@ pub struct Template {
     pub tune: Option<Tune>,
     /// As in [`Config::denoise`].
     pub denoise: bool,
+    /// As in [`Config::regions`].
+    pub regions: bool,
     /// Threads; 0 leaves it to the back end.
     pub threads: u8,
     /// What becomes of the sound.
@@ -131,6 +133,7 @@ impl Default for Template {
             profile: None,
             tune: None,
             denoise: true,
+            regions: true,
             threads: 0,
             sound: Wanted::Copy,
             marks: Marks::default(),
@@ -255,6 +258,7 @@ pub fn fit(template: &Template, source: &Source) -> Option<Config> {
         profile: template.profile,
         tune: template.tune,
         denoise: template.denoise,
+        regions: template.regions,
         threads: template.threads,
         marks: template.marks.clone(),
     })
@@ -279,7 +283,8 @@ pub fn choose(templates: &[Template], source: &Source) -> Vec<(Template, Config)
                 && template.marks == like.marks
                 && config.codec == other.codec
                 && config.gop == other.gop
-                && (config.profile, config.tune, config.denoise) == (other.profile, other.tune, other.denoise)
+                && (config.profile, config.tune) == (other.profile, other.tune)
+                && (config.denoise, config.regions) == (other.denoise, other.regions)
                 && nearly(pixels(&config), pixels(other), PIXELS_PART_MAX)
                 && nearly(config.bitrate_bps.into(), other.bitrate_bps.into(), RATE_PART_MAX)
         };
@@ -438,11 +443,12 @@ mod tests {
             Template { profile: Some(Profile::Baseline), ..named("old") },
             Template { tune: Some(Tune::Animation), ..named("drawn") },
             Template { denoise: false, ..named("noisy") },
+            Template { regions: false, ..named("even") },
             Template { quality: Some(QUALITY + 1.0), vmaf: None, ..named("again") },
         ];
         let chosen = choose(&templates, &source(1280, 720));
         let names: Vec<_> = chosen.iter().map(|(template, _)| template.name.as_str()).collect();
-        assert_eq!(names, ["480p", "old", "drawn", "noisy"]);
+        assert_eq!(names, ["480p", "old", "drawn", "noisy", "even"]);
     }
 
     proptest! {

@@ -134,6 +134,9 @@ pub const MARK_PIXELS_MAX: u32 = PICTURE_PIXELS_MAX;
 /// Letters of a text that is put over pictures: more than a line has that can be read.
 pub const MARK_LETTERS_MAX: usize = 200;
 
+/// Parts of a picture that are kept sharper than the rest: the faces of a panel, or lines of text. What has more is sharp all over.
+pub const REGIONS_MAX: usize = 16;
+
 /// Deaths of a worker within [`DEATHS_WINDOW`] after which it is given up.
 pub const DEATHS_MAX: usize = 6;
 

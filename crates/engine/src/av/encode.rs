@@ -4,7 +4,7 @@ use super::device::Surfaces;
 use super::{Context, Error, Frame, Options, Packet, TIME_BASE, check, ffi};
 use crate::encode::{Backend, Codec, Config, Preset, Profile, Tune};
 use crate::ipc::Coded;
-use crate::picture::Picture;
+use crate::picture::{Picture, Region};
 use crate::worker::content::Content;
 use std::ffi::{CStr, c_int};
 
@@ -40,6 +40,8 @@ pub(crate) struct Encoder {
     packet: Packet,
     /// What pictures are scaled into.
     frame: Frame,
+    /// Pictures have regions even where there are none.
+    always_has_regions: bool,
     /// There if the device takes pictures from its own memory.
     surfaces: Option<Surfaces>,
 }
@@ -97,7 +99,9 @@ impl Encoder {
             left = options.left();
             let mut frame = Frame::with_size(config.width, config.height, samples)?;
             paint(frame.fields(), like);
-            Ok(Self { context, packet: Packet::new()?, frame, surfaces })
+            // x265 3.5 makes room for them with its first pictures, or never, and crashes then.
+            let always_has_regions = backend == Backend::X265 && config.regions;
+            Ok(Self { context, packet: Packet::new()?, frame, always_has_regions, surfaces })
         };
         let encoder = open().map_err(|error: Error| format!("{backend} does not open: {error}"))?;
         match left {
@@ -111,12 +115,17 @@ impl Encoder {
         &mut self.frame
     }
 
-    /// Encodes what is in [`Encoder::frame`].
-    pub(crate) fn send(&mut self, pts: i64, keyframe: bool) -> Result<(), Error> {
+    /// Encodes what is in [`Encoder::frame`], and `regions` of it, in its pixels, more exactly than the rest.
+    pub(crate) fn send(&mut self, pts: i64, keyframe: bool, regions: &[Region]) -> Result<(), Error> {
         let frame = match &mut self.surfaces {
             Some(surfaces) => surfaces.upload(&mut self.frame)?,
             None => &mut self.frame,
         };
+        if regions.is_empty() && self.always_has_regions {
+            frame.set_regions(&[Region { x: 0, y: 0, width: 16, height: 16 }], 0)?;
+        } else {
+            frame.set_regions(regions, FINER_HUNDREDTHS)?;
+        }
         let fields = frame.fields();
         fields.pts = pts;
         fields.pict_type = if keyframe {
@@ -175,6 +184,10 @@ impl Encoder {
         .map(|_| ())
     }
 }
+
+/// How much finer than the rest what people look at is quantised, in hundredths of the whole scale of the codec: 4 of x264's 51 steps. A quarter
+/// more takes half as much again of the other parts of a picture for a fifth more of what is gained.
+const FINER_HUNDREDTHS: c_int = 8;
 
 /// One second: what players hold at least.
 fn buffer(bps: u32) -> c_int {
@@ -349,7 +362,11 @@ fn options(config: &Config, backend: Backend, content: Content) -> Result<Option
                     true => "bframes=0:b-adapt=0:rc-lookahead=0:cutree=0:frame-threads=1".to_owned(),
                     false => format!("rc-lookahead={lookahead}"),
                 };
-                let parameters = format!("scenecut=0:open-gop=0:log-level=none:repeat-headers=0:{delay}");
+                let mut parameters = format!("scenecut=0:open-gop=0:log-level=none:repeat-headers=0:{delay}");
+                // These leave out the means by which blocks differ; so little of it does nothing else.
+                if config.regions && config.preset <= Preset::Superfast {
+                    parameters.push_str(":aq-mode=1:aq-strength=0.01");
+                }
                 options.set(c"x265-params", &parameters)?;
             }
         }

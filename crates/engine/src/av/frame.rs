@@ -1,7 +1,7 @@
 //! Frames of the library.
 
 use super::{Error, check, ffi};
-use crate::picture::{Layout, Picture, SLOT_BYTES};
+use crate::picture::{Layout, Picture, Region, SLOT_BYTES};
 use crate::turn::Turn;
 use crate::worker::mark::Component;
 use crate::worker::memory::Slot;
@@ -181,6 +181,35 @@ impl Frame {
             let found = ffi::av_frame_get_side_data(self.0.as_ptr(), kind).as_ref()?;
             (!found.data.is_null()).then(|| std::slice::from_raw_parts(found.data, found.size))
         }
+    }
+
+    /// Says which parts of it are to be encoded more exactly, and by how many hundredths of the codec's scale, instead of those said before.
+    pub(super) fn set_regions(&mut self, regions: &[Region], hundredths: c_int) -> Result<(), Error> {
+        const KIND: ffi::AVFrameSideDataType = ffi::AVFrameSideDataType::AV_FRAME_DATA_REGIONS_OF_INTEREST;
+        // SAFETY: the frame is ours.
+        unsafe { ffi::av_frame_remove_side_data(self.0.as_ptr(), KIND) };
+        if regions.is_empty() {
+            return Ok(());
+        }
+        let each = size_of::<ffi::AVRegionOfInterest>();
+        // SAFETY: the frame is ours; what is made belongs to it.
+        let made = unsafe { ffi::av_frame_new_side_data(self.0.as_ptr(), KIND, regions.len() * each) };
+        // SAFETY: it is null, or lives as long as the frame.
+        let data = unsafe { made.as_ref() }.ok_or(Error::NO_MEMORY)?.data.cast::<ffi::AVRegionOfInterest>();
+        for (index, region) in regions.iter().enumerate() {
+            let (x, y) = (c_int::from(region.x), c_int::from(region.y));
+            let region = ffi::AVRegionOfInterest {
+                self_size: each as u32,
+                top: y,
+                bottom: y + c_int::from(region.height),
+                left: x,
+                right: x + c_int::from(region.width),
+                qoffset: ffi::AVRational { num: -hundredths, den: 100 },
+            };
+            // SAFETY: there is room for as many of them; the library aligns it for vectors.
+            unsafe { data.add(index).write(region) };
+        }
+        Ok(())
     }
 
     /// The planes of a picture with three of them whose chroma is halved, of 8 or 16 bits.
@@ -372,6 +401,23 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// A copy of its samples, in the same layout. Another process may be writing them, and then it is a mixture.
+    pub(crate) fn copy(&self, to: &mut Vec<u8>) {
+        let bytes = self.layout.bytes();
+        to.clear();
+        to.reserve(bytes);
+        // SAFETY: the slot has at least as many bytes, and the vector room for them; they are apart.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.slot.0.cast_const(), to.as_mut_ptr(), bytes);
+            to.set_len(bytes);
+        }
+    }
+
+    /// Where its planes begin in its samples, and their strides.
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// Where the planes begin, and their strides, as the scaler wants them.
     pub(super) fn planes(&self) -> ([*mut u8; 4], [c_int; 4]) {
         let offsets = self.layout.offsets();

@@ -16,7 +16,7 @@ mod still;
 pub(crate) use animation::Animation;
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
-pub(crate) use frame::Frame;
+pub(crate) use frame::{Frame, View};
 pub(crate) use gray::gray;
 pub(crate) use image::decode_image;
 pub(crate) use normal::Normalizer;

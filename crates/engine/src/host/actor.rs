@@ -8,11 +8,11 @@ use super::{InletState, Options, Output, Usage, lock};
 use crate::encode::Config;
 use crate::ipc::{Coded, Order, Report, code_of};
 use crate::limits::{
-    BEHIND_MAX, CATCH_UP, END_MAX, ORDERS_QUEUED_MAX, PACKETS_AHEAD_MAX, PACKETS_UNANSWERED_MAX, REORDER_MAX,
-    REPORTS_PER_ORDER_MAX, REPORTS_QUEUED_MAX, REPORTS_UNASKED_MAX, RUNGS_MAX, SILENCE_FIRST_MAX,
-    SILENCE_MAX, SLOTS_PER_ENCODER_MAX, SLOTS_SLOW, TIMES_MAX,
+    BEHIND_MAX, CATCH_UP, END_MAX, ORDERS_QUEUED_MAX, PACKETS_AHEAD_MAX, PACKETS_UNANSWERED_MAX, REGIONS_MAX,
+    REORDER_MAX, REPORTS_PER_ORDER_MAX, REPORTS_QUEUED_MAX, REPORTS_UNASKED_MAX, RUNGS_MAX,
+    SILENCE_FIRST_MAX, SILENCE_MAX, SLOTS_PER_ENCODER_MAX, SLOTS_SLOW, TIMES_MAX,
 };
-use crate::picture::{Layout, Picture};
+use crate::picture::{Layout, Picture, Region};
 use media::{Codec, Kind, Packet, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -67,6 +67,8 @@ pub(super) struct Actor {
     workers: u64,
     /// When time zero of the source was, in nanoseconds of Unix time.
     clock: Option<i64>,
+    /// What people look at in the pictures that come.
+    regions: Vec<Region>,
 }
 
 struct Decoder {
@@ -75,6 +77,8 @@ struct Decoder {
     cpu: Duration,
     heard: Instant,
     has_shown: bool,
+    /// It was told to find what people look at.
+    finds: bool,
     unanswered: u32,
     /// Times of packets that it has not shown yet.
     times: BTreeSet<i64>,
@@ -114,6 +118,7 @@ impl Actor {
             edge: i64::MIN,
             workers: 0,
             clock: None,
+            regions: Vec::new(),
         }
     }
 
@@ -199,6 +204,7 @@ impl Actor {
     /// This encoder is not needed any more.
     fn remove(&mut self, id: u64) {
         self.rungs.remove(&id);
+        self.find_what_is_needed();
         for slot in self.slots.release_all(id) {
             self.free(slot);
         }
@@ -236,7 +242,11 @@ impl Actor {
                     if let Some(zero) = self.clock {
                         worker.tell(&Order::Clock(zero));
                     }
+                    if backend.takes_regions() && rung.config.regions && !self.regions.is_empty() {
+                        worker.tell(&Order::Regions(self.regions.clone()));
+                    }
                     rung.begin(worker, now);
+                    self.find_what_is_needed();
                     return;
                 }
                 Err(error) => {
@@ -334,11 +344,35 @@ impl Actor {
             cpu: Duration::ZERO,
             heard: Instant::now(),
             has_shown: false,
+            finds: false,
             unanswered: 0,
             times: BTreeSet::new(),
             reports_left: REPORTS_UNASKED_MAX,
         });
+        self.find_what_is_needed();
         true
+    }
+
+    /// Has the decoder find what people look at while there is an encoder that is told.
+    fn find_what_is_needed(&mut self) {
+        let finds = self.rungs.values().any(Rung::takes_regions);
+        let Some(decoder) = self.decoder.as_mut().filter(|decoder| decoder.finds != finds) else { return };
+        decoder.finds = finds;
+        // One that does not listen is noticed with the next packet.
+        decoder.worker.tell(&Order::Find(finds));
+    }
+
+    /// Passes on what people look at.
+    fn attend(&mut self, regions: Vec<Region>) {
+        if regions.len() > REGIONS_MAX {
+            return self.lose_decoder("it finds more than there can be");
+        }
+        for worker in
+            self.rungs.values().filter(|rung| rung.takes_regions()).filter_map(|rung| rung.worker.as_ref())
+        {
+            worker.tell(&Order::Regions(regions.clone()));
+        }
+        self.regions = regions;
     }
 
     /// The decoder is not needed any more.
@@ -346,6 +380,7 @@ impl Actor {
         if let Some(decoder) = self.decoder.take() {
             self.decoder_cpu = self.decoder_cpu.saturating_add(decoder.cpu);
             lock(&self.decoder_usage).pid = None;
+            self.attend(Vec::new());
         }
         self.awaits_keyframe = true;
     }
@@ -439,6 +474,7 @@ impl Actor {
                 let is_known = decoder.times.remove(&picture.pts);
                 self.show(picture, is_known);
             }
+            Heard::Report(Report::Regions(regions)) => self.attend(regions),
             Heard::Used(cpu) => {
                 decoder.cpu = cpu;
                 lock(&self.decoder_usage).cpu = self.decoder_cpu.saturating_add(cpu);
@@ -525,6 +561,7 @@ impl Actor {
             }
             Report::Done => self.remove(id),
             Report::Picture(_)
+            | Report::Regions(_)
             | Report::Measured { .. }
             | Report::Taken
             | Report::Seen { .. }

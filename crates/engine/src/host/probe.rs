@@ -124,6 +124,7 @@ async fn one(launch: &Launch, nice: u8, backend: Backend, codec: Codec) -> io::R
         profile: None,
         tune: None,
         denoise: false,
+        regions: false,
         threads: 0,
         marks: Marks::default(),
     };

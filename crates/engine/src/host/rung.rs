@@ -136,6 +136,11 @@ impl Rung {
         self.backend()
     }
 
+    /// Whether it is told what people look at.
+    pub(super) fn takes_regions(&self) -> bool {
+        self.config.regions && self.backend().is_some_and(Backend::takes_regions)
+    }
+
     pub(super) fn is(&self, id: WorkerId) -> bool {
         self.worker.as_ref().is_some_and(|worker| worker.id == id)
     }

@@ -1,6 +1,7 @@
 //! The process that decodes a source, once for all its rungs.
 
 use super::memory::Shared;
+use super::regions::Finder;
 use super::{Failed, Server};
 use crate::av::{Decoder, Frame, Normalizer, Scaler};
 use crate::ipc::{Coded, Order, Report};
@@ -19,6 +20,8 @@ struct State<'a> {
     keyframes: BTreeSet<i64>,
     normalizer: Normalizer,
     scaler: Option<Scaler>,
+    /// There if somebody wants to know what people look at.
+    finder: Option<Finder>,
     frame: Frame,
     /// The server has ended the connection.
     is_over: bool,
@@ -39,6 +42,7 @@ pub(super) fn run(
         keyframes: BTreeSet::new(),
         normalizer: Normalizer::default(),
         scaler: None,
+        finder: None,
         frame: Frame::new().map_err(|error| Failed(error.to_string()))?,
         is_over: false,
     };
@@ -68,6 +72,7 @@ pub(super) fn run(
                 return Ok(());
             }
             Order::Free(slot) => state.give_back(slot),
+            Order::Find(finds) => state.finder = finds.then(Finder::default),
             _ => return Err(Failed("an order for an encoder".to_owned())),
         }
     }
@@ -150,6 +155,12 @@ impl State<'_> {
         });
         let cannot = |error| Failed(format!("a picture of {width} x {height} cannot be used: {error}"));
         let picture = shared.map_err(cannot)?;
+        if let Some(finder) = &mut self.finder
+            && let Some(view) = Frame::over(&picture, memory)
+            && let Some(regions) = finder.look(&picture, &view)
+        {
+            self.server.report(&Report::Regions(regions))?;
+        }
         self.server.report(&Report::Picture(picture))?;
         Ok(())
     }

@@ -11,7 +11,8 @@ use super::{Failed, Server};
 use crate::av::{Encoder, Frame, Scaler};
 use crate::encode::{Backend, Codec, Config};
 use crate::ipc::{Order, Report};
-use crate::picture::Picture;
+use crate::limits::REGIONS_MAX;
+use crate::picture::{Picture, Region};
 use crate::record;
 use media::codec::annex_b;
 
@@ -49,6 +50,8 @@ pub(super) fn run(
     let mut scaler = None;
     let mut denoiser = state.config.denoise.then(Denoiser::default);
     let mut painter = Painter::new(state.config.marks.clone());
+    // What people look at, in pixels of the source.
+    let mut regions: Vec<Region> = Vec::new();
     let mut asked = false;
     let mut content = Content::default();
     // Its rate is another one by now, which it does not take while it runs.
@@ -97,7 +100,11 @@ pub(super) fn run(
                         if pick == Pick::Keyframe {
                             state.keyframes.ask(picture.pts);
                         }
-                        let sent = encoder.send(picture.pts, pick == Pick::Keyframe);
+                        let scaled = regions
+                            .iter()
+                            .filter_map(|region| region.scaled((picture.width, picture.height), size));
+                        let scaled: Vec<_> = scaled.collect();
+                        let sent = encoder.send(picture.pts, pick == Pick::Keyframe, &scaled);
                         sent.map_err(|error| Failed(format!("a picture is not encoded: {error}")))?;
                         state.give(encoder)?;
                         if let Some(quality) = state.quality.take() {
@@ -111,6 +118,10 @@ pub(super) fn run(
                 }
             }
             Order::Keyframe => asked = true,
+            Order::Regions(found) => {
+                regions = found;
+                regions.truncate(REGIONS_MAX);
+            }
             Order::Clock(zero) => painter.set_clock(zero),
             Order::Bitrate(bps) => {
                 state.config.bitrate_bps = bps;

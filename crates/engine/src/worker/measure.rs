@@ -36,7 +36,7 @@ pub(super) fn run(server: &mut Server, config: &Config, backend: Backend) -> Res
     for index in 0..PICTURES {
         encoder.frame().paint_test(index).map_err(failed)?;
         encoder
-            .send(i64::from(index) * NANOS_PER_PICTURE, index.is_multiple_of(KEYFRAME_EVERY))
+            .send(i64::from(index) * NANOS_PER_PICTURE, index.is_multiple_of(KEYFRAME_EVERY), &[])
             .map_err(failed)?;
         while let Some(encoded) = encoder.receive().map_err(failed)? {
             (frames, keyframes) = (frames + 1, keyframes + u32::from(encoded.coded.keyframe));

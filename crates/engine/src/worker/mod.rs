@@ -16,6 +16,7 @@ mod measure;
 pub(crate) mod memory;
 mod pace;
 mod preview;
+mod regions;
 mod sandbox;
 mod slate;
 mod sound;

@@ -118,6 +118,7 @@ mod tests {
             profile: None,
             tune: None,
             denoise: false,
+            regions: false,
             threads,
             marks: Marks::default(),
         })

@@ -53,7 +53,7 @@ pub(super) fn run(server: &mut Server, slate: &slate::Config) -> Result<(), Fail
     let step = 1_000_000_000 / i64::from(slate.fps.max(1));
     for index in 0..=slate.frames {
         if index < slate.frames {
-            encoder.send(i64::from(index) * step, index == 0).map_err(failed)?;
+            encoder.send(i64::from(index) * step, index == 0, &[]).map_err(failed)?;
         } else {
             encoder.finish().map_err(failed)?;
         }
@@ -93,6 +93,7 @@ fn open(slate: &slate::Config, like: &Picture) -> Result<Encoder, Failed> {
         profile: None,
         tune: Some(Tune::StillImage),
         denoise: false,
+        regions: false,
         threads: 1,
         marks: slate.marks.clone(),
     };

@@ -7,6 +7,7 @@ mod faults;
 mod hdr;
 mod look;
 mod mark;
+mod regions;
 mod rungs;
 mod slate;
 mod sound;
@@ -51,6 +52,7 @@ fn config(width: u32, height: u32) -> Config {
         profile: None,
         tune: None,
         denoise: false,
+        regions: false,
         threads: 1,
         marks: Marks::default(),
     }

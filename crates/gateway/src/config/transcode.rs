@@ -87,6 +87,8 @@ section! {
         /// Noise of cameras is taken out where there is much of it and nothing moves, such as in a dark room: it takes bits and is nothing to look at.
         /// Unset, so it is, but not with `tune = "grain"` or `"film"`.
         denoise: Option<bool> = None,
+        /// Faces and small text, which people look at, are kept sharper than the rest of the picture, by x264, x265, VA-API and Quick Sync.
+        regions: bool = true,
         /// The sound: `"copy"` is that of the stream, with all its tracks; `"aac"` and `"opus"` encode its first track; `"auto"` makes AAC of
         /// it, unless it is AAC with one or two channels already, which everything plays; `"silence"` is `"copy"`. With `"auto"`, `"aac"` and
         /// `"silence"` a stream without sound gets silence.
@@ -474,6 +476,7 @@ impl TranscodeTemplate {
             profile: self.profile.map(|profile| profile.0),
             tune: self.tune.map(|tune| tune.0),
             denoise: self.denoise.unwrap_or(!keeps_noise(self.tune)),
+            regions: self.regions,
             threads: 0,
             sound: self.to_sound(),
             marks: Marks::default(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::regions;
 use broadcaster::source;
 use bytes::BytesMut;
 use engine::encode::{Backend, Codec, Config, Preset};
@@ -32,11 +33,11 @@ The judge is VMAF, and VMAF NEG, which does not reward sharpening. It needs an f
 pub(crate) struct CompareArgs {
     /// Clips, MP4 or FLV
     #[arg(required = true, value_name = "CLIP")]
-    clips: Vec<PathBuf>,
+    pub(super) clips: Vec<PathBuf>,
 
     /// An ffmpeg with libvmaf, which judges
     #[arg(long, default_value = "ffmpeg")]
-    ffmpeg: PathBuf,
+    pub(super) ffmpeg: PathBuf,
 
     /// Codec of the saving rung: h264, h265 or av1
     #[arg(long, default_value = "h264", value_parser = ["h264", "h265", "av1"])]
@@ -58,6 +59,14 @@ pub(crate) struct CompareArgs {
     #[arg(long, default_value_t = 93.0)]
     vmaf: f32,
 
+    /// Frames of the saving rung that refer to later ones, between two that do not; live rungs have none unless their template says so
+    #[arg(long, default_value_t = 3)]
+    b_frames: u8,
+
+    /// Say instead what it saves, and what it costs, to keep faces and text sharper
+    #[arg(long)]
+    regions: bool,
+
     /// Bits per pixel and picture of the plain rung
     #[arg(long, value_delimiter = ',', default_values_t = [0.02, 0.04, 0.08, 0.16, 0.32])]
     density: Vec<f64>,
@@ -68,13 +77,30 @@ fn preset(text: &str) -> Result<Preset, String> {
     Preset::parse(text).ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
+impl CompareArgs {
+    /// On the scale of the codec, best first.
+    pub(super) fn qualities(&self, codec: Codec) -> &[f32] {
+        match (&self.quality[..], codec) {
+            ([], Codec::Av1) => &QUALITIES_AV1,
+            ([], _) => &QUALITIES,
+            (asked, _) => asked,
+        }
+    }
+
+    /// The saving rung, but for its rate and quality.
+    pub(super) fn saving(&self, clip: &Clip, codec: Codec) -> Config {
+        let (preset, lookahead, b_frames) = (self.preset, self.lookahead, self.b_frames);
+        Config { codec, preset, lookahead, b_frames, ..clip.plain() }
+    }
+}
+
 /// A clip, and what is known of it.
-struct Clip {
+pub(super) struct Clip {
     packets: Vec<Packet>,
-    width: u32,
-    height: u32,
-    fps: f64,
-    seconds: f64,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) fps: f64,
+    pub(super) seconds: f64,
 }
 
 /// What came of one encode.
@@ -117,6 +143,9 @@ async fn compare(args: &CompareArgs, launch: &Launch, folder: &Path) -> Result<(
         "av1" => Codec::Av1,
         _ => Codec::H264,
     };
+    if args.regions {
+        return regions::compare(args, launch, folder, codec).await;
+    }
     println!("| clip | rung | kbit/s | VMAF | VMAF NEG | CPU ms per picture |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let mut all = Vec::new();
@@ -131,17 +160,9 @@ async fn compare(args: &CompareArgs, launch: &Launch, folder: &Path) -> Result<(
             plain.push(one(args, launch, folder, path, &clip, config, &name, &label).await?);
         }
         let ceiling = args.density.iter().copied().fold(0.0, f64::max) * pixels_per_second;
-        let usual = if codec == Codec::Av1 { QUALITIES_AV1 } else { QUALITIES };
-        let qualities = if args.quality.is_empty() { &usual[..] } else { &args.quality[..] };
-        for quality in qualities {
-            let config = Config {
-                codec,
-                quality: Some(*quality),
-                bitrate_bps: ceiling as u32,
-                preset: args.preset,
-                lookahead: args.lookahead,
-                ..clip.plain()
-            };
+        for quality in args.qualities(codec) {
+            let config =
+                Config { quality: Some(*quality), bitrate_bps: ceiling as u32, ..args.saving(&clip, codec) };
             let label = format!("{} {} quality {quality}", args.codec, args.preset.name());
             saving.push(one(args, launch, folder, path, &clip, config, &name, &label).await?);
         }
@@ -149,13 +170,10 @@ async fn compare(args: &CompareArgs, launch: &Launch, folder: &Path) -> Result<(
         let bitrate_bps = ladder::usual_bps(clip.width, clip.height, clip.fps);
         let usual = Config { bitrate_bps, ..clip.plain() };
         let following = Config {
-            codec,
             quality: Some(START_QUALITY * if codec == Codec::Av1 { AV1_QUALITY } else { 1.0 }),
             vmaf: Some(args.vmaf),
             bitrate_bps,
-            preset: args.preset,
-            lookahead: args.lookahead,
-            ..clip.plain()
+            ..args.saving(&clip, codec)
         };
         let label = format!("plain, usual: {} kbit/s", bitrate_bps / 1000);
         let usual = one(args, launch, folder, path, &clip, usual, &name, &label).await?;
@@ -207,7 +225,7 @@ fn summarize(all: &[Compared]) {
 }
 
 impl Clip {
-    fn open(path: &Path) -> Result<Self, String> {
+    pub(super) fn open(path: &Path) -> Result<Self, String> {
         let mut source = source::open(path).map_err(|error| error.to_string())?;
         let mut packets = Vec::new();
         while let Some(packet) = source.next().map_err(|error| error.to_string())? {
@@ -250,6 +268,7 @@ impl Clip {
             profile: None,
             tune: None,
             denoise: false,
+            regions: false,
             threads: 1,
             marks: engine::mark::Marks::default(),
         }
@@ -280,7 +299,7 @@ async fn one(
 }
 
 /// Writes a rung of `clip` to `file`: payload bytes, pictures, and processor time of the encoder.
-async fn encode(
+pub(super) async fn encode(
     launch: &Launch,
     clip: &Clip,
     config: Config,
@@ -334,7 +353,7 @@ async fn encode(
 }
 
 /// VMAF and VMAF NEG of `file` against the clip.
-fn judge(
+pub(super) fn judge(
     args: &CompareArgs,
     file: &Path,
     clip_path: &Path,

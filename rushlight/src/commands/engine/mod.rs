@@ -1,6 +1,7 @@
 //! `rushlight engine`.
 
 mod compare;
+mod regions;
 
 use std::process::ExitCode;
 
