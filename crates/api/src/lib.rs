@@ -43,7 +43,8 @@ pub use relay::{
 };
 pub use session::{Session, Sessions};
 pub use transcoding::{
-    Device, LasAdaptationSet, LasManifest, LasRepresentation, RefusedRung, Rung, RunningRung, Transcoding,
+    DecodingDevice, Device, LasAdaptationSet, LasManifest, LasRepresentation, RefusedRung, Rung, RunningRung,
+    Transcoding,
 };
 
 /// The path under which this version of the API lives.

@@ -40,6 +40,9 @@ pub struct Transcoding {
     /// the machine has none.
     #[serde(default)]
     pub devices: Vec<Device>,
+    /// The same to decode with, and the processor beside them. Empty where `transcode.decoders` names others, or the machine has none.
+    #[serde(default)]
+    pub decoders: Vec<DecodingDevice>,
     /// Those that run, by stream.
     pub rungs: Vec<RunningRung>,
     /// Those that somebody asked for lately and that could not be made.
@@ -66,6 +69,30 @@ pub struct Device {
     pub error: Option<String>,
 }
 
+/// What a test of a decoder has shown, for one codec.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecodingDevice {
+    /// `nvdec`, `vaapi`, ..., or `software`: the processor.
+    pub backend: String,
+    /// `h264`, `h265` or `av1`.
+    pub codec: String,
+    /// Whether it is a device that decodes streams: it gives the pictures that the processor gives, is fast enough, and takes less of the
+    /// processor.
+    pub used: bool,
+    /// Whether it has failed lately, and is left alone for a while.
+    pub resting: bool,
+    /// Pictures of 1272x714 that it decodes in a second; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames_per_second: Option<f64>,
+    /// Time of the processor that a picture takes, in milliseconds; absent where it does not decode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor_ms_per_picture: Option<f64>,
+    /// Why it does not decode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// A rung that is made now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -81,6 +108,9 @@ pub struct RunningRung {
     pub viewers: u64,
     /// Who encodes: `x264`, ...; absent until that is known.
     pub backend: Option<String>,
+    /// Who decodes its stream: `software`, `nvdec`, ...; absent while nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<String>,
     /// Frames per second that come out, measured.
     pub frames_per_second: f64,
     /// Processor cores that it takes: estimated, then measured.

@@ -38,6 +38,7 @@ async fn run() -> Result<(), String> {
         launch: Launch { program: worker.into(), arguments: Vec::new() },
         backends: vec![Backend::X264],
         devices: Devices::default(),
+        decoders: Vec::new(),
         decoder_threads: 2,
         nice: 0,
         is_live: pace,

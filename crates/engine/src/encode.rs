@@ -286,6 +286,30 @@ pub struct Config {
 }
 
 impl Config {
+    /// What a back end is tried with.
+    pub(crate) fn of_test(codec: Codec, backend: Backend, (width, height): (u32, u32)) -> Self {
+        Self {
+            codec,
+            backend: Some(backend),
+            width,
+            height,
+            fps_max: None,
+            bitrate_bps: 2_500_000,
+            quality: None,
+            vmaf: None,
+            gop: None,
+            b_frames: if codec == Codec::H264 { 2 } else { 0 },
+            lookahead: LOOKAHEAD_LIVE,
+            preset: Preset::Superfast,
+            profile: None,
+            tune: None,
+            denoise: false,
+            regions: false,
+            threads: 0,
+            marks: Marks::default(),
+        }
+    }
+
     /// The same for a picture that stands the other way, such as that of a phone that was turned: sides are swapped where one picture is tall
     /// and the other one wide. What a rung is called after is its short side, which stays.
     #[must_use]

@@ -7,7 +7,8 @@
 //! A worker is told what it is by its first message. Neither side believes the other: a worker may run hostile code after
 //! it has read a hostile stream, so that what it says is checked like anything from outside.
 
-use crate::encode::{Backend, Config};
+use crate::decode;
+use crate::encode::{Backend, Codec, Config};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::picture::{Picture, Region};
 use crate::slate;
@@ -28,11 +29,15 @@ pub(crate) enum Order {
         threads: u8,
         /// Slots that encoders still read, from a decoder before it.
         busy: Vec<u8>,
+        /// Who decodes.
+        by: decode::Backend,
     },
     /// First message: encode this.
     Encode(Config, Backend),
     /// First message: say how fast this encodes.
     Measure(Config, Backend),
+    /// First message: say how fast this is decoded, and whether as the processor decodes it.
+    MeasureDecoder(Codec, decode::Backend),
     /// First message: decode sound, and encode this.
     Sound(sound::Config),
     /// First message: make a JPEG of the first packet, at most so many pixels wide.
@@ -55,7 +60,7 @@ pub(crate) enum Order {
     Watch,
     /// To one that watches: the codec of keyframes that follow (see [`code_of`]), with its configuration.
     Pictures(u8, #[serde(with = "serde_bytes")] Vec<u8>),
-    /// To one that watches: a keyframe.
+    /// To one that watches: a keyframe. To a decoder that has decoded nothing yet: one to try, and to show to nobody.
     Look(Coded),
     /// To one of sound: what follows, with its configuration.
     Source(sound::Source, #[serde(with = "serde_bytes")] Vec<u8>),
@@ -81,6 +86,8 @@ pub(crate) enum Order {
     FrameRate(Option<f64>),
     /// Nothing follows: give out what is left and end.
     End,
+    /// To a decoder: the source is joined anew, so that what it holds comes again.
+    Rejoin,
 }
 
 /// From a worker to the server.
@@ -110,6 +117,10 @@ pub(crate) enum Report {
     Failed(String),
     /// Everything was given out.
     Done,
+    /// A decoder has decoded the keyframe that it was to try, or forgotten what it held.
+    Ready,
+    /// A device does not take this stream, which says nothing about others; the reason follows, and the end.
+    Refused,
     /// What people look at in the pictures of a decoder that follow, in their pixels.
     Regions(Vec<Region>),
 }

@@ -17,6 +17,7 @@
 #[cfg(feature = "libav")]
 mod av;
 pub mod cost;
+pub mod decode;
 pub mod encode;
 pub mod fuzz;
 pub mod host;

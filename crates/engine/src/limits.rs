@@ -50,6 +50,10 @@ pub const PACKETS_AHEAD_MAX: usize = 8;
 /// Packets without an answer that make a decoder hung: more than any holds back.
 pub const PACKETS_UNANSWERED_MAX: u32 = 40;
 
+/// Frames in a row that a device says are broken, until the processor is asked: a packet or two that were lost on their way do not
+/// break more.
+pub const FRAMES_IN_VAIN_MAX: usize = 8;
+
 /// Orders that a decoder keeps while it waits for a slot: as many small ones as a socket holds.
 pub const ORDERS_WAITING_MAX: usize = 8192;
 
@@ -159,8 +163,21 @@ pub const FRAMES_WELL: u64 = 300;
 /// How long the test of a device may take. One that sleeps needs a second or two.
 pub const PROBE_MAX: Duration = Duration::from_secs(15);
 
+/// The same for one that decodes: its test encodes a stream first, on a machine that may be busy.
+pub const PROBE_DECODER_MAX: Duration = Duration::from_secs(60);
+
+/// How long a device may take to open and to decode a first keyframe, while the processor decodes. A card without a service that keeps it
+/// awake needs seconds.
+pub const DEVICE_OPEN_MAX: Duration = Duration::from_secs(15);
+
+/// How long the queue of a device that decodes live pictures may be full: the frames that somebody begins with in the past are decoded by then.
+pub const DEVICE_BEHIND_MAX: Duration = Duration::from_secs(8);
+
 /// Pictures of 1280 × 720 per second below which a device is no help: the processor does that.
 pub const DEVICE_FPS_MIN: f64 = 60.0;
+
+/// What a driver may write into files, of which it finds but those in memory that processes share.
+pub const DEVICE_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Address space of an encoder. SVT-AV1 at 1080p takes 1.2 GB, most of it never touched.
 pub const ENCODER_ADDRESS_SPACE_BYTES_MAX: u64 = 6 << 30;

@@ -5,6 +5,7 @@ mod animation;
 mod decode;
 mod device;
 mod encode;
+mod flat;
 mod frame;
 mod gray;
 mod image;
@@ -15,7 +16,9 @@ mod still;
 
 pub(crate) use animation::Animation;
 pub(crate) use decode::Decoder;
+pub(crate) use device::Device;
 pub(crate) use encode::Encoder;
+pub(crate) use flat::{fingerprint, flat};
 pub(crate) use frame::{Frame, View};
 pub(crate) use gray::gray;
 pub(crate) use image::decode_image;
@@ -45,6 +48,11 @@ impl Error {
 
     fn is_end(self) -> bool {
         self.0 == ffi::AVERROR_EOF
+    }
+
+    /// The stream is broken there, and not the decoder.
+    pub(crate) fn is_of_stream(self) -> bool {
+        self.0 == ffi::AVERROR_INVALIDDATA
     }
 }
 

@@ -1,20 +1,22 @@
 //! The task of a transcoder. It alone knows all of its processes.
 
+mod decoding;
+
 use super::memory::Memory;
 use super::process::{Heard, Worker, WorkerId};
-use super::rung::{Deaths, REPORTS_BURST_MAX, Refused, Rung};
+use super::rung::{Deaths, Refused, Rung};
 use super::slots::Slots;
 use super::{InletState, Options, Output, Usage, lock};
 use crate::encode::Config;
-use crate::ipc::{Coded, Order, Report, code_of};
+use crate::ipc::{Coded, Order, Report};
 use crate::limits::{
-    BEHIND_MAX, CATCH_UP, END_MAX, ORDERS_QUEUED_MAX, PACKETS_AHEAD_MAX, PACKETS_UNANSWERED_MAX, REGIONS_MAX,
-    REORDER_MAX, REPORTS_PER_ORDER_MAX, REPORTS_QUEUED_MAX, REPORTS_UNASKED_MAX, RUNGS_MAX,
-    SILENCE_FIRST_MAX, SILENCE_MAX, SLOTS_PER_ENCODER_MAX, SLOTS_SLOW, TIMES_MAX,
+    BEHIND_MAX, CATCH_UP, END_MAX, REGIONS_MAX, REORDER_MAX, REPORTS_QUEUED_MAX, RUNGS_MAX,
+    SLOTS_PER_ENCODER_MAX, SLOTS_SLOW,
 };
 use crate::picture::{Layout, Picture, Region};
-use media::{Codec, Kind, Packet, Role};
-use std::collections::{BTreeMap, BTreeSet};
+use decoding::{Decoder, Lost, Succession};
+use media::{Kind, Packet, Role};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
@@ -48,6 +50,7 @@ pub(super) struct Actor {
     heard: mpsc::Sender<(WorkerId, Heard)>,
     memory: Option<Memory>,
     decoder: Option<Decoder>,
+    succession: Succession,
     decoder_deaths: Deaths,
     /// Processor time of decoders before this one.
     decoder_cpu: Duration,
@@ -71,21 +74,6 @@ pub(super) struct Actor {
     regions: Vec<Region>,
 }
 
-struct Decoder {
-    worker: Worker,
-    codec: Codec,
-    cpu: Duration,
-    heard: Instant,
-    has_shown: bool,
-    /// It was told to find what people look at.
-    finds: bool,
-    unanswered: u32,
-    /// Times of packets that it has not shown yet.
-    times: BTreeSet<i64>,
-    /// How many reports it may still make.
-    reports_left: u32,
-}
-
 impl Actor {
     pub(super) fn new(
         options: Options,
@@ -106,6 +94,7 @@ impl Actor {
             heard,
             memory: None,
             decoder: None,
+            succession: Succession::default(),
             decoder_deaths: Deaths::default(),
             decoder_cpu: Duration::ZERO,
             decoder_usage,
@@ -129,6 +118,7 @@ impl Actor {
         loop {
             let takes = !self.is_ending
                 && self.has_begun
+                && self.succession.held.is_none()
                 && self.decoder.as_ref().is_none_or(Decoder::has_room)
                 && self.slots.has_free();
             tokio::select! {
@@ -165,8 +155,7 @@ impl Actor {
                 } else if self.options.is_live && self.decoder.is_some() {
                     // It begins with a keyframe of the source, as those before it did, so that players can change to it from any of
                     // them. They do not get again what they had.
-                    self.drop_decoder();
-                    self.join_anew();
+                    self.rejoin();
                 }
                 self.start_encoder(id);
             }
@@ -210,6 +199,8 @@ impl Actor {
         }
         // A decoder that nobody needs is not kept: what comes next begins at a keyframe anyway.
         if self.rungs.is_empty() && self.decoder.is_some() && !self.is_ending {
+            self.has_missed |= self.succession.held.is_some();
+            self.succession.clear(&self.decoder_usage);
             self.drop_decoder();
         }
     }
@@ -288,6 +279,9 @@ impl Actor {
                 if let Some(decoder) = self.decoder.as_ref().filter(|_| !is_known) {
                     decoder.worker.tell(&Order::Configure(packet.payload.to_vec()));
                 }
+                if !is_known {
+                    self.succession.begin_anew(&self.decoder_usage);
+                }
                 self.record = Some(packet);
             }
             Role::Frame if self.rungs.is_empty() => self.has_missed = true,
@@ -296,61 +290,30 @@ impl Actor {
                     self.awaits_keyframe = true;
                     return;
                 }
-                if self.decoder.is_none() && !self.start_decoder(packet.codec) {
-                    return;
+                if packet.flags.keyframe {
+                    if self.hand_over(&packet) {
+                        return;
+                    }
+                    self.succession.keyframe = Some(packet.clone());
                 }
-                let is_near = packet.pts.since(packet.dts).max(packet.dts.since(packet.pts)) <= REORDER_MAX;
-                let pts = if is_near { packet.pts.nanos() } else { packet.dts.nanos() };
-                self.edge = self.edge.max(pts);
-                let Some(decoder) = &mut self.decoder else { return };
-                decoder.note_packet(pts, Instant::now());
-                let told = decoder.worker.tell(&Order::Packet(Coded {
-                    pts,
-                    dts: packet.dts.nanos(),
-                    keyframe: packet.flags.keyframe,
-                    disposable: packet.flags.disposable,
-                    payload: packet.payload.to_vec(),
-                }));
-                if !told {
-                    self.lose_decoder("it does not listen");
-                }
+                self.feed(&packet);
             }
             _ => {}
         }
     }
 
-    fn start_decoder(&mut self, codec: Codec) -> bool {
-        let Some(code) = code_of(codec) else {
-            self.give_up(&format!("there is no decoder for {codec:?}"));
-            return false;
-        };
-        let first =
-            Order::Decode { codec: code, threads: self.options.decoder_threads, busy: self.slots.used() };
-        let worker = match self.start(&first, |memory| &memory.writable) {
-            Ok(worker) => worker,
-            Err(error) => {
-                self.give_up(&format!("a decoder cannot be started: {error}"));
-                return false;
-            }
-        };
-        debug!(?codec, pid = worker.pid, "a decoder begins");
-        if let Some(record) = self.record.as_ref().filter(|record| record.codec == codec) {
-            worker.tell(&Order::Configure(record.payload.to_vec()));
+    /// Gives the decoder a frame.
+    fn feed(&mut self, packet: &Packet) {
+        if self.decoder.is_none() && !self.start_decoder(packet.codec) {
+            return;
         }
-        lock(&self.decoder_usage).pid = worker.pid;
-        self.decoder = Some(Decoder {
-            worker,
-            codec,
-            cpu: Duration::ZERO,
-            heard: Instant::now(),
-            has_shown: false,
-            finds: false,
-            unanswered: 0,
-            times: BTreeSet::new(),
-            reports_left: REPORTS_UNASKED_MAX,
-        });
-        self.find_what_is_needed();
-        true
+        let coded = coded(packet);
+        self.edge = self.edge.max(coded.pts);
+        let Some(decoder) = &mut self.decoder else { return };
+        decoder.note_packet(coded.pts, Instant::now());
+        if !decoder.worker.tell(&Order::Packet(coded)) {
+            self.lose_decoder("it does not listen");
+        }
     }
 
     /// Has the decoder find what people look at while there is an encoder that is told.
@@ -379,14 +342,13 @@ impl Actor {
     fn drop_decoder(&mut self) {
         if let Some(decoder) = self.decoder.take() {
             self.decoder_cpu = self.decoder_cpu.saturating_add(decoder.cpu);
-            lock(&self.decoder_usage).pid = None;
-            self.attend(Vec::new());
         }
         self.awaits_keyframe = true;
     }
 
     fn lose_decoder(&mut self, why: &str) {
-        if self.decoder.is_none() {
+        let Some(lost) = self.decoder.as_ref().map(Lost::from) else { return };
+        if self.finish_handover() {
             return;
         }
         self.drop_decoder();
@@ -394,11 +356,15 @@ impl Actor {
             self.end_encoders();
             return;
         }
-        warn!(why, "a decoder was lost, another begins");
         {
             let mut usage = lock(&self.decoder_usage);
             (usage.restarts, usage.error) = (usage.restarts + 1, Some(why.to_owned()));
         }
+        if self.note_lost_device(&lost, why) {
+            self.join_anew();
+            return;
+        }
+        warn!(why, "a decoder was lost, another begins");
         if self.decoder_deaths.add(Instant::now()) {
             self.give_up(why);
             return;
@@ -409,6 +375,8 @@ impl Actor {
     /// Has the source joined anew.
     fn join_anew(&mut self) {
         while self.input.try_recv().is_ok() {}
+        // It comes again.
+        self.succession.held = None;
         lock(&self.inlet).interruptions += 1;
         self.awaits_keyframe = true;
     }
@@ -422,6 +390,7 @@ impl Actor {
             rung.note_error(why.to_owned());
         }
         self.rungs.clear();
+        self.succession.clear(&self.decoder_usage);
         self.drop_decoder();
     }
 
@@ -449,6 +418,9 @@ impl Actor {
         if self.decoder.as_ref().is_some_and(|decoder| decoder.worker.id == id) {
             return self.hear_decoder(heard);
         }
+        if self.succession.is(id) {
+            return self.hear_successor(heard);
+        }
         // One that was dropped may still be heard.
         let Some((&id, rung)) = self.rungs.iter_mut().find(|(_, rung)| rung.is(id)) else { return };
         match heard {
@@ -470,8 +442,12 @@ impl Actor {
         }
         match heard {
             Heard::Report(Report::Picture(picture)) => {
-                decoder.has_shown = true;
-                let is_known = decoder.times.remove(&picture.pts);
+                decoder.pictures += 1;
+                // What is of before comes again.
+                let is_known = match decoder.rejoins {
+                    0 => decoder.times.remove(&picture.pts),
+                    _ => decoder.times.contains(&picture.pts),
+                };
                 self.show(picture, is_known);
             }
             Heard::Report(Report::Regions(regions)) => self.attend(regions),
@@ -480,7 +456,12 @@ impl Actor {
                 lock(&self.decoder_usage).cpu = self.decoder_cpu.saturating_add(cpu);
             }
             Heard::Report(Report::Failed(why)) => lock(&self.decoder_usage).error = Some(why),
+            Heard::Report(Report::Ready) if decoder.rejoins > 0 => decoder.rejoins -= 1,
+            Heard::Report(Report::Refused) => decoder.has_refused = true,
             Heard::Report(Report::Done) => {
+                if self.finish_handover() {
+                    return;
+                }
                 self.drop_decoder();
                 self.end_encoders();
             }
@@ -495,6 +476,7 @@ impl Actor {
             return self.lose_decoder("it shows a picture that cannot be");
         }
         lock(&self.decoder_usage).pictures += 1;
+        let is_of_before = self.decoder.as_ref().is_some_and(|decoder| decoder.rejoins > 0);
         let mut readers = 0;
         let now = Instant::now();
         let behind = Duration::from_nanos(self.edge.saturating_sub(picture.pts).max(0).cast_unsigned());
@@ -502,6 +484,10 @@ impl Actor {
         for (&id, rung) in &mut self.rungs {
             // Not at times that nobody pushed, and not those again that it had from the decoder before.
             if !is_known || rung.worker.is_none() || rung.shown.is_some_and(|shown| picture.pts <= shown) {
+                continue;
+            }
+            // What is still shown before the decoder begins anew is not for who waits for that.
+            if is_of_before && rung.shown.is_none() {
                 continue;
             }
             rung.shown = Some(picture.pts);
@@ -564,6 +550,8 @@ impl Actor {
             | Report::Regions(_)
             | Report::Measured { .. }
             | Report::Taken
+            | Report::Ready
+            | Report::Refused
             | Report::Seen { .. }
             | Report::Heard { .. } => self.lose_encoder(id, "it says what no encoder says"),
         }
@@ -608,36 +596,26 @@ impl Actor {
         };
         let hung: Vec<_> = self.rungs.iter_mut().filter_map(hangs).collect();
         hung.into_iter().for_each(|id| self.lose_encoder(id, "it hangs"));
-        let hangs = self.decoder.as_mut().is_some_and(|decoder| {
-            let silence = now.saturating_duration_since(decoder.heard);
-            let waits = decoder.worker.waits_for_processor(silence);
-            let silence_max = if decoder.has_shown { SILENCE_MAX } else { SILENCE_FIRST_MAX };
-            silence > silence_max
-                && self.slots.has_free()
-                && (decoder.unanswered > PACKETS_UNANSWERED_MAX || !decoder.has_room())
-                && !waits
-        });
-        if hangs {
+        let is_leaving = self.succession.held.is_some();
+        let hangs = self.decoder.as_mut().is_some_and(|decoder| decoder.hangs(is_leaving, now));
+        if hangs && self.slots.has_free() {
             self.lose_decoder("it hangs");
         }
+        if self.is_behind(now) {
+            self.lose_decoder("it does not keep up with the stream");
+        }
+        self.look_for_device(now);
     }
 }
 
-impl Decoder {
-    fn note_packet(&mut self, pts: i64, now: Instant) {
-        if self.unanswered == 0 {
-            // It is silent from now on, not since it had something to do before.
-            self.heard = now;
-        }
-        self.unanswered = self.unanswered.saturating_add(1);
-        if self.times.len() >= TIMES_MAX {
-            self.times.pop_first();
-        }
-        self.times.insert(pts);
-        self.reports_left = self.reports_left.saturating_add(REPORTS_PER_ORDER_MAX).min(REPORTS_BURST_MAX);
-    }
-
-    fn has_room(&self) -> bool {
-        self.worker.room() + PACKETS_AHEAD_MAX > ORDERS_QUEUED_MAX
+/// A frame of the source, as its decoder is told it.
+fn coded(packet: &Packet) -> Coded {
+    let is_near = packet.pts.since(packet.dts).max(packet.dts.since(packet.pts)) <= REORDER_MAX;
+    Coded {
+        pts: if is_near { packet.pts.nanos() } else { packet.dts.nanos() },
+        dts: packet.dts.nanos(),
+        keyframe: packet.flags.keyframe,
+        disposable: packet.flags.disposable,
+        payload: packet.payload.to_vec(),
     }
 }

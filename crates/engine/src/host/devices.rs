@@ -1,7 +1,8 @@
-//! What is known of the devices of this machine: which were found to encode, and which have failed lately.
+//! What is known of the devices of this machine: which were found to encode or to decode, and which have failed lately.
 
-use super::Probed;
 use super::lock;
+use super::{Probed, ProbedDecoder};
+use crate::decode;
 use crate::encode::{Backend, Codec, Config};
 use crate::limits::{DEVICE_REST_MAX, DEVICE_REST_MIN, DEVICE_SHAPES_MAX, FRAMES_WELL};
 use std::collections::HashMap;
@@ -18,6 +19,9 @@ pub struct Devices(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     probed: Vec<Probed>,
+    decoders: Vec<ProbedDecoder>,
+    /// As many as there are devices and codecs.
+    decoder_rests: HashMap<(decode::Backend, media::Codec), Rest>,
     /// As many as there are devices and codecs.
     rests: HashMap<(Backend, Codec), Rest>,
     /// The same for what an encoder was asked for that never gave a frame: at most [`DEVICE_SHAPES_MAX`].
@@ -55,6 +59,41 @@ impl Devices {
     /// What a probe has found; empty where there was none.
     pub fn probed(&self) -> Vec<Probed> {
         lock(&self.0).probed.clone()
+    }
+
+    /// Notes what a probe of decoders has found; those that do not decode are told by [`Devices::probed_decoders`], too.
+    pub fn note_probed_decoders(&self, probed: Vec<ProbedDecoder>) {
+        lock(&self.0).decoders = probed;
+    }
+
+    /// What a probe of decoders has found; empty where there was none.
+    pub fn probed_decoders(&self) -> Vec<ProbedDecoder> {
+        lock(&self.0).decoders.clone()
+    }
+
+    /// The devices that were found to decode `codec` better than the processor, fastest first.
+    pub(super) fn decoders(&self, codec: media::Codec) -> Vec<decode::Backend> {
+        let state = lock(&self.0);
+        let known = state.decoders.iter().filter(|probed| probed.codec.of_packets() == codec);
+        known.filter(|probed| probed.is_better_device()).map(|probed| probed.backend).collect()
+    }
+
+    /// Whether a device has failed to decode so lately that it is not to be tried again.
+    pub fn rests_decoding(&self, backend: decode::Backend, codec: media::Codec, now: Instant) -> bool {
+        lock(&self.0).decoder_rests.get(&(backend, codec)).is_some_and(|rest| now < rest.until)
+    }
+
+    /// A device was lost after it had decoded so many pictures. What all its decoders notice at once is one failure.
+    pub(super) fn note_lost_decoder(
+        &self,
+        backend: decode::Backend,
+        codec: media::Codec,
+        pictures: u64,
+        now: Instant,
+    ) {
+        let mut state = lock(&self.0);
+        let rest = state.decoder_rests.entry((backend, codec));
+        rest.and_modify(|rest| rest.fail(pictures >= FRAMES_WELL, now)).or_insert_with(|| Rest::new(now));
     }
 
     /// The devices that were found to encode `codec` and do not rest, fastest first.

@@ -12,12 +12,15 @@ mod sound;
 mod still;
 mod watch;
 
+use crate::decode;
 use crate::encode::{Backend, Config};
 use crate::limits::{OUTPUTS_QUEUED_MAX, PACKETS_QUEUED_MAX, REQUESTS_QUEUED_MAX};
 use actor::{Actor, Request};
 pub use devices::Devices;
 use media::Packet;
-pub use probe::{Probed, Speed, devices_here, probe, probe_devices, ranked};
+pub use probe::{
+    Probed, ProbedDecoder, Speed, decoders_here, devices_here, probe, probe_decoders, probe_devices, ranked,
+};
 pub use slate::slate;
 pub use sound::{SoundInlet, SoundOutlet, start_sound};
 use std::ffi::OsString;
@@ -47,6 +50,9 @@ pub struct Options {
     pub backends: Vec<Backend>,
     /// What is known of the devices of this machine. Those that were found by a probe come before `backends`.
     pub devices: Devices,
+    /// Who decodes once it has shown that it can, best first; until then, after [`decode::Backend::Software`], and where all fail, it is the
+    /// processor. Those that were found by a probe come before them.
+    pub decoders: Vec<decode::Backend>,
     /// Threads of the decoder; 0 is two, each of which but one holds back a picture.
     pub decoder_threads: u8,
     /// How much the workers give way to others, 0 to 19.
@@ -113,6 +119,10 @@ pub enum Output {
 pub struct Usage {
     /// Who encodes.
     pub backend: Option<Backend>,
+    /// Who decodes.
+    pub decoder: Option<decode::Backend>,
+    /// Who decodes from the next keyframe of the source on.
+    pub next_decoder: Option<decode::Backend>,
     /// Pictures that it was given.
     pub pictures: u64,
     /// Frames that came out.
@@ -169,7 +179,7 @@ impl Transcoder {
         let _ = self.requests.try_send(Request::Clock { zero });
     }
 
-    /// How the decoder does; of [`Usage`] it fills in `pictures`, `cpu`, `restarts`, `error` and `pid`.
+    /// How the decoder does; of [`Usage`] it fills in `decoder`, `next_decoder`, `pictures`, `cpu`, `restarts`, `error` and `pid`.
     pub fn decoder(&self) -> Usage {
         lock(&self.decoder).clone()
     }

@@ -20,6 +20,15 @@ use tokio::sync::mpsc;
 /// How often the processor time of a process is looked at.
 const MEASURE: Duration = Duration::from_millis(250);
 
+/// Where a library is found that the system does not know of, which driver, and which card.
+const PASSED_ON: [&str; 5] = [
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "LIBVA_DRIVER_NAME",
+    "LIBVA_DRIVERS_PATH",
+    "CUDA_VISIBLE_DEVICES",
+];
+
 /// Names a process among those of a transcoder, for as long as it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WorkerId(pub(super) u64);
@@ -70,8 +79,7 @@ impl Worker {
             .stdout(Stdio::from(memory.as_fd().try_clone_to_owned()?))
             .stderr(Stdio::null())
             .kill_on_drop(true);
-        // Where a library is found that the system does not know of.
-        for name in ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"] {
+        for name in PASSED_ON {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }

@@ -3,9 +3,10 @@
 use super::memory::Shared;
 use super::regions::Finder;
 use super::{Failed, Server};
-use crate::av::{Decoder, Frame, Normalizer, Scaler};
+use crate::av::{Decoder, Device, Error, Frame, Normalizer, Scaler};
+use crate::decode;
 use crate::ipc::{Coded, Order, Report};
-use crate::limits::{ORDERS_WAITING_MAX, SLOTS};
+use crate::limits::{FRAMES_IN_VAIN_MAX, ORDERS_WAITING_MAX, SLOTS};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Keyframes that are remembered until they come out: more than any decoder holds back.
@@ -13,6 +14,7 @@ const KEYFRAMES_MAX: usize = 64;
 
 struct State<'a> {
     server: &'a mut Server,
+    maker: Maker,
     memory: Shared,
     free: Vec<u8>,
     /// What was said while it waited for a slot.
@@ -23,19 +25,46 @@ struct State<'a> {
     /// There if somebody wants to know what people look at.
     finder: Option<Finder>,
     frame: Frame,
+    /// Frames in a row of which nothing came.
+    in_vain: usize,
     /// The server has ended the connection.
     is_over: bool,
+}
+
+/// How decoders are opened here.
+pub(super) struct Maker {
+    by: decode::Backend,
+    codec: media::Codec,
+    threads: u8,
+    /// Opened with the first decoder.
+    device: Option<Device>,
+}
+
+impl Maker {
+    pub(super) fn new(by: decode::Backend, codec: media::Codec, threads: u8) -> Self {
+        Self { by, codec, threads, device: None }
+    }
+
+    pub(super) fn open(&mut self, record: &[u8]) -> Result<Decoder, String> {
+        if !self.by.is_hardware() {
+            return Decoder::open(self.codec, record, self.threads);
+        }
+        if self.device.is_none() {
+            self.device = Device::open(self.by)?;
+        }
+        Decoder::open_on(self.by, self.device.as_ref(), self.codec, record)
+    }
 }
 
 pub(super) fn run(
     server: &mut Server,
     memory: Shared,
-    codec: media::Codec,
-    threads: u8,
+    (by, codec, threads): (decode::Backend, media::Codec, u8),
     busy: &[u8],
 ) -> Result<(), Failed> {
     let mut state = State {
         server,
+        maker: Maker::new(by, codec, threads),
         memory,
         free: (0..SLOTS).rev().filter(|slot| !busy.contains(slot)).collect(),
         waiting: VecDeque::new(),
@@ -44,6 +73,7 @@ pub(super) fn run(
         scaler: None,
         finder: None,
         frame: Frame::new().map_err(|error| Failed(error.to_string()))?,
+        in_vain: 0,
         is_over: false,
     };
     let mut record: Vec<u8> = Vec::new();
@@ -60,10 +90,17 @@ pub(super) fn run(
             Order::Packet(coded) => {
                 let decoder = match &mut decoder {
                     Some(decoder) => decoder,
-                    None => decoder.insert(Decoder::open(codec, &record, threads).map_err(Failed)?),
+                    None => decoder.insert(state.maker.open(&record).map_err(Failed)?),
                 };
                 state.drain(decoder, Some(&coded))?;
             }
+            // Shown now, what it holds would be without the pictures in between that did not come yet.
+            Order::Rejoin => {
+                decoder = None;
+                state.keyframes.clear();
+                state.server.report(&Report::Ready)?;
+            }
+            Order::Look(keyframe) => state.rehearse(&record, &keyframe)?,
             Order::End => {
                 if let Some(mut decoder) = decoder.take() {
                     state.drain(&mut decoder, None)?;
@@ -126,19 +163,61 @@ impl State<'_> {
         }
         // A frame that cannot be decoded is left out: the next keyframe mends it.
         if let Err(error) = decoder.send(coded) {
-            self.server.complain(&format!("a frame is not decoded: {error}"))?;
+            self.complain(decoder, error)?;
         }
         loop {
             match decoder.receive(&mut self.frame) {
-                Ok(true) => self.show()?,
+                Ok(true) => {
+                    self.in_vain = 0;
+                    self.show()?;
+                }
                 Ok(false) => return Ok(()),
                 Err(error) => {
-                    self.server.complain(&format!("a frame is not decoded: {error}"))?;
+                    self.complain(decoder, error)?;
                     decoder.flush();
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Says that a frame is not decoded. Where a device is to blame, or the processor may do better, this process ends: what a device does
+    /// not decode is nothing for the processor here, where rights are left.
+    fn complain(&mut self, decoder: &Decoder, error: Error) -> Result<(), Failed> {
+        let by = self.maker.by;
+        if by.is_hardware() {
+            self.in_vain += 1;
+            if decoder.has_refused() || self.in_vain >= FRAMES_IN_VAIN_MAX {
+                self.server.report(&Report::Refused)?;
+                return Err(Failed(format!("{by} does not decode this stream: {error}")));
+            }
+            if !error.is_of_stream() {
+                return Err(Failed(format!("{by} does not decode any more: {error}")));
+            }
+        }
+        self.server.complain(&format!("a frame is not decoded: {error}"))?;
+        Ok(())
+    }
+
+    /// Tries a keyframe that nobody is to see, with a decoder of its own.
+    fn rehearse(&mut self, record: &[u8], keyframe: &Coded) -> Result<(), Failed> {
+        let mut decoder = self.maker.open(record).map_err(Failed)?;
+        let mut seen = 0;
+        for coded in [Some(keyframe), None] {
+            let failed = |error| {
+                Failed(format!("{} does not decode a keyframe of this stream: {error}", self.maker.by))
+            };
+            decoder.send(coded).map_err(failed)?;
+            while decoder.receive(&mut self.frame).map_err(failed)? {
+                Normalizer::default().normal(&mut self.frame, true).map_err(failed)?;
+                seen += 1;
+            }
+        }
+        if seen == 0 {
+            return Err(Failed(format!("{} gives no picture for a keyframe of this stream", self.maker.by)));
+        }
+        self.server.report(&Report::Ready)?;
+        Ok(())
     }
 
     fn show(&mut self) -> Result<(), Failed> {

@@ -31,6 +31,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+/// Where libraries and drivers are found beside the places of the system.
+const LIBRARY_PATHS: [&str; 2] = ["LD_LIBRARY_PATH", "LIBVA_DRIVERS_PATH"];
+
 /// Why a worker ends.
 #[derive(Debug)]
 pub struct Failed(String);
@@ -96,11 +99,11 @@ fn work(server: &mut Server) -> Result<(), Failed> {
     let Some(first) = server.receive()? else { return Ok(()) };
     let memory = io::stdout().as_fd().try_clone_to_owned()?;
     match first {
-        Order::Decode { codec, threads, busy } => {
+        Order::Decode { codec, threads, busy, by } => {
             let codec = ipc::codec_of(codec).ok_or_else(|| Failed("no such codec".to_owned()))?;
             let memory = memory::Shared::writable(&memory)?;
-            sandbox::enter(Role::Decoder)?;
-            decoder::run(server, memory, codec, threads, &busy)
+            sandbox::enter(Role::of_decoder(by))?;
+            decoder::run(server, memory, (by, codec, threads), &busy)
         }
         Order::Encode(config, backend) => {
             let memory = memory::Shared::readable(&memory)?;
@@ -131,7 +134,11 @@ fn work(server: &mut Server) -> Result<(), Failed> {
         }
         Order::Measure(config, backend) => {
             sandbox::enter(Role::of(backend))?;
-            measure::run(server, &config, backend)
+            measure::encoder(server, &config, backend)
+        }
+        Order::MeasureDecoder(codec, by) => {
+            sandbox::enter(Role::of_measured_decoder(by))?;
+            measure::decoder(server, codec, by)
         }
         _ => Err(Failed("the first order says what to be".to_owned())),
     }

@@ -5,14 +5,21 @@
 //! that does not believe it.
 
 use super::Failed;
+use crate::decode;
 use crate::encode::Backend;
-use crate::limits::{DECODER_ADDRESS_SPACE_BYTES_MAX, ENCODER_ADDRESS_SPACE_BYTES_MAX};
-use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use crate::limits::{
+    DECODER_ADDRESS_SPACE_BYTES_MAX, DEVICE_FILE_BYTES_MAX, ENCODER_ADDRESS_SPACE_BYTES_MAX,
+};
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+    path_beneath_rules,
+};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What a worker does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +28,7 @@ pub(super) enum Role {
     Decoder,
     /// Encodes on the processor.
     Encoder,
-    /// Drives a device: it keeps files and the calls of a driver, and starts no programs.
+    /// Drives a device: it keeps the files of the system and of its driver, and most calls. It has no network and starts no programs.
     Device,
 }
 
@@ -29,6 +36,16 @@ impl Role {
     /// That of an encoder or its test.
     pub(super) fn of(backend: Backend) -> Self {
         if backend.is_hardware() { Self::Device } else { Self::Encoder }
+    }
+
+    /// That of a decoder.
+    pub(super) fn of_decoder(by: decode::Backend) -> Self {
+        if by.is_hardware() { Self::Device } else { Self::Decoder }
+    }
+
+    /// That of the test of a decoder, which encodes first what it decodes.
+    pub(super) fn of_measured_decoder(by: decode::Backend) -> Self {
+        if by.is_hardware() { Self::Device } else { Self::Encoder }
     }
 }
 
@@ -55,24 +72,85 @@ pub(super) fn enter(role: Role) -> Result<(), Failed> {
             .map_err(|error| failed("limits", error))
     };
     limit(Resource::Core, 0)?;
-    limit(Resource::Fsize, 0)?;
+    limit(Resource::Fsize, if role == Role::Device { DEVICE_FILE_BYTES_MAX } else { 0 })?;
     let address_space = match role {
         Role::Decoder => DECODER_ADDRESS_SPACE_BYTES_MAX,
         Role::Encoder => ENCODER_ADDRESS_SPACE_BYTES_MAX,
-        Role::Device => return apply(&[of_device()?]),
+        Role::Device => {
+            restrict_files(of_driver())?;
+            return apply(&[of_device()?]);
+        }
     };
     limit(Resource::As, address_space)?;
     limit(Resource::Nofile, 16)?;
     // A kernel without Landlock leaves it to the filter of calls below.
+    restrict_files(Files::default())?;
+    // The first is needed to install the second, which takes the call away with which it is done.
+    apply(&[clone3()?, calls()?])
+}
+
+/// Files that a worker keeps; those that are not there do no harm.
+#[derive(Debug, Default)]
+struct Files {
+    list: Vec<PathBuf>,
+    read: Vec<PathBuf>,
+    write: Vec<PathBuf>,
+}
+
+fn restrict_files(files: Files) -> Result<(), Failed> {
+    let list = path_beneath_rules(files.list, AccessFs::ReadDir);
+    let read = path_beneath_rules(files.read, AccessFs::from_read(ABI::V6));
+    let write = path_beneath_rules(files.write, AccessFs::from_all(ABI::V6));
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V6))
         .and_then(|rules| rules.scope(Scope::from_all(ABI::V6)))
         .and_then(|rules| rules.create())
+        .and_then(|rules| rules.add_rules(list))
+        .and_then(|rules| rules.add_rules(read))
+        .and_then(|rules| rules.add_rules(write))
         .and_then(|rules| rules.restrict_self())
-        .map_err(|error| failed("files", error))?;
-    // The first is needed to install the second, which takes the call away with which it is done.
-    apply(&[clone3()?, calls()?])
+        .map(|_| ())
+        .map_err(|error| failed("files", error))
+}
+
+/// What drivers read, and the files of devices. The configuration of the server, what it keeps, and everybody's home are not among them.
+fn of_driver() -> Files {
+    const READ: [&str; 15] = [
+        "/usr",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/opt",
+        "/nix/store",
+        "/gnu/store",
+        "/run/opengl-driver",
+        "/sys",
+        "/proc",
+        "/etc/ld.so.cache",
+        "/etc/drirc",
+        "/etc/libva.conf",
+        "/etc/nvidia",
+        "/etc/OpenCL",
+    ];
+    // NVIDIA's, that of Linux inside Windows, AMD's, those of graphics and of systems on a chip, and what everybody has.
+    const DEVICES: [&str; 13] = [
+        "nvidia", "dxg", "kfd", "dri", "video", "media", "dma_heap", "mali", "shm", "null", "zero", "random",
+        "urandom",
+    ];
+    let (list, read) = (vec![PathBuf::from("/dev")], READ.map(PathBuf::from).into());
+    let mut files = Files { list, read, write: Vec::new() };
+    for name in super::LIBRARY_PATHS {
+        let folders = std::env::var_os(name).unwrap_or_default();
+        files.read.extend(std::env::split_paths(&folders).filter(|folder| folder.is_absolute()));
+    }
+    for entry in std::fs::read_dir("/dev").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if DEVICES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            files.write.push(entry.path());
+        }
+    }
+    files
 }
 
 fn apply(filters: &[BpfProgram]) -> Result<(), Failed> {
@@ -171,7 +249,14 @@ fn of_device() -> Result<BpfProgram, Failed> {
         libc::SYS_mount,
         libc::SYS_umount2,
     ];
-    let rules = denied.into_iter().map(|call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        denied.into_iter().map(|call| (call, Vec::new())).collect();
+    // Sockets to the service of a driver are local.
+    let far = [libc::AF_INET, libc::AF_INET6, libc::AF_PACKET, libc::AF_VSOCK];
+    let far = far.map(|family| when(SeccompCmpOp::Eq, u64::from(family.cast_unsigned())));
+    rules.insert(libc::SYS_socket, far.into_iter().collect::<Result<Vec<_>, _>>()?.concat());
+    // A way around that filter.
+    rules.insert(libc::SYS_io_uring_setup, Vec::new());
     compile(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
 }
 

@@ -1,11 +1,11 @@
 //! A worker with devices that this machine does not have, for tests: it behaves as its arguments say.
 //!
 //! ```text
-//! engine-device WORKER BACKEND=BEHAVIOUR ...
+//! engine-device WORKER [decode-]BACKEND=BEHAVIOUR ...
 //! ```
 //!
-//! It stands between the server and `WORKER`, a real one, whose encoder on the processor does the work of the device. All that is
-//! known here of their messages is where the back end is, and which of them are frames.
+//! It stands between the server and `WORKER`, a real one, whose encoder or decoder on the processor does the work of the device. All that is
+//! known here of their messages is where the back end is, and which of them are frames and pictures.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -21,25 +21,42 @@ enum Behaviour {
     Refuse,
     /// `speed:N`: it works, and a test finds N pictures per second.
     Speed(u64),
-    /// `lost:N`: it is gone after N frames.
+    /// `lost:N`: it is gone after N frames or pictures.
     Lost(u32),
-    /// `hang:N`: nothing comes of it after N frames.
+    /// `hang:N`: nothing comes of it after N frames or pictures.
     Hang(u32),
-    /// `garbage`: what it says of its frames is nonsense.
+    /// `asleep`: it opens, and never decodes anything.
+    Asleep,
+    /// `unfit:N`: it does not take what comes after N pictures.
+    Unfit(u32),
+    /// `garbage`: what it says of its frames or pictures is nonsense.
     Garbage,
     /// `sessions:N:FOLDER`: no more than N encoders at once, of which each locks a file.
     Sessions(u32, PathBuf),
 }
 
-// `engine::encode::Backend`, `Order` and `Report` by the numbers that postcard gives them.
+// `engine::encode::Backend`, `engine::decode::Backend`, `Order` and `Report` by the numbers that postcard gives them.
 const BACKENDS: [(&str, u8); 5] = [("nvenc", 4), ("vaapi", 5), ("qsv", 6), ("v4l2", 7), ("videotoolbox", 8)];
+const DECODERS: [(&str, u8); 5] = [
+    ("decode-nvdec", 1),
+    ("decode-qsv", 2),
+    ("decode-vaapi", 3),
+    ("decode-videotoolbox", 4),
+    ("decode-v4l2", 5),
+];
 const X264: u8 = 0;
+const SOFTWARE: u8 = 0;
+const DECODE: u8 = 0;
 const ENCODE: u8 = 1;
 const MEASURE: u8 = 2;
+const MEASURE_DECODER: u8 = 3;
+const PICTURE: u8 = 0;
 const CONFIGURED: u8 = 2;
 const PACKET: u8 = 3;
 const MEASURED: u8 = 9;
 const FAILED: u8 = 10;
+const READY: u8 = 12;
+const REFUSED: u8 = 13;
 
 fn main() -> ExitCode {
     match run() {
@@ -55,11 +72,15 @@ fn run() -> io::Result<ExitCode> {
     let devices: Vec<_> = arguments.filter_map(|argument| parse(&argument)).collect();
     let mut server = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(mut first) = receive(&mut server)? else { return Ok(ExitCode::SUCCESS) };
-    let is_of_device = matches!(first.first(), Some(&(ENCODE | MEASURE)));
-    let device =
-        is_of_device.then(|| devices.iter().find(|(number, _)| first.last() == Some(number))).flatten();
+    let decodes = match first.first() {
+        Some(&(ENCODE | MEASURE)) => Some(false),
+        Some(&(DECODE | MEASURE_DECODER)) => Some(true),
+        _ => None,
+    };
+    let is_it = |device: &&Device| Some(device.decodes) == decodes && first.last() == Some(&device.number);
+    let device = devices.iter().find(is_it);
     let mut session = None;
-    if let Some((_, behaviour)) = device {
+    if let Some(Device { behaviour, .. }) = device {
         match behaviour {
             Behaviour::Refuse => return fail(&mut server, "the device does not open: no such device"),
             Behaviour::Sessions(count, folder) => {
@@ -68,10 +89,14 @@ fn run() -> io::Result<ExitCode> {
                     return fail(&mut server, "the device does not open: out of sessions");
                 }
             }
+            Behaviour::Speed(fps) if first.first() == Some(&MEASURE_DECODER) => {
+                send(&mut server, &measured(*fps))?;
+                return Ok(ExitCode::SUCCESS);
+            }
             _ => {}
         }
         if let Some(backend) = first.last_mut() {
-            *backend = X264;
+            *backend = if decodes == Some(true) { SOFTWARE } else { X264 };
         }
     }
     let (mut ours, theirs) = UnixStream::pair()?;
@@ -86,18 +111,25 @@ fn run() -> io::Result<ExitCode> {
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(std::net::Shutdown::Write);
     });
-    let behaviour = device.map(|(_, behaviour)| behaviour);
+    let behaviour = device.map(|device| &device.behaviour);
+    let made = if decodes == Some(true) { PICTURE } else { PACKET };
     let mut frames = 0;
     while let Some(mut report) = receive(&mut ours)? {
-        frames += u32::from(report.first() == Some(&PACKET));
+        let is_made = report.first() == Some(&made);
+        frames += u32::from(is_made);
         match (behaviour, report.first()) {
             (Some(Behaviour::Speed(fps)), Some(&MEASURED)) => report = measured(*fps),
-            (Some(Behaviour::Lost(after)), Some(&PACKET)) if frames > *after => {
-                return fail(&mut server, "a picture is not encoded: the device is lost");
+            (Some(Behaviour::Lost(after)), Some(_)) if is_made && frames > *after => {
+                return fail(&mut server, "a picture is not made: the device is lost");
             }
-            (Some(Behaviour::Hang(after)), Some(&PACKET)) if frames > *after => loop {
-                std::thread::park();
-            },
+            (Some(Behaviour::Unfit(after)), Some(_)) if is_made && frames > *after => {
+                send(&mut server, &[REFUSED])?;
+                return fail(&mut server, "the device does not decode this stream");
+            }
+            (Some(Behaviour::Hang(after)), Some(_)) if is_made && frames > *after => hang(),
+            (Some(Behaviour::Asleep), Some(&READY)) => hang(),
+            // A slot that does not exist.
+            (Some(Behaviour::Garbage), Some(&PICTURE)) if is_made => report[1] = 0xff,
             (Some(Behaviour::Garbage), Some(&CONFIGURED)) => report = vec![CONFIGURED, 3, 0xff, 0xff, 0xff],
             _ => {}
         }
@@ -108,9 +140,25 @@ fn run() -> io::Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn parse(argument: &str) -> Option<(u8, Behaviour)> {
+fn hang() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// What one device does.
+struct Device {
+    decodes: bool,
+    /// That of its back end.
+    number: u8,
+    behaviour: Behaviour,
+}
+
+fn parse(argument: &str) -> Option<Device> {
     let (backend, behaviour) = argument.split_once('=')?;
-    let (_, number) = BACKENDS.into_iter().find(|(name, _)| *name == backend)?;
+    let decodes = backend.starts_with("decode-");
+    let known = if decodes { DECODERS } else { BACKENDS };
+    let (_, number) = known.into_iter().find(|(name, _)| *name == backend)?;
     let mut parts = behaviour.splitn(3, ':');
     let kind = parts.next()?;
     let mut count = || parts.next()?.parse::<u32>().ok();
@@ -119,11 +167,13 @@ fn parse(argument: &str) -> Option<(u8, Behaviour)> {
         "speed" => Behaviour::Speed(count()?.into()),
         "lost" => Behaviour::Lost(count()?),
         "hang" => Behaviour::Hang(count()?),
+        "asleep" => Behaviour::Asleep,
+        "unfit" => Behaviour::Unfit(count()?),
         "garbage" => Behaviour::Garbage,
         "sessions" => Behaviour::Sessions(count()?, parts.next()?.into()),
         _ => return None,
     };
-    Some((number, behaviour))
+    Some(Device { decodes, number, behaviour })
 }
 
 /// A place among those that encode at once, until it is dropped.

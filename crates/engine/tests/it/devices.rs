@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// A machine whose devices behave as `behaviours` say: see `tests/device/worker.rs`.
-fn machine(behaviours: &[&str]) -> Launch {
+pub(crate) fn machine(behaviours: &[&str]) -> Launch {
     let arguments = std::iter::once(env!("CARGO_BIN_EXE_engine-worker")).chain(behaviours.iter().copied());
     Launch {
         program: env!("CARGO_BIN_EXE_engine-device").into(),

@@ -11,7 +11,7 @@ pub(crate) fn kill(pid: u32) {
 }
 
 /// Waits for something that nothing tells of.
-async fn until(is_so: impl Fn() -> bool) {
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
     let wait = async {
         while !is_so() {
             tokio::task::yield_now().await;

@@ -2,7 +2,9 @@
 
 mod asked;
 mod clip;
+mod decoding;
 mod devices;
+mod driver;
 mod faults;
 mod hdr;
 mod look;
@@ -29,6 +31,7 @@ fn options() -> Options {
         launch: Launch { program: env!("CARGO_BIN_EXE_engine-worker").into(), arguments: Vec::new() },
         backends: vec![Backend::X264, Backend::X265, Backend::SvtAv1],
         devices: Devices::default(),
+        decoders: Vec::new(),
         decoder_threads: 2,
         nice: 0,
         is_live: false,

@@ -2,6 +2,7 @@
 
 use super::{DURATION_MS_MAX, KeyDoc, Watermarks};
 use crate::pattern::Pattern;
+use engine::decode;
 use engine::encode::{Backend, Codec, Preset, Profile, Tune};
 use engine::ladder::{self, Template};
 use engine::mark::Marks;
@@ -27,6 +28,10 @@ section! {
         /// fails is passed over, and encoders on the processor come after them. If there are none, graphics cards are tried at the start, and
         /// those that are fast enough come first.
         backends: Vec<BackendName> = Vec::new(),
+        /// Who decodes streams that have rungs: `["software"]` is always the processor, `["nvdec"]` NVIDIA's graphics cards where they can, of
+        /// `"nvdec"`, `"qsv"`, `"vaapi"`, `"videotoolbox"` and `"v4l2"`. If there are none, graphics cards are tried at the start, and those that
+        /// do it better than the processor decode. The processor begins every stream, and goes on where a card fails.
+        decoders: Vec<DecoderName> = Vec::new(),
         /// How much rungs make way for everything else on the machine: 0 not at all, 19 as far as can be.
         nice: u8 = 5,
         /// Streams that are looked at for black and frozen pictures and for silence: `"live/me"`, or patterns such as `"live/*"`.
@@ -244,6 +249,28 @@ impl TryFrom<String> for BackendName {
 impl From<BackendName> for String {
     fn from(backend: BackendName) -> Self {
         backend.0.name().to_owned()
+    }
+}
+
+/// A decoder by its name in configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DecoderName(pub decode::Backend);
+
+impl TryFrom<String> for DecoderName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = || decode::Backend::ALL.map(decode::Backend::name).join(", ");
+        decode::Backend::parse(&name)
+            .map(Self)
+            .ok_or_else(|| format!("{name:?} is no decoder: write one of {}", known()))
+    }
+}
+
+impl From<DecoderName> for String {
+    fn from(decoder: DecoderName) -> Self {
+        decoder.0.name().to_owned()
     }
 }
 

@@ -110,6 +110,7 @@ pub(crate) fn transcoding(env: &Env) -> api::Transcoding {
             uptime_ms: to_millis(now.saturating_duration_since(report.since)),
             viewers,
             backend: report.usage.backend.map(|backend| backend.to_string()),
+            decoder: report.usage.decoder.map(|decoder| decoder.to_string()),
             frames_per_second: rounded(report.fps),
             cores: rounded(report.cores),
             frames: report.usage.frames,
@@ -130,8 +131,21 @@ pub(crate) fn transcoding(env: &Env) -> api::Transcoding {
         frames_per_second: probed.speed.as_ref().ok().map(|speed| rounded(speed.fps)),
         error: probed.speed.err(),
     });
+    let decoders = env.transcoding.devices.probed_decoders().into_iter().map(|probed| {
+        let speed = probed.speed.as_ref().ok();
+        api::DecodingDevice {
+            backend: probed.backend.to_string(),
+            codec: codec_name(probed.codec.of_packets()),
+            used: probed.is_better_device(),
+            resting: env.transcoding.devices.rests_decoding(probed.backend, probed.codec.of_packets(), now),
+            frames_per_second: speed.map(|speed| rounded(speed.fps)),
+            processor_ms_per_picture: speed.map(|speed| rounded(speed.cpu_per_picture.as_secs_f64() * 1e3)),
+            error: probed.speed.err(),
+        }
+    });
     api::Transcoding {
         devices: devices.collect(),
+        decoders: decoders.collect(),
         cores: rounded(cores),
         cores_max: rounded(cores_max),
         rungs: running.collect(),

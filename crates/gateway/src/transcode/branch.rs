@@ -54,6 +54,7 @@ impl Branch {
             launch,
             backends: config.backends.iter().map(|backend| backend.0).chain(Backend::PROCESSOR).collect(),
             devices: env.transcoding.devices.clone(),
+            decoders: config.decoders.iter().map(|decoder| decoder.0).collect(),
             decoder_threads: 0,
             nice: config.nice,
             is_live: true,

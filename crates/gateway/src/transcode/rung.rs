@@ -363,6 +363,7 @@ impl Rung {
         usage.cpu += of_sound.cpu;
         usage.restarts += of_sound.restarts;
         usage.error = usage.error.or(of_sound.error);
+        usage.decoder = self.transcoder.decoder().decoder;
         let passed = now.saturating_duration_since(before.at).as_secs_f64();
         let viewers = self.env.origin.presence(&self.name).viewers;
         let mut table = self.env.transcoding.table();

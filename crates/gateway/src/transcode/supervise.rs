@@ -6,7 +6,7 @@ use super::limits::{MEASURE, REFUSALS_MAX, REFUSED, WAITING_MAX, WATCHED_MAX};
 use super::{Active, Demand, RANK};
 use crate::Env;
 use crate::http::codec_name;
-use engine::host::{devices_here, probe_devices};
+use engine::host::{Launch, decoders_here, devices_here, probe_decoders, probe_devices};
 use hub::{Changed, Start};
 use media::StreamName;
 use std::collections::{HashMap, HashSet};
@@ -33,13 +33,21 @@ pub(crate) fn start(env: Arc<Env>) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks for graphics cards that encode, once, while everything else begins. A machine without their drivers starts no process for that.
+/// Looks for graphics cards that encode and decode, once, while everything else begins. A machine without their drivers starts no process
+/// for that.
 async fn look_for_devices(env: Arc<Env>) {
     let config = &env.config.transcode;
-    let Some(launch) = env.transcoding.launch().filter(|_| config.enabled && config.backends.is_empty())
-    else {
-        return;
-    };
+    let Some(launch) = env.transcoding.launch().filter(|_| config.enabled) else { return };
+    if config.backends.is_empty() {
+        look_for_encoders(&env, launch).await;
+    }
+    if config.decoders.is_empty() {
+        look_for_decoders(&env, launch).await;
+    }
+}
+
+async fn look_for_encoders(env: &Env, launch: &Launch) {
+    let config = &env.config.transcode;
     let here = devices_here();
     if here.is_empty() {
         return;
@@ -61,6 +69,31 @@ async fn look_for_devices(env: Arc<Env>) {
         }
     }
     env.transcoding.devices.note_probed(probed);
+}
+
+async fn look_for_decoders(env: &Env, launch: &Launch) {
+    let config = &env.config.transcode;
+    let here = decoders_here();
+    if here.is_empty() {
+        return;
+    }
+    let probed = match probe_decoders(launch, config.nice, &here).await {
+        Ok(probed) => probed,
+        Err(error) => return warn!(%error, "graphics cards are not looked for: a process cannot be started"),
+    };
+    for probed in probed.iter().filter(|probed| probed.backend.is_hardware()) {
+        let (backend, codec) = (probed.backend, codec_name(probed.codec.of_packets()));
+        match &probed.speed {
+            Ok(speed) if probed.is_better_device() => {
+                info!(%backend, codec, fps = speed.fps.round(), "streams with rungs are decoded by a graphics card");
+            }
+            Ok(speed) => {
+                debug!(%backend, codec, fps = speed.fps.round(), "a graphics card decodes no better than the processor")
+            }
+            Err(why) => debug!(%backend, codec, why, "a graphics card does not decode"),
+        }
+    }
+    env.transcoding.devices.note_probed_decoders(probed);
 }
 
 /// The tasks of all streams that have rungs now.

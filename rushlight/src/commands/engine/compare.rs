@@ -309,6 +309,7 @@ pub(super) async fn encode(
         launch: launch.clone(),
         backends: vec![Backend::X264, Backend::X265, Backend::SvtAv1],
         devices: Devices::default(),
+        decoders: Vec::new(),
         decoder_threads: 1,
         nice: 0,
         is_live: false,

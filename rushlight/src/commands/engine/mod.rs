@@ -6,12 +6,12 @@ mod regions;
 use std::process::ExitCode;
 
 use engine::encode::Codec;
-use engine::host::{self, Launch};
+use engine::host::{self, Launch, Probed, ProbedDecoder};
 
 use super::{FAILED, block_on, fail};
 use compare::CompareArgs;
 
-/// Look at what encodes on this machine.
+/// Look at what encodes and decodes on this machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EngineArgs {
     #[command(subcommand)]
@@ -20,9 +20,10 @@ pub(crate) struct EngineArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Try every encoder with a real test encode and say how fast it is
+    /// Try every encoder and decoder with a real test and say how fast it is
     ///
-    /// Devices come first, then the processor; the server uses them in this order.
+    /// Devices come first, then the processor; the server uses them in this order. A device decodes if its pictures are those of the processor to
+    /// the last bit.
     Probe {
         /// Print JSON
         #[arg(long)]
@@ -68,40 +69,75 @@ fn probe(json: bool) -> ExitCode {
         Ok(launch) => launch,
         Err(error) => return fail(FAILED, format!("this program does not find itself: {error}")),
     };
-    let probed = match block_on(host::probe(&launch)) {
+    let tried = async {
+        let encoders = host::probe(&launch).await?;
+        Ok::<_, std::io::Error>((
+            encoders,
+            host::probe_decoders(&launch, 0, &engine::decode::Backend::ALL).await?,
+        ))
+    };
+    let (encoders, decoders) = match block_on(tried) {
         Ok(Ok(probed)) => probed,
         Ok(Err(error)) => return fail(FAILED, format!("worker processes cannot be started: {error}")),
         Err(code) => return code,
     };
     if json {
-        let all: Vec<_> = probed
-            .iter()
-            .map(|probed| {
-                serde_json::json!({
-                    "backend": probed.backend.name(),
-                    "codec": name(probed.codec),
-                    "fps": probed.speed.as_ref().ok().map(|speed| speed.fps),
-                    "cpu_ms_per_picture": probed.speed.as_ref().ok().map(|speed| speed.cpu_per_picture.as_secs_f64() * 1e3),
-                    "error": probed.speed.as_ref().err(),
-                })
-            })
-            .collect();
-        println!("{}", serde_json::Value::from(all));
+        let all = encoders.iter().map(encoder_json).chain(decoders.iter().map(decoder_json));
+        println!("{}", serde_json::Value::from(all.collect::<Vec<_>>()));
         return ExitCode::SUCCESS;
     }
-    println!("1280 x 720, 60 pictures:");
-    for probed in &probed {
-        let (backend, codec) = (probed.backend.name(), name(probed.codec));
-        match &probed.speed {
-            Ok(speed) => println!(
-                "  {backend:<13}{codec:<6}{:>6.0} fps   {:>5.1} ms of processor per picture",
-                speed.fps,
-                speed.cpu_per_picture.as_secs_f64() * 1e3
-            ),
-            Err(why) => println!("  {backend:<13}{codec:<6}     -       {why}"),
-        }
+    println!("encoding 1280 x 720, 60 pictures:");
+    for probed in &encoders {
+        print_speed(probed.backend.name(), probed.codec, &probed.speed, "");
+    }
+    println!("decoding 1272 x 714, 60 pictures:");
+    for probed in &decoders {
+        let note = match (probed.backend.is_hardware(), probed.is_better_device()) {
+            (true, true) => ", the same pictures: used",
+            (true, false) => ", the same pictures: not used, the processor does better",
+            (false, _) => "",
+        };
+        print_speed(probed.backend.name(), probed.codec, &probed.speed, note);
     }
     ExitCode::SUCCESS
+}
+
+fn print_speed(backend: &str, codec: Codec, speed: &Result<host::Speed, String>, note: &str) {
+    let codec = name(codec);
+    match speed {
+        Ok(speed) => println!(
+            "  {backend:<13}{codec:<6}{:>6.0} fps   {:>5.1} ms of processor per picture{note}",
+            speed.fps,
+            speed.cpu_per_picture.as_secs_f64() * 1e3
+        ),
+        Err(why) => println!("  {backend:<13}{codec:<6}     -       {why}"),
+    }
+}
+
+fn encoder_json(probed: &Probed) -> serde_json::Value {
+    speed_json("encoder", probed.backend.name(), probed.codec, &probed.speed)
+}
+
+fn decoder_json(probed: &ProbedDecoder) -> serde_json::Value {
+    let mut json = speed_json("decoder", probed.backend.name(), probed.codec, &probed.speed);
+    json["used"] = probed.is_better_device().into();
+    json
+}
+
+fn speed_json(
+    kind: &str,
+    backend: &str,
+    codec: Codec,
+    speed: &Result<host::Speed, String>,
+) -> serde_json::Value {
+    serde_json::json!({
+        "kind": kind,
+        "backend": backend,
+        "codec": name(codec),
+        "fps": speed.as_ref().ok().map(|speed| speed.fps),
+        "cpu_ms_per_picture": speed.as_ref().ok().map(|speed| speed.cpu_per_picture.as_secs_f64() * 1e3),
+        "error": speed.as_ref().err(),
+    })
 }
 
 fn name(codec: Codec) -> &'static str {
