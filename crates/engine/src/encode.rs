@@ -120,7 +120,8 @@ impl Codec {
     }
 }
 
-/// How much work an encoder puts into a picture, least first. Each back end maps them to its own names.
+/// How much work an encoder puts into a picture, least first. Each back end maps them to its own names; SVT-AV1 takes one or two more for small
+/// pictures, and fewer for large ones and for screens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Preset {
     /// x264 `ultrafast`, SVT-AV1 13.
