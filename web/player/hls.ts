@@ -64,6 +64,8 @@ const TICK_MS = 200;
 const STILL_MS = 1_200;
 /** Further than this behind its target, a live stream is not at its edge. */
 const BEHIND_S = 4;
+/** Who follows a live stream and comes to be that far behind its target, because the machine stood, is brought back to it. */
+const LEFT_BEHIND_S = 10;
 /** A host who is gone for longer than this has ended the stream. */
 const ENDED_AFTER_MS = 45_000;
 const HAVE_METADATA = 1;
@@ -98,6 +100,8 @@ export class HlsPlayback implements Playback {
   private wantsPlay: boolean;
   /** Another place was asked for before there was a picture. */
   private moved = false;
+  /** Nobody has chosen another place than live. */
+  private follows: boolean;
   private lastTick = performance.now();
 
   constructor(private readonly url: string, elements: Elements, private readonly options: HlsOptions) {
@@ -105,6 +109,7 @@ export class HlsPlayback implements Playback {
     this.canvas = elements.canvas;
     this.from = options.from;
     this.wantsPlay = !options.paused;
+    this.follows = options.kind === 'live';
     const { signal } = this.abort;
     const on = (name: string, run: () => void) => this.video.addEventListener(name, run, { signal });
     on('waiting', () => {
@@ -147,12 +152,14 @@ export class HlsPlayback implements Playback {
   /** The place is kept; what comes meanwhile is played later. */
   pause(): void {
     this.wantsPlay = false;
+    this.follows = false;
     this.video.pause();
     this.settle();
   }
 
   goLive(): void {
     this.goBehind(this.source?.target ?? 0);
+    this.follows = this.options.kind === 'live';
     this.play();
   }
 
@@ -160,6 +167,7 @@ export class HlsPlayback implements Playback {
   goBehind(seconds: number): void {
     const { source } = this;
     this.from = seconds;
+    this.follows = false;
     if (source?.edge === undefined || !this.presented) {
       this.moved = true;
       source?.begin(seconds);
@@ -169,6 +177,7 @@ export class HlsPlayback implements Playback {
 
   /** Goes to this moment on the clock of the <video>: of a recording, seconds after its beginning. */
   seek(time: number): void {
+    this.follows = false;
     if (!this.source) this.from = time;
     else this.video.currentTime = Math.max(this.source.start, time);
   }
@@ -340,6 +349,7 @@ export class HlsPlayback implements Playback {
     this.lastTick = now;
     this.progress.at(now, this.video.currentTime, this.wantsPlay);
     this.startPlayback();
+    if (this.follows && this.presented && this.latencyMs - this.targetMs > LEFT_BEHIND_S * 1000) this.goLive();
     this.settle();
   }
 

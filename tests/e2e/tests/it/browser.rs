@@ -143,6 +143,20 @@ fn the_watch_page_goes_back_and_to_live_again_by_keyboard() {
 }
 
 #[test]
+fn a_viewer_whose_machine_stood_is_brought_back_to_live() {
+    let ffmpeg = need!(program::ffmpeg());
+    let clip = need!(clip::h264_aac(&ffmpeg));
+    let server = Server::start();
+    let _publisher = program::publish(&ffmpeg, &clip, Repeat::Forever, &server.rtmp_url("cam"));
+    server.await_live("cam");
+    let url = format!("{}/watch/cam?protocol=hls", plain(&server));
+    let seen = need!(browser::run("behind.mjs", &[&url, "13"]));
+    browser::assert_plays(&seen);
+    assert_eq!(seen["player"]["protocol"], "hls", "{seen}");
+    assert!(seen["player"]["latencyMs"].as_f64().is_some_and(|behind| behind < 8_000.0), "{seen}");
+}
+
+#[test]
 fn the_pages_of_recordings_list_and_play_by_keyboard() {
     let ffmpeg = need!(program::ffmpeg());
     let clip = need!(clip::h264_aac(&ffmpeg));
