@@ -320,9 +320,13 @@ impl Actor {
     fn find_what_is_needed(&mut self) {
         let finds = self.rungs.values().any(Rung::takes_regions);
         let Some(decoder) = self.decoder.as_mut().filter(|decoder| decoder.finds != finds) else { return };
-        decoder.finds = finds;
         // One that does not listen is noticed with the next packet.
-        decoder.worker.tell(&Order::Find(finds));
+        if decoder.worker.tell(&Order::Find(finds)) {
+            decoder.finds = finds;
+        }
+        if !finds {
+            self.regions.clear();
+        }
     }
 
     /// Passes on what people look at.
@@ -342,6 +346,8 @@ impl Actor {
     fn drop_decoder(&mut self) {
         if let Some(decoder) = self.decoder.take() {
             self.decoder_cpu = self.decoder_cpu.saturating_add(decoder.cpu);
+            // The next one may find nothing, in pictures of another size.
+            self.attend(Vec::new());
         }
         self.awaits_keyframe = true;
     }

@@ -23,10 +23,13 @@ const GROUND_NEAR: usize = 4;
 const WRITTEN_MIN: usize = 22;
 /// Parts of a hundred blocks that are plain or written on. Desktops have 55 and more.
 const EITHER_MIN: usize = 45;
+/// A screen stays one with this part of both, so that what is near them does not change at each look: an encoder begins anew for that.
+const STAYS: (usize, usize) = (2, 3);
 
 impl Content {
-    /// What the picture is of whose luma has these rows. It takes about a millisecond for a picture of 1280x720.
-    pub(super) fn of<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Self {
+    /// What the picture is of whose luma has these rows, and the one before was of `self`. It takes about a millisecond for a picture of
+    /// 1280x720.
+    pub(super) fn next<'a>(self, rows: impl Iterator<Item = &'a [u8]>) -> Self {
         let rows: Vec<_> = rows.collect();
         let (mut blocks, mut plain, mut written) = (0, 0, 0);
         for rows in rows.chunks_exact(BLOCK) {
@@ -43,8 +46,9 @@ impl Content {
                 }
             }
         }
-        let is_screen =
-            written * 100 >= blocks * WRITTEN_MIN && (plain + written) * 100 >= blocks * EITHER_MIN;
+        let (part, whole) = if self == Content::Screen { STAYS } else { (1, 1) };
+        let reaches = |found: usize, least: usize| found * 100 * whole >= blocks * least * part;
+        let is_screen = reaches(written, WRITTEN_MIN) && reaches(plain + written, EITHER_MIN);
         if is_screen && blocks > 0 { Content::Screen } else { Content::Scene }
     }
 }
@@ -65,8 +69,33 @@ mod tests {
     const WIDTH: usize = 320;
 
     fn of(sample: impl Fn(usize, usize) -> u8) -> Content {
+        after(Content::default(), sample)
+    }
+
+    fn after(before: Content, sample: impl Fn(usize, usize) -> u8) -> Content {
         let rows: Vec<Vec<u8>> = (0..180).map(|y| (0..WIDTH).map(|x| sample(x, y)).collect()).collect();
-        Content::of(rows.iter().map(Vec::as_slice))
+        before.next(rows.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn what_is_written_on_in_part_stays_what_it_was() {
+        // A quarter of the picture, and less than that.
+        let page = |part: usize| {
+            move |x: usize, y: usize| match y < 180 / 16 * 16 * part / 100 {
+                true => {
+                    if x % 7 < 2 && y % 12 < 8 {
+                        30
+                    } else {
+                        235
+                    }
+                }
+                false => (x * x * 31 + y * y * 17 + x * y) as u8,
+            }
+        };
+        assert_eq!(after(Content::Scene, page(60)), Content::Screen);
+        assert_eq!(after(Content::Scene, page(36)), Content::Scene);
+        assert_eq!(after(Content::Screen, page(36)), Content::Screen);
+        assert_eq!(after(Content::Screen, page(10)), Content::Scene);
     }
 
     #[test]
@@ -92,7 +121,7 @@ mod tests {
         fn pictures_of_any_size_are_something(width in 0usize..70, height in 0usize..40, seed: u8) {
             let rows: Vec<Vec<u8>> =
                 (0..height).map(|y| (0..width).map(|x| seed.wrapping_mul((x ^ y) as u8)).collect()).collect();
-            Content::of(rows.iter().map(Vec::as_slice));
+            Content::default().next(rows.iter().map(Vec::as_slice));
         }
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn run(
                     }
                     pick => {
                         if pick == Pick::Keyframe && knows_screens(backend) {
-                            let found = look(memory, &picture, size, &mut scaler)?;
+                            let found = look(memory, &picture, size, content, &mut scaler)?;
                             is_outdated |= std::mem::replace(&mut content, found) != found;
                         }
                         if pick == Pick::Keyframe
@@ -182,12 +182,13 @@ fn look(
     memory: &Shared,
     picture: &Picture,
     size: (u32, u32),
+    before: Content,
     scaler: &mut Option<Scaler>,
 ) -> Result<Content, Failed> {
     let failed = |error| Failed(format!("a picture is not scaled: {error}"));
     let mut frame = Frame::i420(size.0, size.1).map_err(failed)?;
     scale(memory, picture, &mut frame, scaler)?;
-    Ok(frame.luma().map_or_else(Content::default, Content::of))
+    Ok(frame.luma().map_or(before, |rows| before.next(rows)))
 }
 
 fn scale(

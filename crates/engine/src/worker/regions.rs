@@ -25,14 +25,16 @@ pub(super) struct Finder {
     text: text::Detector,
     size: (u32, u32),
     looked: Option<i64>,
-    told: Vec<Region>,
+    /// Nothing was told yet: whoever is told may still have what was found before.
+    told: Option<Vec<Region>>,
 }
 
 impl Finder {
     /// Looks at the next picture, if it is time to. What people look at in it and in those that follow, if that is something else than before.
     pub(super) fn look(&mut self, picture: &Picture, view: &View) -> Option<Vec<Region>> {
         let size = (picture.width, picture.height);
-        let every = if self.told.is_empty() { EVERY_IDLE } else { EVERY };
+        let is_idle = self.told.as_ref().is_none_or(Vec::is_empty);
+        let every = if is_idle { EVERY_IDLE } else { EVERY };
         let since =
             |looked: i64| Duration::from_nanos(picture.pts.saturating_sub(looked).max(0).cast_unsigned());
         if self.size == size && self.looked.is_some_and(|looked| since(looked) < every) {
@@ -53,10 +55,7 @@ impl Finder {
         let text = text.into_iter().filter(|_| part <= TEXT_PART_MAX);
         let all = self.faces.areas().chain(text).filter_map(|area| region(area, self.size));
         let regions: Vec<_> = all.take(REGIONS_MAX).collect();
-        (regions != self.told).then(|| {
-            self.told.clone_from(&regions);
-            regions
-        })
+        (self.told.as_ref() != Some(&regions)).then(|| self.told.insert(regions).clone())
     }
 }
 

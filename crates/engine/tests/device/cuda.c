@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, UNSUPPORTED = 801, LAUNCH_FAILED = 719, UNKNOWN = 999 };
@@ -79,8 +80,11 @@ int cuInit(unsigned flags) {
     if (strcmp(behaviour(), "free") == 0) {
         int file = open(getenv("RUSHLIGHT_CUDA_SECRET"), O_RDONLY);
         int far = socket(AF_INET, SOCK_STREAM, 0);
+        /* The kernel looks at the lower half of it only. */
+        long hidden = syscall(SYS_socket, (1L << 32) | AF_INET, SOCK_STREAM, 0);
+        int rare = socket(AF_ALG, SOCK_SEQPACKET, 0);
         int near = socket(AF_UNIX, SOCK_STREAM, 0);
-        if (file >= 0 || far >= 0 || near < 0)
+        if (file >= 0 || far >= 0 || hidden >= 0 || rare >= 0 || near < 0)
             return UNKNOWN;
         close(near);
     }
