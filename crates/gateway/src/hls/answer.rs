@@ -194,7 +194,7 @@ impl<'a> Asked<'a> {
                 self.whole(metrics, &admitted, content_type(track), bytes)
             }
             File::Segment(track, number) => self.segment(env, metrics, &admitted, track, number).await,
-            File::InitOf(track, number) => self.init_of(env, metrics, peer, &admitted, (track, number)),
+            File::InitOf(track, number) => self.init_of(env, metrics, peer, &admitted, (track, number)).await,
             File::SegmentOf(track, number) => {
                 self.segment_of(env, metrics, peer, &admitted, (track, number)).await
             }
@@ -202,7 +202,7 @@ impl<'a> Asked<'a> {
     }
 
     /// What a decoder must know of a rung where its stream has an initialization section of this number.
-    fn init_of(
+    async fn init_of(
         &self,
         env: &Arc<Env>,
         metrics: &ProtocolMetrics,
@@ -212,6 +212,12 @@ impl<'a> Asked<'a> {
     ) -> Result<Response, Refusal> {
         let channel = &admitted.channel;
         let discontinuities = of_stream(env, channel, peer)?.begun_with(track, number);
+        if let Some(begun) = discontinuities {
+            // The stream is ahead of its rung.
+            let mut own = channel.follow(track).ok_or_else(no_track)?;
+            await_edge(env, channel, &mut own, |edge| edge.ended || channel.has_begun_anew(track, begun))
+                .await?;
+        }
         let init = channel.init_like(track, discontinuities);
         let init = init.ok_or_else(|| Refusal::not_found("This initialization is gone."))?;
         let mut response = self.whole(metrics, admitted, content_type(track), vec![init])?;
@@ -240,7 +246,18 @@ impl<'a> Asked<'a> {
         let of = stream.line(track, number).ok_or_else(no_media)?;
         let mut own = channel.follow(track).ok_or_else(no_track)?;
         await_edge(env, channel, &mut own, |edge| edge.ended || channel.reaches(track, of.start)).await?;
-        let numbers = channel.within(track, of.start, of.closed.then(|| of.start + of.duration));
+        // It may have become complete meanwhile.
+        let of = stream.line(track, number).unwrap_or(of);
+        let end = of.closed.then(|| of.start + of.duration);
+        let is_whole = match end {
+            Some(end) => {
+                let is_there = |edge: &Edge| edge.ended || channel.has_all(track, end);
+                // Before an interruption a rung may have less than its stream.
+                await_edge(env, channel, &mut own, is_there).await.is_ok()
+            }
+            None => false,
+        };
+        let numbers = channel.within(track, of.start, end);
         let Some(first) = numbers.first() else {
             // The rung began later, or it is gone. Players go on behind a segment without a frame.
             let empty = channel.empty(track, &of).ok_or_else(no_media)?;
@@ -249,13 +266,20 @@ impl<'a> Asked<'a> {
             return Ok(response);
         };
         let closed = |number: &u64| channel.segment(track, *number, 0).filter(|media| media.closed);
-        match numbers.iter().map(closed).collect::<Option<Vec<_>>>() {
-            Some(several) if several.len() > 1 => {
+        let several = numbers.iter().map(closed).collect::<Option<Vec<_>>>();
+        let is_final = is_whole && several.is_some();
+        let mut response = match several {
+            Some(several) => {
                 let parts = several.into_iter().flat_map(|media| media.parts).collect();
-                self.whole(metrics, admitted, content_type(track), parts)
+                self.whole(metrics, admitted, content_type(track), parts)?
             }
-            _ => self.segment(env, metrics, admitted, track, *first).await,
+            None => self.segment(env, metrics, admitted, track, *first).await?,
+        };
+        if !is_final {
+            // Another segment may come to belong to it.
+            set_cache(response.headers_mut(), Keep::For(channel.target()));
         }
+        Ok(response)
     }
 
     /// Lets a request in. `enters` says whether it begins a session where there is none.

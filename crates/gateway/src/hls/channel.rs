@@ -628,6 +628,23 @@ impl Channel {
         newest.is_some_and(|newest| newest.start >= start || guide::is_same(newest.start, start))
     }
 
+    /// Whether a track has, complete, what its stream has in segments up to one that ends at `end`.
+    pub(super) fn has_all(&self, track: TrackId, end: Time) -> bool {
+        let state = self.state();
+        let newest = state.rendition(track).and_then(|rendition| rendition.segments.back());
+        newest.is_some_and(|newest| {
+            let reached = if newest.closed { newest.start + newest.duration() } else { newest.start };
+            reached >= end || guide::is_same(reached, end)
+        })
+    }
+
+    /// Whether a track has a segment after so many interruptions.
+    pub(super) fn has_begun_anew(&self, track: TrackId, discontinuities: u64) -> bool {
+        let state = self.state();
+        let newest = state.rendition(track).and_then(|rendition| rendition.segments.back());
+        newest.is_some_and(|newest| newest.discontinuities >= discontinuities)
+    }
+
     /// The segments that begin at a moment that its stream begins one with, or after it and before `to`, where that one ends. There are
     /// several where the encoder has left out a picture that was to be a keyframe.
     pub(super) fn within(&self, track: TrackId, from: Time, to: Option<Time>) -> Vec<u64> {
@@ -753,3 +770,6 @@ impl State {
         is_any
     }
 }
+
+#[cfg(test)]
+mod tests;
