@@ -90,6 +90,10 @@ async fn stand_in(env: &Env, name: &StreamName) -> End {
             return End::NotMade;
         }
     };
+    // Who came back meanwhile, and was lost again, may have sent something else.
+    if env.origin.stream(name).is_none_or(|status| Lost::of(&status) != lost) {
+        return End::Over;
+    }
     let Some(publisher) = env.origin.stand_in(name, RANK, Instant::now()) else { return End::Over };
     info!(stream = %name, "the publisher is away: viewers see a slate");
     show(env, name, Feed::new(slate, lost.silence), publisher).await;
