@@ -139,3 +139,5 @@ try {
 }
 console.log(JSON.stringify(result));
 await browser.close();
+// What a timer still waits for has no more meaning.
+process.exit();
