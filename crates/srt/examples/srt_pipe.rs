@@ -66,6 +66,8 @@ impl Driver {
         let mut input = std::io::stdin().lock();
         let mut next_payload: Option<Instant> = None;
         let mut datagram = vec![0; 2048];
+        let mut latency = Duration::ZERO;
+        let mut drained = false;
         loop {
             let now = Instant::now();
             if let (Some(session), Some(rate), Some(at)) = (&mut self.session, bytes_per_second, next_payload)
@@ -77,11 +79,14 @@ impl Driver {
                 if read > 0 {
                     session.send(now, payload.into())?;
                     next_payload = Some(at + Duration::from_secs_f64(read as f64 / rate as f64));
-                } else if session.stats(now).send_buffer_packets == 0 {
+                } else if session.stats(now).send_buffer_packets > 0 {
+                    next_payload = Some(now + Duration::from_millis(10));
+                } else if !std::mem::replace(&mut drained, true) {
+                    // The peer has everything and holds it for its latency.
+                    next_payload = Some(now + latency);
+                } else {
                     session.close(now);
                     next_payload = None;
-                } else {
-                    next_payload = Some(now + Duration::from_millis(10));
                 }
             }
             let mut over = false;
@@ -97,6 +102,7 @@ impl Driver {
                     match event {
                         Event::Established(established) => {
                             eprintln!("{established:?}");
+                            latency = established.send_latency + Duration::from_millis(50);
                             next_payload = bytes_per_second.map(|_| now);
                         }
                         Event::Data(data) => {

@@ -283,7 +283,9 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the connection, or the attempt at one. What was not sent yet is not sent any more.
+    /// Ends the connection, or the attempt at one. What was not sent yet is not sent any more, and libsrt does not deliver what it
+    /// still holds either: a program that wants its last words heard waits until [`Stats::send_buffer_packets`] is 0, and then
+    /// for [`Established::send_latency`].
     pub fn close(&mut self, now: Instant) {
         let now_us = self.us(now);
         self.shut(now_us);
@@ -327,9 +329,12 @@ impl Session {
 
     /// Counters, and how things stand.
     pub fn stats(&self, now: Instant) -> Stats {
+        self.stats_at(self.us(now))
+    }
+
+    fn stats_at(&self, now_us: i64) -> Stats {
         let mut stats = self.stats;
         if let Phase::Open(open) = &self.phase {
-            let now_us = self.us(now);
             open.sender.fill(now_us, &mut stats);
             open.receiver.fill(now_us, &mut stats);
             stats.rtt = duration(open.rtt.mean_us);
@@ -496,6 +501,8 @@ impl Session {
 
     fn end(&mut self, reason: Reason) {
         if !matches!(self.phase, Phase::Closed) {
+            // How things stood is of interest most when they have ended.
+            self.stats = self.stats_at(self.heard_us.max(self.said_us));
             self.phase = Phase::Closed;
             self.events.push_back(Event::Closed(reason));
         }
