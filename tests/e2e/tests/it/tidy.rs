@@ -147,7 +147,7 @@ fn pure_crates_name_no_runtime_clock_socket_or_file() {
     ];
     let mut found = Vec::new();
     for path in files(&[".rs"]) {
-        let pure = ["wire", "media", "rtmp", "hub"]
+        let pure = ["wire", "media", "rtmp", "srt", "hub"]
             .iter()
             .any(|name| path.starts_with(root().join("crates").join(name).join("src")));
         if !pure || is_test_code(&path) {
